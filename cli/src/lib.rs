@@ -1,0 +1,2 @@
+//! kith: the command line
+#![forbid(unsafe_code)]

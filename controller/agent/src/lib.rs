@@ -1,0 +1,2 @@
+//! Member agent: virtual adapter, director session, keys, encrypted datapath
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! kith-dataplane: workers, ports, slow path, statistics
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Safe, RAII wrapper over DPDK: Eal, Port, Mempool, Mbuf, bursts

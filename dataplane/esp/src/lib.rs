@@ -1,0 +1,2 @@
+//! ESP security associations: AEAD, sequence numbers, replay window, lifetimes
+#![forbid(unsafe_code)]

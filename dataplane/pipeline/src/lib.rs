@@ -1,0 +1,2 @@
+//! The packet path: tables, stages, drop reasons, counters
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Performance harness: make bench
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Topology YAML: written, validated, compiled
+#![forbid(unsafe_code)]
