@@ -1,0 +1,146 @@
+//! The sending side of an SA: it owns the next sequence number, so no nonce is made twice.
+
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+use crate::aead::{Aead, DefaultAead};
+use crate::error::SealError;
+use crate::ids::{SeqNo, Spi};
+use crate::keys::{SaKeys, Salt};
+use crate::layout::{HEADER_LEN, ICV_LEN, MAX_PAYLOAD, TRAILER_LEN, aad, nonce, pad_len};
+use crate::lifetime::{Lifetime, Limits, Meter, Millis, Usage};
+
+/// An SA that seals. One owner, no clone: two copies would repeat nonces.
+///
+/// ```compile_fail
+/// fn cloned(sa: kith_esp::Outbound) -> kith_esp::Outbound { sa.clone() }
+/// ```
+pub struct Outbound<A: Aead = DefaultAead> {
+    /// None once the last number is used.
+    next: Option<NonZeroU64>,
+    spi: Spi,
+    salt: Salt,
+    meter: Meter,
+    aead: A,
+}
+
+/// What became of a sealed payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Where in the buffer the ESP packet lies, from SPI to ICV.
+    pub packet: Range<usize>,
+    /// Its sequence number.
+    pub seq: SeqNo,
+    /// State of the SA after it; [`Lifetime::Expired`] if this packet was the last.
+    pub lifetime: Lifetime,
+}
+
+impl Outbound<DefaultAead> {
+    /// An SA whose first sequence number is 1, with the production cipher. Its age counts from `now`.
+    pub fn new(spi: Spi, keys: SaKeys, limits: Limits, now: Millis) -> Self {
+        Self::with_aead(spi, keys, limits, now)
+    }
+}
+
+impl<A: Aead> Outbound<A> {
+    /// As [`Outbound::new`], with the back end of the caller's choice.
+    pub fn with_aead(spi: Spi, keys: SaKeys, limits: Limits, now: Millis) -> Self {
+        let SaKeys { key, salt } = keys;
+        // RFC 4303 3.3.3: the first packet carries 1.
+        Self {
+            next: Some(NonZeroU64::MIN),
+            spi,
+            salt,
+            meter: Meter::new(limits, now),
+            aead: A::new(&key),
+        }
+    }
+
+    /// Seals `buf[payload]` in place. The 16 octets before it become SPI, sequence number and IV; padding, trailer and ICV
+    /// go behind it ([`crate::sealed_overhead`] says how much in all). The rest of `buf` is left alone.
+    #[inline]
+    pub fn seal_in_place(
+        &mut self,
+        buf: &mut [u8],
+        payload: Range<usize>,
+        next_header: u8,
+        now: Millis,
+    ) -> Result<Sealed, SealError> {
+        let start = payload.start.checked_sub(HEADER_LEN).ok_or(SealError::NoRoom)?;
+        let payload_len = payload.end.checked_sub(payload.start).ok_or(SealError::NoRoom)?;
+        if payload_len > MAX_PAYLOAD {
+            return Err(SealError::TooLong);
+        }
+        let pad = pad_len(payload_len);
+        let body_len = payload_len + pad + TRAILER_LEN;
+        let end = payload
+            .start
+            .checked_add(body_len + ICV_LEN)
+            .ok_or(SealError::NoRoom)?;
+        let packet = buf.get_mut(start..end).ok_or(SealError::NoRoom)?;
+        let (header, rest) = packet.split_at_mut(HEADER_LEN);
+        let (body, icv) = rest.split_at_mut(body_len);
+
+        let usage = self.meter.admit(body_len, now).ok_or(SealError::Expired)?;
+        let seq = self.take_number().ok_or(SealError::SequenceExhausted)?;
+        self.meter.record(usage);
+
+        header[..4].copy_from_slice(&self.spi.get().to_be_bytes());
+        header[4..8].copy_from_slice(&seq.low().to_be_bytes());
+        // RFC 4106 3.1: the IV must be unique; the sequence number is.
+        let iv = seq.0.to_be_bytes();
+        header[8..].copy_from_slice(&iv);
+        write_trailer(&mut body[payload_len..], next_header);
+
+        match self.aead.seal(&nonce(&self.salt, iv), &aad(self.spi, seq), body) {
+            Ok(tag) => icv.copy_from_slice(&tag),
+            Err(_) => {
+                body.fill(0);
+                return Err(SealError::Cipher);
+            }
+        }
+        Ok(Sealed {
+            packet: start..end,
+            seq,
+            lifetime: self.meter.lifetime(now),
+        })
+    }
+
+    /// The SPI that every packet of this SA carries.
+    pub fn spi(&self) -> Spi {
+        self.spi
+    }
+
+    /// State at `now`.
+    pub fn lifetime(&self, now: Millis) -> Lifetime {
+        if self.next.is_none() {
+            Lifetime::Expired
+        } else {
+            self.meter.lifetime(now)
+        }
+    }
+
+    /// What was sealed so far.
+    pub fn usage(&self) -> Usage {
+        self.meter.usage()
+    }
+
+    /// Each number leaves here once, before the cipher runs: whatever happens later, it is spent.
+    #[inline]
+    fn take_number(&mut self) -> Option<SeqNo> {
+        let seq = self.next?;
+        self.next = seq.checked_add(1);
+        Some(SeqNo(seq.get()))
+    }
+}
+
+/// Fills `room` with padding 1, 2, 3 (RFC 4303 2.4), its length, and the next header.
+#[inline]
+fn write_trailer(room: &mut [u8], next_header: u8) {
+    let pad = room.len() - TRAILER_LEN;
+    for (octet, value) in room[..pad].iter_mut().zip(1u8..) {
+        *octet = value;
+    }
+    room[pad] = pad as u8;
+    room[pad + 1] = next_header;
+}
