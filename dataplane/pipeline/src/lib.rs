@@ -1,2 +1,46 @@
-//! The packet path: tables, stages, drop reasons, counters
+//! The packet path: tables, stages, drop reasons, counters.
+//!
+//! Problem: a route director on NICs, a gateway, and the agent on somebody's laptop must treat a packet in the same way,
+//! at very different speeds and on very different buffers. Idea: everything between "a packet came in" and "send it
+//! there / hand it up / drop it for this reason" is here, as stages over any buffer that implements [`packet::Packet`]; no
+//! I/O, no clock, no allocation, no lock.
+//!
+//! ```text
+//!            ┌── relay (route director): frames in, frames out ─────────────────────────────────────┐
+//!  frame ───►│ ethernet ► ipv4 ► own station ► udp ► shim ► authorise sender ► session ► rewrite ► neighbour │──► frame
+//!            └──────┬─ arp, icmp, control, neighbour miss: punt ─────────────────────────────────────┘
+//!            ┌── host (agents): virtual packets in, shim packets out, and back ─────────────────────┐
+//!  TUN    ───►│ virtual ipv4 ► own source ► member ► mtu ► mss ► esp seal ► shim                     │──► UDP socket
+//!  TUN   ◄────│ own destination ◄ source check ◄ esp open ◄ sa ◄ virtual ipv4 ◄ shim                 │◄── UDP socket
+//!            └──────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! [`relay`] reads as the path from receive to transmit; so do [`host::encap`] and [`host::decap`]. Every drop is a
+//! [`reason::DropReason`]; what goes up to the slow path has a [`reason::PuntReason`]. Costs are measured by
+//! `make bench`.
 #![forbid(unsafe_code)]
+
+pub mod counters;
+pub mod host;
+pub mod meter;
+pub mod outer;
+pub mod packet;
+pub mod reason;
+pub mod relay;
+mod sync;
+pub mod table;
+pub mod units;
+
+/// Packets that a stage takes at once.
+pub const BURST: usize = 32;
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Out of this port, as it stands now.
+    Transmit(units::PortIndex),
+    /// Up to the slow path, untouched, for this reason.
+    Punt(reason::PuntReason),
+    /// Gone, counted under this name.
+    Drop(reason::DropReason),
+}

@@ -21,8 +21,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const HEADER_LEN: usize = 20;
 /// The don't-fragment bit, in the flags-and-offset word.
 pub const DONT_FRAGMENT: u16 = 0x4000;
+const RESERVED: u16 = 0x8000;
 /// Protocol number of ICMP.
 pub const PROTOCOL_ICMP: u8 = 1;
+/// Protocol number of an IPv4 packet inside another (RFC 2003).
+pub const PROTOCOL_IPV4: u8 = 4;
 /// Protocol number of TCP.
 pub const PROTOCOL_TCP: u8 = 6;
 /// Protocol number of UDP.
@@ -58,6 +61,17 @@ impl Ipv4 {
     /// options and fragments: nothing of ours sends them. Octets behind the total length are link padding.
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<(&Self, &[u8]), Malformed> {
+        let (header, payload) = Self::parse_any(packet)?;
+        if header.is_fragment() {
+            Err(Malformed::Fragment)
+        } else {
+            Ok((header, payload))
+        }
+    }
+
+    /// As [`Ipv4::parse`], but takes fragments too.
+    #[inline]
+    pub fn parse_any(packet: &[u8]) -> Result<(&Self, &[u8]), Malformed> {
         let (header, rest) = Self::ref_from_prefix(packet).map_err(|_| Malformed::Truncated)?;
         let payload_len = header.check(packet.len())?;
         if Sum::ZERO.add_bytes(header.as_bytes()).fold() != 0xffff {
@@ -66,7 +80,7 @@ impl Ipv4 {
         Ok((header, rest.get(..payload_len).ok_or(Malformed::Length)?))
     }
 
-    /// The lengths, options and fragment bits against a frame of `available` octets; gives the payload's length.
+    /// The lengths and options against a frame of `available` octets; gives the payload's length.
     #[inline]
     fn check(&self, available: usize) -> Result<usize, Malformed> {
         if self.version_ihl != 0x45 {
@@ -80,9 +94,9 @@ impl Ipv4 {
         if total < HEADER_LEN || total > available {
             return Err(Malformed::Length);
         }
-        // More-fragments or an offset: a fragment. The reserved top bit must be zero (RFC 791 section 3.1).
-        if self.flags_fragment.get() & !DONT_FRAGMENT != 0 {
-            return Err(Malformed::Fragment);
+        // The reserved top bit must be zero (RFC 791 section 3.1).
+        if self.flags_fragment.get() & RESERVED != 0 {
+            return Err(Malformed::Field);
         }
         Ok(total - HEADER_LEN)
     }
@@ -132,6 +146,13 @@ impl Ipv4 {
     #[must_use]
     pub fn dont_fragment(&self) -> bool {
         self.flags_fragment.get() & DONT_FRAGMENT != 0
+    }
+
+    /// Is it a piece of a packet: more fragments, or an offset?
+    #[inline]
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.flags_fragment.get() & !(DONT_FRAGMENT | RESERVED) != 0
     }
 
     /// Where it comes from.
@@ -233,7 +254,7 @@ mod tests {
             ("total length below the header", 3, 19, Malformed::Length),
             ("more fragments", 6, 0x20, Malformed::Fragment),
             ("fragment offset", 7, 1, Malformed::Fragment),
-            ("reserved flag", 6, 0x80, Malformed::Fragment),
+            ("reserved flag", 6, 0x80, Malformed::Field),
         ];
         for (what, at, value, expected) in cases {
             let mut packet = packet();

@@ -82,7 +82,7 @@ mod tests {
     fn syn(options: &[u8]) -> Vec<u8> {
         assert_eq!(options.len() % 4, 0);
         let mut segment = vec![0u8; MIN_HEADER];
-        segment[12] = ((MIN_HEADER + options.len()) / 4 << 4) as u8;
+        segment[12] = (((MIN_HEADER + options.len()) / 4) << 4) as u8;
         segment[13] = FLAG_SYN;
         segment.extend(options);
         let sum = Sum::ZERO.add_bytes(&segment).finish();

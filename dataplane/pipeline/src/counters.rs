@@ -1,0 +1,123 @@
+//! Counters: one block a worker, written by that worker alone, read by anyone.
+//!
+//! A counter is loaded and stored, never exchanged: with one writer that loses nothing and costs as much as a plain
+//! integer. Octets and packets of what passes are added up once a burst.
+
+use crate::reason::{DropReason, PuntReason};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owner calls this.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// What it stands at.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a worker counts.
+///
+/// Packets are conserved: `received + injected = transmitted + punted + drops + in flight`, where `injected` are packets the slow path gave
+/// back to the worker to send, and `punted` those it took.
+#[derive(Debug)]
+pub struct Counters {
+    /// Packets taken from ports or sockets.
+    pub received: Counter,
+    /// Their octets.
+    pub received_bytes: Counter,
+    /// Packets given to ports or sockets.
+    pub transmitted: Counter,
+    /// Their octets.
+    pub transmitted_bytes: Counter,
+    /// Packets from the slow path.
+    pub injected: Counter,
+    /// Bursts with at least one packet.
+    pub busy_polls: Counter,
+    /// Polls that found nothing.
+    pub idle_polls: Counter,
+    drops: [Counter; DropReason::COUNT],
+    punts: [Counter; PuntReason::COUNT],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            received: Counter::default(),
+            received_bytes: Counter::default(),
+            transmitted: Counter::default(),
+            transmitted_bytes: Counter::default(),
+            injected: Counter::default(),
+            busy_polls: Counter::default(),
+            idle_polls: Counter::default(),
+            drops: std::array::from_fn(|_| Counter::default()),
+            punts: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl Counters {
+    /// The counter of a drop.
+    #[inline]
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> &Counter {
+        &self.drops[reason as usize]
+    }
+
+    /// The counter of a punt.
+    #[inline]
+    #[must_use]
+    pub fn punted(&self, reason: PuntReason) -> &Counter {
+        &self.punts[reason as usize]
+    }
+
+    /// All drops together.
+    #[must_use]
+    pub fn all_drops(&self) -> u64 {
+        self.drops.iter().map(Counter::get).sum()
+    }
+
+    /// All punts together.
+    #[must_use]
+    pub fn all_punts(&self) -> u64 {
+        self.punts.iter().map(Counter::get).sum()
+    }
+}
+
+/// Packets and octets of each session, counted by one worker.
+#[derive(Debug)]
+pub struct SessionCounters(Box<[[Counter; 2]]>);
+
+impl SessionCounters {
+    /// Counters for `sessions` sessions: 16 octets each.
+    #[must_use]
+    pub fn new(sessions: usize) -> Self {
+        Self((0..sessions).map(|_| Default::default()).collect())
+    }
+
+    /// One packet more of `bytes` octets; an index out of range counts nothing.
+    #[inline]
+    pub fn add(&self, index: usize, bytes: u64) {
+        if let Some([packets, octets]) = self.0.get(index) {
+            packets.add(1);
+            octets.add(bytes);
+        }
+    }
+
+    /// Packets and octets that a session received.
+    #[must_use]
+    pub fn get(&self, index: usize) -> (u64, u64) {
+        self.0
+            .get(index)
+            .map_or((0, 0), |[packets, octets]| (packets.get(), octets.get()))
+    }
+}

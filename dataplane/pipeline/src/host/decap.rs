@@ -1,0 +1,289 @@
+//! From the public network to the virtual adapter: whose is it, open, is the source its own?
+//!
+//! ```text
+//!  | shim | IPv4, 50 | SPI | IV | payload, trailer | ICV |
+//!  ► shim ► virtual ipv4 ► own destination ► member
+//!  ► SA of this SPI, and of this member ► open
+//!  ► source check ► commit: the replay window moves
+//!  | IPv4 | payload |
+//! ```
+//!
+//! In transport mode the virtual header is not authenticated by ESP, so the security association is what says who sent
+//! the packet: a source address other than its member's is refused, whatever the tag.
+
+use super::mss;
+use super::tables::{HostTables, Member, MemberIndex};
+use crate::counters::Counters;
+use crate::packet::Packet;
+use crate::reason::DropReason;
+use kith_esp::{HEADER_LEN as ESP_FRONT, Inbound, Millis, NO_NEXT_HEADER, OpenError, Opened, Spi};
+use kith_wire::esp::EspHeader;
+use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_TCP, PROTOCOL_UDP};
+use kith_wire::shim::{self, DataType, Shim};
+use kith_wire::tcp;
+use kith_wire::udp::Udp;
+use zerocopy::FromBytes;
+
+/// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
+pub const KEYING_PORT: u16 = 20202;
+
+/// What became of a packet from the public network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decapsulated {
+    /// Opened and accepted: a virtual packet for the adapter.
+    Deliver {
+        /// From whom.
+        member: MemberIndex,
+        /// Under which security association: it is alive.
+        spi: Spi,
+    },
+    /// Authentic, but a dummy (RFC 4303 section 2.6): it says no more than that the member is alive.
+    Dummy {
+        /// From whom.
+        member: MemberIndex,
+        /// Under which security association.
+        spi: Spi,
+    },
+    /// A key agreement message, in clear, unauthenticated: the packet is its UDP data.
+    Keying {
+        /// From whom it claims to be.
+        member: MemberIndex,
+    },
+    /// A director's message, unauthenticated: the packet begins with its shim.
+    Control,
+    /// Gone and counted. `stale` names a member that may have keys of an earlier run of ours.
+    Drop {
+        /// Why.
+        reason: DropReason,
+        /// Who seems to use keys that are not here.
+        stale: Option<MemberIndex>,
+    },
+}
+
+/// One thread's way in: owns the inbound security associations.
+///
+/// The receiver chooses SPIs, so the low bits of an SPI are its place in an array; the whole SPI is compared.
+pub struct Decap {
+    inbound: Vec<Option<(MemberIndex, Inbound)>>,
+    mask: u32,
+}
+
+impl Decap {
+    /// A way in for at most `capacity` security associations, rounded up to a power of two. Without any, nothing passes.
+    #[must_use]
+    pub fn new(capacity: u32) -> Self {
+        let size = capacity.clamp(1, 1 << 24).next_power_of_two();
+        Self {
+            inbound: (0..size).map(|_| None).collect(),
+            mask: size - 1,
+        }
+    }
+
+    /// How many security associations fit.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.mask + 1
+    }
+
+    /// Packets with the SPI of `sa` are from `member`. What stood in its place is wiped.
+    pub fn install(&mut self, member: MemberIndex, sa: Inbound) {
+        let at = sa.spi().get() & self.mask;
+        self.inbound[at as usize] = Some((member, sa));
+    }
+
+    /// Forgets a security association.
+    pub fn remove(&mut self, spi: Spi) {
+        let place = &mut self.inbound[(spi.get() & self.mask) as usize];
+        if place.as_ref().is_some_and(|(_, sa)| sa.spi() == spi) {
+            *place = None;
+        }
+    }
+
+    /// Takes a packet that begins with its shim to what it carries.
+    #[inline]
+    pub fn decapsulate<P: Packet>(
+        &mut self,
+        tables: &HostTables,
+        counters: &Counters,
+        now: Millis,
+        packet: &mut P,
+    ) -> Decapsulated {
+        match self.path(tables, now, packet) {
+            Ok(decided) => decided,
+            Err((reason, stale)) => {
+                counters.dropped(reason).add(1);
+                Decapsulated::Drop { reason, stale }
+            }
+        }
+    }
+
+    #[inline]
+    fn path<P: Packet>(
+        &mut self,
+        tables: &HostTables,
+        now: Millis,
+        packet: &mut P,
+    ) -> Result<Decapsulated, (DropReason, Option<MemberIndex>)> {
+        let plain = |reason| (reason, None);
+        let (shim, _) = Shim::parse(packet.bytes()).map_err(|why| plain(DropReason::shim(why)))?;
+        match shim.data_type() {
+            Some(DataType::Virtual) => {}
+            Some(DataType::AddressResponse | DataType::KeepAlive | DataType::Leave) => {
+                return Ok(Decapsulated::Control);
+            }
+            _ => return Err(plain(DropReason::ShimTypeUnknown)),
+        }
+        if !packet.shrink_front(shim::LEN) {
+            return Err(plain(DropReason::ShimTruncated));
+        }
+        let (index, member, protocol) = find(tables, packet).map_err(plain)?;
+        match protocol {
+            PROTOCOL_ESP => {}
+            PROTOCOL_UDP => {
+                take_keying(packet).map_err(plain)?;
+                return Ok(Decapsulated::Keying { member: index });
+            }
+            _ => return Err(plain(DropReason::CleartextRefused)),
+        }
+        let payload = &packet.bytes()[ipv4::HEADER_LEN..];
+        let spi = EspHeader::parse(payload)
+            .map_err(|_| plain(DropReason::EspTruncated))?
+            .spi
+            .get();
+        let (owner, sa) = match &mut self.inbound[(spi & self.mask) as usize] {
+            Some((owner, sa)) if sa.spi().get() == spi => (*owner, sa),
+            _ => return Err((DropReason::EspSpiUnknown, Some(index))),
+        };
+        if owner != index {
+            return Err(plain(DropReason::VirtualSourceSpoofed));
+        }
+        open(packet, sa, member, now)
+            .map_err(|reason| (reason, (reason == DropReason::EspExpired).then_some(index)))
+            .map(|is_dummy| match is_dummy {
+                false => Decapsulated::Deliver {
+                    member: index,
+                    spi: sa.spi(),
+                },
+                true => Decapsulated::Dummy {
+                    member: index,
+                    spi: sa.spi(),
+                },
+            })
+    }
+}
+
+/// The member a virtual packet claims to be from, if it is for us. The packet is cut to its total length.
+#[inline]
+fn find<'t, P: Packet>(
+    tables: &'t HostTables,
+    packet: &mut P,
+) -> Result<(MemberIndex, &'t Member, u8), DropReason> {
+    let len = packet.bytes().len();
+    let (ip, _) = Ipv4::parse(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
+    if ip.destination() != tables.own() {
+        return Err(DropReason::VirtualNotOurs);
+    }
+    let (index, member) = tables.find(ip.source()).ok_or(DropReason::MemberUnknown)?;
+    let (protocol, total) = (ip.protocol(), usize::from(ip.total_len()));
+    // The virtual packet is all there is: octets behind it are not padding, they are a lie.
+    if total != len {
+        return Err(DropReason::VirtualLength);
+    }
+    Ok((index, member, protocol))
+}
+
+/// Cuts a clear virtual packet to its UDP data, if it is key agreement; nothing else comes in clear.
+fn take_keying<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
+    let (ip, payload) = Ipv4::parse(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
+    let (udp, data) = Udp::parse(payload).map_err(DropReason::udp)?;
+    if udp.destination.get() != KEYING_PORT {
+        return Err(DropReason::CleartextRefused);
+    }
+    udp.verify(ip, data).map_err(DropReason::udp)?;
+    if !packet.shrink_front(ipv4::HEADER_LEN + kith_wire::udp::HEADER_LEN) {
+        return Err(DropReason::UdpTruncated);
+    }
+    Ok(())
+}
+
+/// Opens the ESP payload in place and moves the virtual header back before what it held. True: a dummy.
+#[inline]
+fn open<P: Packet>(
+    packet: &mut P,
+    sa: &mut Inbound,
+    member: &Member,
+    now: Millis,
+) -> Result<bool, DropReason> {
+    let (header, esp) = packet
+        .bytes_mut()
+        .split_at_mut_checked(ipv4::HEADER_LEN)
+        .ok_or(DropReason::VirtualTruncated)?;
+    let sealed_len = esp.len();
+    let Opened {
+        payload,
+        next_header,
+        token,
+    } = sa.open_in_place(esp, now).map_err(open_error)?;
+    let whole_packet = next_header == PROTOCOL_IPV4;
+    if whole_packet {
+        check_fragment(header, &esp[payload.clone()])?;
+    }
+    sa.commit(token).map_err(|why| match why {
+        kith_esp::CommitError::TooOld => DropReason::EspTooOld,
+        _ => DropReason::EspReplayed,
+    })?;
+    if next_header == NO_NEXT_HEADER {
+        return Ok(true);
+    }
+    let cut_back = sealed_len - payload.end;
+    if whole_packet {
+        let front = ipv4::HEADER_LEN + payload.start;
+        return cut(packet, front, cut_back).map(|()| false);
+    }
+    // `payload` begins right behind SPI, sequence number and IV.
+    packet.bytes_mut().copy_within(..ipv4::HEADER_LEN, ESP_FRONT);
+    cut(packet, ESP_FRONT, cut_back)?;
+    let total = u16::try_from(packet.bytes().len()).map_err(|_| DropReason::VirtualLength)?;
+    let (ip, rest) = packet.bytes_mut().split_at_mut(ipv4::HEADER_LEN);
+    let ip = Ipv4::mut_from_bytes(ip).map_err(|_| DropReason::VirtualTruncated)?;
+    ip.set_protocol_and_len(next_header, total);
+    if next_header == PROTOCOL_TCP {
+        // What our side may send that way is as narrow as what the member may send: clamp both directions here.
+        let _unchanged = tcp::clamp_mss(rest, mss(member.path_mtu));
+    }
+    Ok(false)
+}
+
+/// A whole packet inside ESP must be a fragment between the very addresses of the header outside.
+fn check_fragment(outside: &[u8], inside: &[u8]) -> Result<(), DropReason> {
+    let (outside, _) = Ipv4::ref_from_prefix(outside).map_err(|_| DropReason::VirtualTruncated)?;
+    let (inside, _) = Ipv4::parse_any(inside).map_err(|_| DropReason::EspBadTrailer)?;
+    if inside.source() != outside.source() || !inside.is_fragment() {
+        return Err(DropReason::VirtualSourceSpoofed);
+    }
+    if inside.destination() != outside.destination() {
+        return Err(DropReason::VirtualNotOurs);
+    }
+    Ok(())
+}
+
+#[inline]
+fn cut<P: Packet>(packet: &mut P, front: usize, back: usize) -> Result<(), DropReason> {
+    if packet.shrink_back(back) && packet.shrink_front(front) {
+        Ok(())
+    } else {
+        Err(DropReason::VirtualLength)
+    }
+}
+
+fn open_error(error: OpenError) -> DropReason {
+    match error {
+        OpenError::Truncated => DropReason::EspTruncated,
+        OpenError::BadLength | OpenError::BadPadding => DropReason::EspBadTrailer,
+        OpenError::WrongSpi => DropReason::EspSpiUnknown,
+        OpenError::Expired => DropReason::EspExpired,
+        OpenError::Replayed => DropReason::EspReplayed,
+        OpenError::TooOld => DropReason::EspTooOld,
+        OpenError::BadTag => DropReason::EspBadTag,
+    }
+}

@@ -1,0 +1,88 @@
+//! Second and third stage: may it go there, and the packet that goes.
+
+use super::{Candidate, Next, Tables};
+use crate::Verdict;
+use crate::packet::Packet;
+use crate::reason::{DropReason, PuntReason};
+use crate::table::session::Binding;
+use crate::units::{Nanos, PortIndex};
+use kith_wire::ethernet::{self, Ethernet};
+use kith_wire::ipv4::{self, Ipv4};
+use kith_wire::udp::Udp;
+use std::net::Ipv4Addr;
+use zerocopy::FromBytes;
+
+/// The receiver's binding, if this sender may send this packet to it.
+#[inline]
+pub(super) fn authorise(
+    tables: &Tables,
+    now: Nanos,
+    packet: &Candidate,
+    (source, destination): (Option<Binding>, Option<Binding>),
+) -> Result<Binding, Verdict> {
+    // Only authorised senders: the session that the shim names must be bound to where the packet really came from.
+    let source = source.ok_or(Verdict::Drop(DropReason::SourceUnknown))?;
+    if !source.is_at(packet.source, packet.source_port) {
+        return Err(Verdict::Punt(PuntReason::SourceMismatch));
+    }
+    if let Some(rate) = tables.sender_rate
+        && !tables.sessions.admit(packet.source_session as usize, rate, now)
+    {
+        return Err(Verdict::Drop(DropReason::SourceLimited));
+    }
+    let destination = destination.ok_or(Verdict::Drop(DropReason::DestinationUnknown))?;
+    let path = tables.sessions.path(packet.destination_session as usize);
+    if path.sender_only {
+        return Err(Verdict::Drop(DropReason::DestinationUnknown));
+    }
+    if !source.same_community(destination) {
+        return Err(Verdict::Drop(DropReason::CommunityMismatch));
+    }
+    // RFC 1812 section 5.3.1. The time to live goes on counting through a director, so a loop of directors ends.
+    if packet.ttl <= 1 {
+        return Err(Verdict::Drop(DropReason::TtlExpired));
+    }
+    if packet.total_len > path.mtu {
+        return Err(Verdict::Punt(PuntReason::MtuExceeded));
+    }
+    Ok(destination)
+}
+
+/// Rewrites the outer headers to the receiver's and gives the port to leave by.
+#[inline]
+pub(super) fn forward<P: Packet>(tables: &Tables, packet: &mut P, to: Binding) -> Result<PortIndex, Verdict> {
+    let address = Ipv4Addr::from_bits(to.address());
+    let Next { port: index, hop } = tables
+        .route(address)
+        .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
+    let port = tables
+        .port(index)
+        .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
+    let station = *tables
+        .neighbors
+        .get(hop)
+        .ok_or(Verdict::Punt(PuntReason::NeighborMiss))?;
+    // The frame was parsed, so none of these splits can fail; if one does it is no frame of ours.
+    let broken = || Verdict::Drop(DropReason::EthernetTruncated);
+    let frame = packet.bytes_mut();
+    let (ethernet, rest) = frame
+        .split_at_mut_checked(ethernet::HEADER_LEN)
+        .ok_or_else(broken)?;
+    let (ip, rest) = rest.split_at_mut_checked(ipv4::HEADER_LEN).ok_or_else(broken)?;
+    let ethernet = Ethernet::mut_from_bytes(ethernet).map_err(|_| broken())?;
+    let ip = Ipv4::mut_from_bytes(ip).map_err(|_| broken())?;
+    let (udp, _) = Udp::mut_from_prefix(rest).map_err(|_| broken())?;
+
+    ethernet.source = port.mac;
+    ethernet.destination = station;
+    let old = (ip.source().to_bits(), ip.destination().to_bits());
+    ip.readdress(tables.director, address);
+    ip.decrement_ttl();
+    udp.readdress(
+        old,
+        (tables.director.to_bits(), to.address()),
+        tables.udp_port,
+        to.port(),
+    );
+    Ok(index)
+}
