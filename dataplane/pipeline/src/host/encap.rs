@@ -110,26 +110,24 @@ impl Encap {
     ) -> Result<Encapsulated, Encapsulated> {
         let (index, member, fragment) = find(tables, packet).map_err(Encapsulated::Drop)?;
         let sa = self.outbound.get_mut(index.0 as usize).and_then(Option::as_mut);
-        let sa = sa.ok_or(Encapsulated::NeedKeys { member: index })?;
-        if fragment {
-            wrap_fragment(packet).map_err(Encapsulated::Drop)?;
-        }
-        let payload_len = packet.bytes().len().saturating_sub(ipv4::HEADER_LEN);
+        // An SA that cannot seal is found out before the packet is touched: it will wait for the next one.
+        let sa = sa
+            .filter(|sa| sa.lifetime(now) != Lifetime::Expired)
+            .ok_or(Encapsulated::NeedKeys { member: index })?;
+        let wrapping = if fragment { ipv4::HEADER_LEN } else { 0 };
+        let payload_len = packet.bytes().len() - ipv4::HEADER_LEN + wrapping;
         let outer_len = shim::OUTER_OVERHEAD + ipv4::HEADER_LEN + payload_len + sealed_overhead(payload_len);
         if outer_len > usize::from(member.path_mtu) {
             return Err(Encapsulated::TooBig {
                 mtu: virtual_mtu(member.path_mtu),
             });
         }
-        if !fragment {
+        if fragment {
+            wrap_fragment(packet).map_err(Encapsulated::Drop)?;
+        } else {
             clamp(packet, member);
         }
-        let lifetime = match seal(packet, sa, payload_len, now) {
-            Err(DropReason::EspExpired | DropReason::EspExhausted) => {
-                return Err(Encapsulated::NeedKeys { member: index });
-            }
-            other => other.map_err(Encapsulated::Drop)?,
-        };
+        let lifetime = seal(packet, sa, payload_len, now).map_err(Encapsulated::Drop)?;
         push_shim(packet, member).map_err(Encapsulated::Drop)?;
         Ok(Encapsulated::Send {
             member: index,
