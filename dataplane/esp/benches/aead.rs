@@ -1,6 +1,10 @@
-//! Which AEAD back end serves: seal and open at 64, 256 and 1408 octets, all back ends, turn by turn.
+//! Which AEAD back end serves: seal and open of payloads of 64, 256 and 1408 octets, all back ends, turn by turn.
 //!
-//! The table's ratio is the portable back end's time ÷ this one's: higher is faster. Criterion's own runs follow.
+//! Each size is measured bare, and four octets longer: that is what ESP encrypts of it (padding and trailer), and it does not end
+//! on a cipher block, which some back ends take far worse than others. The longer sizes decide.
+
+//!
+//! The table's ratio is `aws-lc-rs`'s time ÷ this one's: higher is faster. Criterion's own runs follow.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -10,9 +14,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kith_esp::Key;
 use kith_esp::aead::{Aead, AwsLc, Portable, Ring};
-use support::{BURST, Work, compare, nonce};
+use support::{BURST, Work, compare};
 
-const SIZES: [usize; 3] = [64, 256, 1408];
+const SIZES: [usize; 6] = [64, 68, 256, 260, 1408, 1412];
 
 fn main() {
     for bits in [128, 256] {
@@ -27,9 +31,9 @@ fn main() {
                 "open",
                 size,
                 vec![
-                    opener::<Portable>(bits, size),
                     opener::<AwsLc>(bits, size),
                     opener::<Ring>(bits, size),
+                    opener::<Portable>(bits, size),
                 ],
             );
         }
@@ -50,9 +54,9 @@ fn main() {
 
 fn sealers(bits: usize, size: usize) -> Vec<Work> {
     vec![
-        sealer::<Portable>(bits, size),
         sealer::<AwsLc>(bits, size),
         sealer::<Ring>(bits, size),
+        sealer::<Portable>(bits, size),
     ]
 }
 
@@ -87,4 +91,11 @@ fn opener<A: Aead + 'static>(bits: usize, size: usize) -> Work {
 
 fn key(bits: usize) -> Key {
     Key::from_slice(&[0x42; 32][..bits / 8]).expect("128 or 256")
+}
+
+/// A nonce that no other count gives.
+fn nonce(count: u64) -> [u8; 12] {
+    let mut nonce = [0x24; 12];
+    nonce[4..].copy_from_slice(&count.to_be_bytes());
+    nonce
 }

@@ -40,10 +40,11 @@ pub enum OpenError {
     /// This sequence number was accepted before.
     #[error("replayed sequence number")]
     Replayed,
-    /// Left of the replay window, or no sequence number at all.
+    /// Left of the replay window, or no sequence number at all. Rare: with extended sequence numbers most late packets
+    /// are taken for ones 2^32 ahead (RFC 4303 A2) and end as [`OpenError::BadTag`].
     #[error("sequence number left of the replay window")]
     TooOld,
-    /// Forged or damaged. Everything behind the header is wiped.
+    /// Forged, damaged, or so late that its number was misread. Everything behind the header is wiped.
     #[error("integrity check failed")]
     BadTag,
     /// Authentic, but its padding is not 1, 2, 3... or longer than the packet. Everything behind the header is wiped.

@@ -195,3 +195,14 @@ fn read_trailer(body: &[u8]) -> Option<(usize, u8)> {
         .all(|(octet, want)| *octet == want);
     good.then_some((payload_len, next_header))
 }
+
+#[cfg(test)]
+impl<A: Aead> Inbound<A> {
+    /// Pretends that `top` was committed.
+    pub(crate) fn after(mut self, top: SeqNo) -> Self {
+        let Ok(()) = self.window.accept(top) else {
+            unreachable!("nothing was seen before")
+        };
+        self
+    }
+}

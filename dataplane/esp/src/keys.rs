@@ -2,6 +2,13 @@
 //!
 //! [`SaKeys`] is consumed by the SA made from it and cannot be cloned, so one set of keys makes one SA. That is half of
 //! nonce uniqueness; [`crate::Outbound`]'s counter is the other half.
+//!
+//! ```compile_fail
+//! fn printed(keys: &kith_esp::SaKeys) { println!("{keys:?}"); }
+//! ```
+//! ```compile_fail
+//! fn cloned(keys: &kith_esp::SaKeys) -> kith_esp::SaKeys { keys.clone() }
+//! ```
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

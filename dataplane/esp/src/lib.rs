@@ -45,6 +45,8 @@ mod layout;
 mod lifetime;
 mod outbound;
 mod replay;
+#[cfg(test)]
+mod rfc4106_vectors;
 
 pub use aead::DefaultAead;
 pub use error::{CommitError, OpenError, SealError};

@@ -144,3 +144,76 @@ fn write_trailer(room: &mut [u8], next_header: u8) {
     room[pad] = pad as u8;
     room[pad + 1] = next_header;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aead::{AeadError, Portable};
+    use crate::keys::Key;
+
+    const NOW: Millis = Millis(5);
+
+    fn sa<A: Aead>() -> Outbound<A> {
+        let keys = SaKeys::new(Key::aes128(&[1; 16]), Salt::new(&[2; 4]));
+        let Ok(spi) = Spi::new(256) else {
+            unreachable!("256 is not reserved")
+        };
+        Outbound::with_aead(spi, keys, Limits::default(), NOW)
+    }
+
+    fn seal<A: Aead>(sa: &mut Outbound<A>, buf: &mut [u8; 64]) -> Result<SeqNo, SealError> {
+        buf.fill(0x5A);
+        sa.seal_in_place(buf, 16..40, 17, NOW).map(|sealed| sealed.seq)
+    }
+
+    #[test]
+    fn the_counter_stops_at_its_last_number() {
+        let (mut sa, mut buf) = (sa::<Portable>(), [0; 64]);
+        sa.next = NonZeroU64::new(u64::MAX - 1);
+        assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(u64::MAX - 1)));
+        assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(u64::MAX)));
+        for _ in 0..3 {
+            assert_eq!(seal(&mut sa, &mut buf), Err(SealError::SequenceExhausted));
+            assert_eq!(buf, [0x5A; 64], "left as it was");
+        }
+        assert_eq!(sa.lifetime(NOW), Lifetime::Expired);
+    }
+
+    #[test]
+    fn the_header_shows_the_low_word_and_the_iv_all_of_it() {
+        let (mut sa, mut buf) = (sa::<Portable>(), [0; 64]);
+        sa.next = NonZeroU64::new(0xFFFF_FFFF);
+        for (number, low) in [(0xFFFF_FFFFu64, [0xFF; 4]), (1 << 32, [0; 4])] {
+            assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(number)));
+            assert_eq!((&buf[4..8], &buf[8..16]), (&low[..], &number.to_be_bytes()[..]));
+        }
+    }
+
+    /// A cipher that always fails.
+    struct Broken;
+
+    impl Aead for Broken {
+        const NAME: &'static str = "broken";
+
+        fn new(_: &Key) -> Self {
+            Self
+        }
+
+        fn seal(&self, _: &[u8; 12], _: &[u8], _: &mut [u8]) -> Result<[u8; 16], AeadError> {
+            Err(AeadError)
+        }
+
+        fn open(&self, _: &[u8; 12], _: &[u8], _: &mut [u8]) -> Result<(), AeadError> {
+            Err(AeadError)
+        }
+    }
+
+    #[test]
+    fn a_failing_cipher_spends_the_number_and_leaves_no_plaintext() {
+        let (mut sa, mut buf) = (sa::<Broken>(), [0; 64]);
+        assert_eq!(seal(&mut sa, &mut buf), Err(SealError::Cipher));
+        assert_eq!(buf[16..44], [0; 28]);
+        assert_eq!(sa.next, NonZeroU64::new(2));
+        assert_eq!(sa.usage().packets, 1);
+    }
+}

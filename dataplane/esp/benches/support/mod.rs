@@ -55,13 +55,6 @@ pub fn compare(what: &str, size: usize, mut works: Vec<Work>) {
     }
 }
 
-/// A nonce that no other count gives.
-pub fn nonce(count: u64) -> [u8; 12] {
-    let mut nonce = [0x24; 12];
-    nonce[4..].copy_from_slice(&count.to_be_bytes());
-    nonce
-}
-
 /// Nanoseconds a packet over one slice of time.
 fn slice(work: &mut dyn FnMut()) -> f64 {
     let begin = Instant::now();

@@ -5,7 +5,7 @@ use ::aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Unbou
 use super::{Aead, AeadError, NONCE_LEN, TAG_LEN};
 use crate::keys::Key;
 
-/// AES-GCM by `aws-lc-rs`.
+/// AES-GCM by `aws-lc-rs`. The key schedule is on the C heap, which wipes it when freed.
 pub struct AwsLc(LessSafeKey);
 
 impl Aead for AwsLc {

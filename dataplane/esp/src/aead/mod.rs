@@ -20,11 +20,11 @@ pub const NONCE_LEN: usize = 12;
 pub const TAG_LEN: usize = 16;
 
 /// The back end that SAs use unless told otherwise.
-#[cfg(feature = "aws-lc")]
-pub type DefaultAead = AwsLc;
-/// The back end that SAs use unless told otherwise.
-#[cfg(all(feature = "ring", not(feature = "aws-lc")))]
+#[cfg(feature = "ring")]
 pub type DefaultAead = Ring;
+/// The back end that SAs use unless told otherwise.
+#[cfg(all(feature = "aws-lc", not(feature = "ring")))]
+pub type DefaultAead = AwsLc;
 /// The back end that SAs use unless told otherwise.
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]
 pub type DefaultAead = Portable;

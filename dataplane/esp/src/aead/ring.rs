@@ -1,11 +1,13 @@
 //! Back end: the `ring` crate.
 
+use std::hint::black_box;
+
 use ::ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::{Aead, AeadError, NONCE_LEN, TAG_LEN};
 use crate::keys::Key;
 
-/// AES-GCM by `ring`.
+/// AES-GCM by `ring`. The key schedule lies in the value itself, not behind a pointer.
 pub struct Ring(LessSafeKey);
 
 impl Aead for Ring {
@@ -46,5 +48,17 @@ impl Aead for Ring {
             .open_in_place(nonce, Aad::from(aad), sealed)
             .map(|_| ())
             .map_err(|_| AeadError)
+    }
+}
+
+impl Drop for Ring {
+    /// `ring` does not wipe its keys. Writing the schedule of a zero key over this one does, as far as safe code can:
+    /// `black_box` keeps the compiler from dropping the write as dead.
+    fn drop(&mut self) {
+        let algorithm = self.0.algorithm();
+        if let Ok(zero) = UnboundKey::new(algorithm, &[0; 32][..algorithm.key_len()]) {
+            self.0 = LessSafeKey::new(zero);
+            black_box(&mut self.0);
+        }
     }
 }
