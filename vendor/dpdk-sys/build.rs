@@ -82,7 +82,11 @@ fn main() {
 
     // The wrappers' C file includes the header by the name given to bindgen, relative to this folder.
     let mut shim = cc::Build::new();
-    shim.file(out.join("inlines.c")).file("probe.c").include(".").opt_level(3).warnings(false);
+    shim.file(out.join("inlines.c"))
+        .file("probe.c")
+        .include(".")
+        .opt_level(3)
+        .warnings(false);
     for flag in &cflags {
         shim.flag(flag);
     }
@@ -113,7 +117,9 @@ fn translate(cflags: &[String], out: &std::path::Path) {
         .allowlist_var("RTE_(MAX_LCORE|MAX_ETHPORTS|PKTMBUF_HEADROOM|MBUF_DEFAULT_BUF_SIZE)")
         .allowlist_var("RTE_ETH_XSTATS_NAME_SIZE|LCORE_ID_ANY|SOCKET_ID_ANY")
         .allowlist_var("RING_F_.*")
-        .allowlist_type("dpdk_sys_mbuf|rte_ether_addr|rte_eth_(conf|dev_info|stats|xstat|xstat_name|rxconf|txconf)")
+        .allowlist_type(
+            "dpdk_sys_mbuf|rte_ether_addr|rte_eth_(conf|dev_info|stats|xstat|xstat_name|rxconf|txconf)",
+        )
         // Handles: only their addresses are used.
         .opaque_type("rte_mbuf|rte_mempool|rte_ring|rte_device")
         .default_enum_style(bindgen::EnumVariation::Consts)
@@ -134,5 +140,7 @@ fn translate(cflags: &[String], out: &std::path::Path) {
         );
         exit(1);
     });
-    bindings.write_to_file(out.join("bindings.rs")).expect("OUT_DIR can be written");
+    bindings
+        .write_to_file(out.join("bindings.rs"))
+        .expect("OUT_DIR can be written");
 }

@@ -41,7 +41,13 @@ fn tx_offload_packs_lengths_from_the_lowest_bit() {
 #[test]
 fn checksum_flags_are_distinct_bits_of_their_masks() {
     use dpdk_sys::*;
-    assert_eq!(DPDK_MBUF_F_RX_IP_CKSUM_MASK, DPDK_MBUF_F_RX_IP_CKSUM_BAD | DPDK_MBUF_F_RX_IP_CKSUM_GOOD);
-    assert_eq!(DPDK_MBUF_F_RX_L4_CKSUM_MASK, DPDK_MBUF_F_RX_L4_CKSUM_BAD | DPDK_MBUF_F_RX_L4_CKSUM_GOOD);
+    assert_eq!(
+        DPDK_MBUF_F_RX_IP_CKSUM_MASK,
+        DPDK_MBUF_F_RX_IP_CKSUM_BAD | DPDK_MBUF_F_RX_IP_CKSUM_GOOD
+    );
+    assert_eq!(
+        DPDK_MBUF_F_RX_L4_CKSUM_MASK,
+        DPDK_MBUF_F_RX_L4_CKSUM_BAD | DPDK_MBUF_F_RX_L4_CKSUM_GOOD
+    );
     assert_eq!(DPDK_MBUF_F_RX_IP_CKSUM_MASK & DPDK_MBUF_F_RX_L4_CKSUM_MASK, 0);
 }
