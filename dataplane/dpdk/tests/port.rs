@@ -159,13 +159,7 @@ fn offloads_are_granted_only_as_offered() {
 #[test]
 fn an_unknown_device_is_refused() {
     let pool = pool();
-    for name in [
-        "net_nothing0",
-        "0000:ff:1f.7",
-        "",
-        "net_null0\0",
-        "net_null_x,size=\u{fffd}",
-    ] {
+    for name in ["net_nothing0", "0000:ff:1f.7", "", "net_null0\0"] {
         let refused = Port::open(eal(), &PortConfig::new(name), from_ref(&pool));
         assert!(
             matches!(refused, Err(PortError::Attach { .. })),
