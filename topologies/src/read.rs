@@ -109,6 +109,9 @@ impl<T: JsonSchema> JsonSchema for Field<T> {
 }
 
 pub(crate) fn wrong_type(node: &Node<'_>, wanted: &str, help: &str, sink: &mut Sink<'_>) {
+    if matches!(node.kind, Kind::Refused) {
+        return;
+    }
     let message = format!("{wanted} belongs here, not {}", node.describe());
     sink.error(node.span.clone(), Code::WrongType, message, help);
 }

@@ -27,6 +27,8 @@ pub(crate) enum Kind<'a> {
     },
     List(Vec<Node<'a>>),
     Map(Vec<Entry<'a>>),
+    /// Something that was reported here already.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,7 @@ impl Node<'_> {
             Kind::Scalar { .. } => "a single value",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
+            Kind::Refused => "what was refused",
         }
     }
 }
@@ -129,10 +132,7 @@ pub(crate) fn tree<'a>(text: &'a str, sink: &mut Sink<'_>) -> Option<Node<'a>> {
                 );
                 Some(Node {
                     span,
-                    kind: Kind::Scalar {
-                        text: "".into(),
-                        plain: true,
-                    },
+                    kind: Kind::Refused,
                 })
             }
             _ => None,
@@ -249,7 +249,10 @@ mod tests {
         assert_eq!(errors("a: 1\n---\nb: 1\n"), ["2:1 a second document begins here"]);
         assert_eq!(errors("{[a]: 1}\n"), ["1:2 a key must be a word"]);
         assert_eq!(errors(""), ["1:1 the file is empty"]);
-        assert_eq!(errors(&("[".repeat(100) + &"]".repeat(100)))[0], "1:17 this is nested too deeply");
+        assert_eq!(
+            errors(&("[".repeat(100) + &"]".repeat(100)))[0],
+            "1:17 this is nested too deeply"
+        );
     }
 
     #[test]

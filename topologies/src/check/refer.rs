@@ -39,7 +39,13 @@ impl Refs {
                         .name
                         .at()
                         .and_then(|(name, span)| community(name, span, &w.communities, sink)),
-                    director: reference(&m.director, "director", director_names(w), sink),
+                    director: reference(
+                        &m.director,
+                        "director",
+                        director_names(w),
+                        w.directors.len(),
+                        sink,
+                    ),
                     place: place(w, field.span.clone(), (&m.site, &m.address, &m.public), sink),
                 }
             }));
@@ -96,16 +102,18 @@ impl Refs {
     }
 }
 
-/// The index of what is referred to.
-pub(crate) fn reference<'n>(
+/// The index of what is referred to. Fewer `names` than `all` things: some have no name that could be read, and what is referred to may
+/// be one of them, so nothing is reported a second time.
+fn reference<'n>(
     field: &Field<Word>,
     what: &str,
     names: impl Iterator<Item = (usize, &'n str)> + Clone,
+    all: usize,
     sink: &mut Sink<'_>,
 ) -> Option<usize> {
     let Word(wanted) = field.get()?;
     let found = names.clone().find(|(_, name)| name == wanted).map(|(at, _)| at);
-    if found.is_none() {
+    if found.is_none() && names.clone().count() == all {
         let known: Vec<&str> = names.map(|(_, name)| name).collect();
         let help = match did_you_mean(wanted, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -152,7 +160,7 @@ fn community(
     let found = domains
         .clone()
         .filter(|(_, d)| name.is_in(d))
-        .max_by_key(|(_, d)| d.as_str().len());
+        .min_by_key(|(_, d)| std::cmp::Reverse(d.as_str().len()));
     // A domain that could not be read may be this member's: no second report for it.
     let hole = all
         .iter()
@@ -187,7 +195,7 @@ fn place(w: &Topology, span: Range<usize>, fields: PlaceFields<'_>, sink: &mut S
     match fields {
         (None, None, Some(public)) => public.at().map(|(address, span)| Place::Public(*address, span)),
         (Some(site), Some(address), None) => {
-            let site = reference(site, "site", site_names(w), sink);
+            let site = reference(site, "site", site_names(w), w.sites.len(), sink);
             address
                 .at()
                 .zip(site)
