@@ -1,0 +1,555 @@
+//! Single values: names, prefixes, durations, numbers. Each type's constructor is its grammar.
+
+use crate::{
+    Code, Secret,
+    compiled::{Ports, Role},
+    diagnostic::Sink,
+    read::{Value, did_you_mean, scalar, short},
+    yaml::{Kind, Node},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use std::{borrow::Cow, fmt, net::Ipv4Addr, time::Duration};
+
+/// The name of a node: a DNS label in lower case, at most 15 characters so that a namespace or interface can bear it (IFNAMSIZ).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Name(String);
+
+impl Name {
+    /// The longest name, in characters.
+    pub const MAX: usize = 15;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        label(text)?;
+        if text.len() > Self::MAX {
+            return Err(format!(
+                "has {} characters, and names of nodes have at most {}",
+                text.len(),
+                Self::MAX
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// A fully qualified domain name in lower case, without a dot at its end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Fqdn(String);
+
+impl Fqdn {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before the first dot.
+    pub fn first_label(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+
+    /// Whether this name is inside `domain`, and not the domain itself.
+    pub fn is_in(&self, domain: &Fqdn) -> bool {
+        self.0
+            .strip_suffix(domain.as_str())
+            .is_some_and(|before| before.len() > 1 && before.ends_with('.'))
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        // RFC 1035, section 2.3.4: 255 octets on the wire, which is 253 characters.
+        if text.len() > 253 {
+            return Err(format!(
+                "has {} characters, and a domain name has at most 253",
+                text.len()
+            ));
+        }
+        text.split('.').try_for_each(label)?;
+        if !text.contains('.') {
+            return Err("has only one label; a full name has a domain, like `alice.acme.example`".into());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// RFC 1035, section 2.3.1, with digits in front as RFC 1123, section 2.1, allows.
+fn label(text: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match text {
+        "" => Err("has an empty label".into()),
+        _ if text.len() > 63 => Err(format!(
+            "has a label of {} characters, and a label has at most 63",
+            text.len()
+        )),
+        _ if text.chars().any(|c| c.is_ascii_uppercase()) => {
+            Err("has capital letters; write it in lower case".into())
+        }
+        _ => match text.chars().find(|&c| !good(c)) {
+            Some(odd) => Err(format!(
+                "has the character {odd:?}; only a-z, 0-9 and `-` may stand in a label"
+            )),
+            None if text.starts_with('-') || text.ends_with('-') => {
+                Err("has a `-` at the edge of a label".into())
+            }
+            None => Ok(()),
+        },
+    }
+}
+
+/// An IPv4 network: address and length, no bit set behind the length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    network: Ipv4Addr,
+    len: u8,
+}
+
+impl Prefix {
+    /// The prefix of `len` bits that `address` is in; `None` if `len` is above 32.
+    pub fn around(address: Ipv4Addr, len: u8) -> Option<Self> {
+        (len <= 32).then(|| Self {
+            network: Ipv4Addr::from_bits(address.to_bits() & mask(len)),
+            len,
+        })
+    }
+
+    /// Its first address.
+    pub fn network(self) -> Ipv4Addr {
+        self.network
+    }
+
+    /// Its last address.
+    pub fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.network.to_bits() | !mask(self.len))
+    }
+
+    /// Its length in bits, 0 to 32.
+    #[allow(clippy::len_without_is_empty)] // A prefix is never empty.
+    pub fn len(self) -> u8 {
+        self.len
+    }
+
+    /// Its length as a mask.
+    pub fn netmask(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(mask(self.len))
+    }
+
+    /// Whether `address` is one of its addresses.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & mask(self.len) == self.network.to_bits()
+    }
+
+    /// Whether some address is in both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.network) || other.contains(self.network)
+    }
+
+    /// Whether a host may have `address`: inside, and neither the first nor the last address.
+    pub fn is_host(self, address: Ipv4Addr) -> bool {
+        self.contains(address) && (self.len >= 31 || (address != self.network && address != self.broadcast()))
+    }
+
+    /// How many hosts it has room for.
+    pub fn hosts(self) -> u64 {
+        let all = 1u64 << (32 - u32::from(self.len));
+        if self.len >= 31 { all } else { all - 2 }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+        let shape = || {
+            (
+                "is not an address and a length".to_owned(),
+                "write it like 192.168.1.0/24".to_owned(),
+            )
+        };
+        let (address, len) = text.split_once('/').ok_or_else(shape)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| shape())?;
+        let digits = len.len() <= 2 && len.bytes().all(|c| c.is_ascii_digit());
+        let prefix = len
+            .parse()
+            .ok()
+            .filter(|_| digits)
+            .and_then(|len| Self::around(address, len))
+            .ok_or_else(shape)?;
+        if prefix.network != address {
+            return Err((
+                format!("has bits set behind its /{}", prefix.len),
+                format!("did you mean {prefix}?"),
+            ));
+        }
+        Ok(prefix)
+    }
+}
+
+fn mask(len: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
+}
+
+macro_rules! shown {
+    ($($ty:ty),*) => {$(
+        impl fmt::Display for $ty {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }
+        }
+    )*};
+}
+shown!(Name, Fqdn);
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.len)
+    }
+}
+
+impl Serialize for Prefix {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A name that refers to something: checked against what there is, not against a grammar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) String);
+
+/// A duration such as `10s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Period(pub(crate) Duration);
+
+impl Period {
+    const UNITS: [(&'static str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (count, unit) = text.split_at(digits);
+        let (_, millis) = Self::UNITS.into_iter().find(|(name, _)| *name == unit)?;
+        Some(Self(Duration::from_millis(
+            count.parse::<u64>().ok()?.checked_mul(millis)?,
+        )))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let (unit, size) = Self::UNITS
+            .into_iter()
+            .rev()
+            .find(|(_, size)| millis.is_multiple_of(u128::from(*size)))
+            .unwrap_or(("ms", 1));
+        write!(f, "{}{unit}", millis / u128::from(size))
+    }
+}
+
+/// A whole number between two bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number<const MIN: u32, const MAX: u32>(pub(crate) u32);
+
+fn bad(node: &Node<'_>, code: Code, message: String, help: impl Into<String>, sink: &mut Sink<'_>) {
+    sink.error(node.span.clone(), code, message, help);
+}
+
+impl Value for Name {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a name", sink)?;
+        let read = Self::parse(text).map_err(|why| {
+            let help = "use a short word such as `site-a`: it names a network namespace too";
+            bad(
+                node,
+                Code::BadName,
+                format!("`{}` {why}", short(text)),
+                help,
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Fqdn {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a full name", sink)?;
+        let read = Self::parse(text).map_err(|why| {
+            bad(
+                node,
+                Code::BadName,
+                format!("`{}` {why}", short(text)),
+                "use a domain name such as `acme.example`",
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Word {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        scalar(node, "a name", sink).map(|text| Self(text.into()))
+    }
+}
+
+impl Value for Ipv4Addr {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "an IPv4 address", sink)?;
+        let read = text.parse().map_err(|_| {
+            let help = "write four numbers from 0 to 255, like 203.0.113.10, without a prefix length";
+            bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not an IPv4 address", short(text)),
+                help,
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Prefix {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a prefix", sink)?;
+        let read = Self::parse(text).map_err(|(why, help)| {
+            bad(
+                node,
+                Code::BadPrefix,
+                format!("`{}` {why}", short(text)),
+                help,
+                sink,
+            )
+        });
+        read.ok()
+    }
+}
+
+impl Value for Period {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a duration", sink)?;
+        let read = Self::parse(text);
+        if read.is_none() {
+            let help = "write a whole number and a unit (ms, s, m or h), like `10s`";
+            bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not a duration", short(text)),
+                help,
+                sink,
+            );
+        }
+        read
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a number", sink)?;
+        let plain = matches!(node.kind, Kind::Scalar { plain: true, .. });
+        let bounds = format!("write a whole number from {MIN} to {MAX}");
+        let number = text
+            .parse::<i64>()
+            .ok()
+            .filter(|_| plain && !text.starts_with('+'));
+        match number.map(u32::try_from) {
+            None => bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not a whole number", short(text)),
+                bounds,
+                sink,
+            ),
+            Some(Ok(n)) if (MIN..=MAX).contains(&n) => return Some(Self(n)),
+            Some(_) => bad(
+                node,
+                Code::OutOfRange,
+                format!("{} is out of bounds", short(text)),
+                bounds,
+                sink,
+            ),
+        }
+        None
+    }
+}
+
+impl Value for Secret {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        // The key's text stays out of the message: it may be nearly right.
+        let read = Self::parse(scalar(node, "a key", sink)?).map_err(|why| {
+            let help = "write 32 random octets as 64 hexadecimal digits or in base64; make one with `openssl rand -hex 32`";
+            bad(node, Code::BadKey, why.to_string(), help, sink);
+        });
+        read.ok()
+    }
+}
+
+/// One of a few words.
+fn choice<T: Copy>(node: &Node<'_>, words: &[(&'static str, T)], sink: &mut Sink<'_>) -> Option<T> {
+    let text = scalar(node, "a word", sink)?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let help = match did_you_mean(text, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("what may stand here: {}", names.join(", ")),
+        };
+        bad(
+            node,
+            Code::BadValue,
+            format!("`{}` is not known here", short(text)),
+            help,
+            sink,
+        );
+    }
+    found.map(|(_, value)| *value)
+}
+
+impl Value for Role {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(node, &[("network", Self::Network)], sink)
+    }
+}
+
+impl Value for Ports {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(
+            node,
+            &[("random", Self::Random), ("preserve", Self::Preserve)],
+            sink,
+        )
+    }
+}
+
+macro_rules! schemas {
+    ($($ty:ty, $name:literal, $schema:tt;)*) => {$(
+        impl JsonSchema for $ty {
+            fn schema_name() -> Cow<'static, str> { $name.into() }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema { json_schema!($schema) }
+        }
+    )*};
+}
+
+schemas! {
+    Name, "Name", { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$", "description": "A short name: a-z, 0-9 and `-`, at most 15 characters" };
+    Fqdn, "FullName", { "type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$", "description": "A domain name in lower case" };
+    Word, "Reference", { "type": "string", "description": "The name of something defined in this file" };
+    Prefix, "Prefix", { "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$", "description": "An IPv4 network, like 192.168.1.0/24" };
+    Period, "Duration", { "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "description": "A duration, like 10s" };
+    Secret, "Key", { "type": "string", "pattern": "^([0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)$", "description": "32 random octets, as 64 hexadecimal digits or in base64; `openssl rand -hex 32`" };
+    Role, "Role", { "enum": ["network"], "description": "What a director does: `network` sits in the public network" };
+    Ports, "Ports", { "enum": ["random", "preserve"], "description": "What a NAT does to source ports" };
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Number<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Number{MIN}To{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_labels_that_fit_an_interface() {
+        for good in ["a", "site-a", "0x", "abcdefghijklmno"] {
+            assert!(Name::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", "abcdefghijklmnop"] {
+            assert!(Name::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn full_names_have_a_domain() {
+        let name = |text| Fqdn::parse(text);
+        let domain = name("acme.example").unwrap();
+        assert!(name("alice.acme.example").unwrap().is_in(&domain));
+        assert!(!name("alice.notacme.example").unwrap().is_in(&domain));
+        assert!(!domain.is_in(&domain));
+        for bad in [
+            "alice",
+            "alice.",
+            ".acme",
+            "a..b",
+            &"a.".repeat(127),
+            &format!("{}.b", "a".repeat(64)),
+        ] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_no_host_bits() {
+        assert_eq!(
+            Prefix::parse("192.168.1.9/24").unwrap_err().1,
+            "did you mean 192.168.1.0/24?"
+        );
+        for bad in [
+            "192.168.1.0",
+            "192.168.1.0/33",
+            "192.168.1/24",
+            "192.168.1.0/+8",
+            "192.168.1.0/",
+            "/24",
+            "1.2.3.4/256",
+        ] {
+            assert!(Prefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefixes_know_their_edges() {
+        let prefix = |text| Prefix::parse(text).unwrap();
+        let lan = prefix("10.0.0.0/30");
+        let hosts = (0..=4)
+            .filter(|n| lan.is_host(Ipv4Addr::new(10, 0, 0, *n)))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            (hosts, lan.hosts(), lan.broadcast()),
+            (vec![1, 2], 2, Ipv4Addr::new(10, 0, 0, 3))
+        );
+        assert_eq!(
+            (prefix("0.0.0.0/0").hosts(), prefix("1.2.3.4/32").hosts()),
+            ((1 << 32) - 2, 1)
+        );
+        assert_eq!(prefix("240.0.0.0/12").netmask(), Ipv4Addr::new(255, 240, 0, 0));
+        assert!(prefix("10.0.0.0/8").overlaps(prefix("10.77.0.0/24")));
+        assert!(prefix("10.77.0.0/24").overlaps(prefix("10.0.0.0/8")));
+        assert!(!prefix("10.77.0.0/24").overlaps(prefix("10.77.1.0/24")));
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            let period = Period::parse(text).unwrap();
+            assert_eq!(
+                (period.0.as_millis(), period.to_string().as_str()),
+                (millis, text)
+            );
+        }
+        for bad in [
+            "10",
+            "s",
+            "10 s",
+            "1.5s",
+            "-1s",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "1d",
+            "",
+        ] {
+            assert!(Period::parse(bad).is_none(), "{bad}");
+        }
+    }
+}
