@@ -22,7 +22,7 @@ fn main() {
     for bits in [128, 256] {
         println!(
             "AES-{bits}-GCM; ratio: time of {} / time of the back end",
-            Portable::NAME
+            AwsLc::NAME
         );
         support::heading();
         for size in SIZES {
