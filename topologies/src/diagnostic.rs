@@ -233,7 +233,7 @@ impl<'a> Sink<'a> {
         let column = self.text[line_start..start].chars().count() + 1;
         let hide = matches!(code, Code::BadKey | Code::SharedKey).then_some(in_line);
         let source = mask(source, hide);
-        let file = self.file.to_owned();
+        let (file, message) = (self.file.to_owned(), mask_message(&message));
         self.found.push(Diagnostic {
             file,
             line,
@@ -252,7 +252,7 @@ impl<'a> Sink<'a> {
 /// or more characters of the base64 alphabet, and `hide`. Characters are masked one by one so that columns stay true.
 fn mask(line: &str, hide: Option<Range<usize>>) -> String {
     let mut masked = vec![false; line.len()];
-    let mut set = |range: Range<usize>| masked[range].iter_mut().for_each(|m| *m = true);
+    let mut set = |range: Range<usize>| masked[range].fill(true);
     if let Some(range) = hide {
         set(range);
     }
@@ -272,20 +272,39 @@ fn mask(line: &str, hide: Option<Range<usize>>) -> String {
             set(from..to);
         }
     }
-    let mut run = 0;
-    for (at, octet) in line.bytes().chain(std::iter::once(b' ')).enumerate() {
-        if octet.is_ascii_alphanumeric() || b"+/=_".contains(&octet) {
-            run += 1;
-        } else {
-            if run >= 32 {
-                set(at - run..at);
-            }
-            run = 0;
-        }
-    }
-    line.char_indices()
+    key_like(line).into_iter().for_each(&mut set);
+    stars(line, &masked)
+}
+
+/// A message as it may be shown: a key that was written where something else belongs is quoted in it.
+fn mask_message(text: &str) -> String {
+    let mut masked = vec![false; text.len()];
+    key_like(text)
+        .into_iter()
+        .for_each(|range| masked[range].fill(true));
+    stars(text, &masked)
+}
+
+fn stars(text: &str, masked: &[bool]) -> String {
+    text.char_indices()
         .map(|(at, c)| if masked[at] && !c.is_whitespace() { '*' } else { c })
         .collect()
+}
+
+/// Runs of 32 or more characters of the base64 alphabet.
+fn key_like(text: &str) -> Vec<Range<usize>> {
+    let (mut runs, mut run) = (Vec::new(), 0);
+    for (at, octet) in text.bytes().chain(std::iter::once(b' ')).enumerate() {
+        if octet.is_ascii_alphanumeric() || b"+/=_".contains(&octet) {
+            run += 1;
+            continue;
+        }
+        if run >= 32 {
+            runs.push(at - run..at);
+        }
+        run = 0;
+    }
+    runs
 }
 
 #[cfg(test)]
@@ -307,7 +326,7 @@ mod tests {
     fn spans_that_lie_outside_are_tamed() {
         let mut sink = Sink::new("f", "ä");
         sink.error(1..900, Code::BadValue, "m", "h");
-        sink.error(5..2, Code::BadValue, "m", "h");
+        sink.error(Range { start: 5, end: 2 }, Code::BadValue, "m", "h");
         assert_eq!(
             sink.finish().0.iter().map(|d| d.span.clone()).collect::<Vec<_>>(),
             [0..2, 2..2]
@@ -324,6 +343,10 @@ mod tests {
         );
         assert_eq!(mask("name: secretary", None), "name: secretary");
         assert_eq!(mask("key: abc", Some(5..8)), "key: ***");
+        assert_eq!(
+            mask_message(&format!("no site is named `{}`", "a1".repeat(20))),
+            format!("no site is named `{}`", "*".repeat(40))
+        );
     }
 
     #[test]

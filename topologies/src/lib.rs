@@ -27,6 +27,7 @@ mod scalars;
 mod schema;
 mod secret;
 mod validated;
+mod values;
 mod written;
 mod yaml;
 

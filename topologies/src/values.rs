@@ -1,0 +1,222 @@
+//! Single values from nodes, with the message each gives when it cannot be read, and their JSON Schemas.
+
+use crate::{
+    Code, Fqdn, Name, Prefix, Secret,
+    compiled::{Ports, Role},
+    diagnostic::Sink,
+    read::{Value, did_you_mean, scalar, short},
+    scalars::{Number, Period, Word},
+    yaml::{Kind, Node},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::{borrow::Cow, net::Ipv4Addr};
+
+fn bad(node: &Node<'_>, code: Code, message: String, help: impl Into<String>, sink: &mut Sink<'_>) {
+    sink.error(node.span.clone(), code, message, help);
+}
+
+impl Value for Name {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a name", sink)?;
+        let read = Self::parse(text).map_err(|why| {
+            let help = "use a short word such as `site-a`: it names a network namespace too";
+            bad(
+                node,
+                Code::BadName,
+                format!("`{}` {why}", short(text)),
+                help,
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Fqdn {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a full name", sink)?;
+        let read = Self::parse(text).map_err(|why| {
+            bad(
+                node,
+                Code::BadName,
+                format!("`{}` {why}", short(text)),
+                "use a domain name such as `acme.example`",
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Word {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        scalar(node, "a name", sink).map(|text| Self(text.into()))
+    }
+}
+
+impl Value for Ipv4Addr {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "an IPv4 address", sink)?;
+        let read = text.parse().map_err(|_| {
+            let help = "write four numbers from 0 to 255, like 203.0.113.10, without a prefix length";
+            bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not an IPv4 address", short(text)),
+                help,
+                sink,
+            );
+        });
+        read.ok()
+    }
+}
+
+impl Value for Prefix {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a prefix", sink)?;
+        let read = Self::parse(text).map_err(|(why, help)| {
+            bad(
+                node,
+                Code::BadPrefix,
+                format!("`{}` {why}", short(text)),
+                help,
+                sink,
+            )
+        });
+        read.ok()
+    }
+}
+
+impl Value for Period {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a duration", sink)?;
+        let read = Self::parse(text);
+        if read.is_none() {
+            let help = "write a whole number and a unit (ms, s, m or h), like `10s`";
+            bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not a duration", short(text)),
+                help,
+                sink,
+            );
+        }
+        read
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a number", sink)?;
+        let plain = matches!(node.kind, Kind::Scalar { plain: true, .. });
+        let bounds = if MIN == MAX {
+            format!("write {MIN}")
+        } else {
+            format!("write a whole number from {MIN} to {MAX}")
+        };
+        let number = text
+            .parse::<i64>()
+            .ok()
+            .filter(|_| plain && !text.starts_with('+'));
+        match number.map(u32::try_from) {
+            None => bad(
+                node,
+                Code::BadValue,
+                format!("`{}` is not a whole number", short(text)),
+                bounds,
+                sink,
+            ),
+            Some(Ok(n)) if (MIN..=MAX).contains(&n) => return Some(Self(n)),
+            Some(_) => bad(
+                node,
+                Code::OutOfRange,
+                format!("{} is out of bounds", short(text)),
+                bounds,
+                sink,
+            ),
+        }
+        None
+    }
+}
+
+impl Value for Secret {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        // The key's text stays out of the message: it may be nearly right.
+        let read = Self::parse(scalar(node, "a key", sink)?).map_err(|why| {
+            let help = "write 32 random octets as 64 hexadecimal digits or in base64; make one with `openssl rand -hex 32`";
+            bad(node, Code::BadKey, why.to_string(), help, sink);
+        });
+        read.ok()
+    }
+}
+
+/// One of a few words.
+fn choice<T: Copy>(node: &Node<'_>, words: &[(&'static str, T)], sink: &mut Sink<'_>) -> Option<T> {
+    let text = scalar(node, "a word", sink)?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let help = match did_you_mean(text, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("what may stand here: {}", names.join(", ")),
+        };
+        bad(
+            node,
+            Code::BadValue,
+            format!("`{}` is not known here", short(text)),
+            help,
+            sink,
+        );
+    }
+    found.map(|(_, value)| *value)
+}
+
+impl Value for Role {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(node, &[("network", Self::Network)], sink)
+    }
+}
+
+impl Value for Ports {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(
+            node,
+            &[("random", Self::Random), ("preserve", Self::Preserve)],
+            sink,
+        )
+    }
+}
+
+macro_rules! schemas {
+    ($($ty:ty, $name:literal, $schema:tt;)*) => {$(
+        impl JsonSchema for $ty {
+            fn schema_name() -> Cow<'static, str> { $name.into() }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema { json_schema!($schema) }
+        }
+    )*};
+}
+
+schemas! {
+    Name, "Name", { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$", "description": "A short name: a-z, 0-9 and `-`, at most 15 characters" };
+    Fqdn, "FullName", { "type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$", "description": "A domain name in lower case" };
+    Word, "Reference", { "type": "string", "description": "The name of something defined in this file" };
+    Prefix, "Prefix", { "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$", "description": "An IPv4 network, like 192.168.1.0/24" };
+    Period, "Duration", { "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "description": "A duration, like 10s" };
+    Secret, "Key", { "type": "string", "pattern": "^([0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)$", "description": "32 random octets, as 64 hexadecimal digits or in base64; `openssl rand -hex 32`" };
+    Role, "Role", { "enum": ["network"], "description": "What a director does: `network` sits in the public network" };
+    Ports, "Ports", { "enum": ["random", "preserve"], "description": "What a NAT does to source ports" };
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Number<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Number{MIN}To{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
