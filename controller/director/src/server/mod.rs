@@ -47,6 +47,9 @@ use sessions::{SlotId, Slots};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use zeroize::Zeroizing;
 
+/// Room for outputs that is kept between calls.
+const OUTPUTS_KEPT: usize = 4096;
+
 /// A route director's control side.
 pub struct Director {
     config: DirectorConfig,
@@ -237,7 +240,12 @@ impl Director {
 
     /// The next thing for the host to do.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A restored journal may have made it large.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
+        }
+        output
     }
 
     /// Brings back the sessions of a journal; grants must have been added before. Each gets a whole lifetime.
