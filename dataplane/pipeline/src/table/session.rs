@@ -247,7 +247,7 @@ mod loom_model {
             let first = PseudoIp::new(1).unwrap();
             let table = Arc::new(SessionTable::new(first, 1));
             let community = CommunityIndex::new(1).unwrap();
-            let at = |port| Binding::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), community);
+            let at = move |port| Binding::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), community);
             let writer = {
                 let table = table.clone();
                 loom::thread::spawn(move || {
