@@ -24,7 +24,10 @@
 //! ```
 //!
 //! In requests status, lifetime, interval and observed address are zero. In responses the shim's destination member is
-//! the pseudo address, and both directors are the answering one.
+//! the pseudo address, and both directors are the answering one. Two fields say more in two answers: a challenge to an
+//! address request holds the counter last accepted under this key in lifetime (high half) and interval (low half), so
+//! that a member whose clock went back is not refused as a replay; "no session" holds a cookie, so that the request that
+//! follows needs no challenge of its own.
 
 use crate::Malformed;
 use crate::shim::{self, DataType, Shim};
