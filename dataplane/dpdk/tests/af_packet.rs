@@ -81,8 +81,30 @@ fn inside() {
     a.set_mtu(1400).unwrap();
     assert_eq!(a.mtu().unwrap(), 1400);
     drop((qa, qb, a, b));
+    through_tap(&pool);
     assert_home(&pool);
     println!("inside: done");
+}
+
+/// What a `net_tap` port sends, the kernel's interface of that name receives: read there by a `net_af_packet` port.
+fn through_tap(pool: &kith_dpdk::Mempool) {
+    let mut tap = open(device("net_tap", ",iface=kt-tap"), 1, pool);
+    assert_eq!(tap.driver(), "net_tap");
+    run(&["link", "set", "kt-tap", "up"]);
+    let mut kernel = open(device("net_af_packet", ",iface=kt-tap"), 1, pool);
+    let (mut tap, mut kernel) = (tap.take_queues().unwrap(), kernel.take_queues().unwrap());
+    cross(
+        pool,
+        &mut tap.tx[0],
+        &mut kernel.rx[0],
+        &frame([0xff; 6], [2, 0, 0, 0, 0, 0xc], 46),
+    );
+    cross(
+        pool,
+        &mut kernel.tx[0],
+        &mut tap.rx[0],
+        &frame([0xff; 6], [2, 0, 0, 0, 0, 0xd], 46),
+    );
 }
 
 fn frame(to: [u8; 6], from: [u8; 6], payload: usize) -> Vec<u8> {
