@@ -1,2 +1,13 @@
-//! What the dataplane and operators' tools say to each other: its configuration file and its statistics socket.
+//! What the dataplane and the tools around it say to each other, without linking DPDK.
+//!
+//! ```text
+//!  kith lab ── writes ──► config::Config (YAML) ── read by ──► kith-dataplane
+//!  kith dataplane stats ── client::Client ── one JSON object a line, Unix socket ──► kith-dataplane
+//! ```
+//!
+//! [`config`] is the file, [`stats`] what the socket speaks, [`client`] a blocking client for it.
 #![forbid(unsafe_code)]
+
+pub mod client;
+pub mod config;
+pub mod stats;

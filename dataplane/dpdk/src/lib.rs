@@ -46,6 +46,8 @@ mod eal;
 mod errno;
 mod mbuf;
 mod mempool;
+#[cfg(feature = "pipeline")]
+mod packet;
 mod port;
 mod ring;
 mod thread;

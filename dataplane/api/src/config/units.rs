@@ -1,0 +1,155 @@
+//! Values that are written as words: an address with its prefix, a length of time.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// An address and the network it is in, written `203.0.113.10/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cidr {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// How many leading bits name the network: 0 to 32.
+    pub prefix_len: u8,
+}
+
+impl Cidr {
+    /// Is this address in the network?
+    #[must_use]
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        let differing = self.address.to_bits() ^ address.to_bits();
+        differing
+            .checked_shr(32 - u32::from(self.prefix_len.min(32)))
+            .unwrap_or(0)
+            == 0
+    }
+
+    /// Do the two networks share an address?
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.prefix_len <= other.prefix_len {
+            self.contains(other.address)
+        } else {
+            other.contains(self.address)
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "expected an address with prefix length, such as 203.0.113.10/24";
+        let (address, prefix_len) = text.split_once('/').ok_or(SHAPE)?;
+        let address = address.parse().map_err(|_| SHAPE)?;
+        match prefix_len.parse() {
+            Ok(prefix_len @ 0..=32) => Ok(Self { address, prefix_len }),
+            _ => Err("a prefix length is a number from 0 to 32"),
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_len)
+    }
+}
+
+/// A length of time, written `60s`, `250ms` or `10m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// So many seconds.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "expected a length of time, such as 60s, 250ms or 10m";
+        let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or(SHAPE)?;
+        let (number, unit) = text.split_at(unit);
+        let number: u64 = number.parse().map_err(|_| SHAPE)?;
+        let millis = match unit {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1_000),
+            "m" => number.checked_mul(60_000),
+            "h" => number.checked_mul(3_600_000),
+            _ => None,
+        };
+        millis
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .ok_or(SHAPE)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            whole if whole % 1000 == 0 => write!(f, "{}s", whole / 1000),
+            millis => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+macro_rules! as_text {
+    ($($name:ty),*) => { $(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )* };
+}
+
+as_text!(Cidr, Span);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_and_overlap() {
+        let net = |text: &str| text.parse::<Cidr>().unwrap();
+        assert!(net("203.0.113.10/24").contains(Ipv4Addr::new(203, 0, 113, 255)));
+        assert!(!net("203.0.113.10/24").contains(Ipv4Addr::new(203, 0, 114, 1)));
+        assert!(net("0.0.0.0/0").contains(Ipv4Addr::BROADCAST));
+        assert!(net("10.1.0.1/16").overlaps(&net("10.0.0.1/8")));
+        assert!(!net("10.1.0.1/16").overlaps(&net("10.2.0.1/16")));
+        for wrong in ["10.0.0.1", "10.0.0.1/33", "10.0.0/8", "x/8", "10.0.0.1/"] {
+            assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn spans_read_as_they_are_written() {
+        for (text, millis) in [("60s", 60_000), ("250ms", 250), ("0s", 0)] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!((span.0.as_millis(), span.to_string().as_str()), (millis, text));
+        }
+        assert_eq!("2m".parse::<Span>().unwrap(), Span::from_secs(120));
+        for wrong in [
+            "60",
+            "s",
+            "-1s",
+            "1 s",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! From a configuration to running threads.
+
+use super::{Dataplane, Link, Service, State, service};
+use crate::clock::Clock;
+use crate::journal::{Journal, JournalError};
+use crate::neighbor::Limits as NeighborLimits;
+use crate::slow::{self, Slow};
+use crate::worker::{Shared, Worker};
+use kith_api::config::{self, Config, HugePages};
+use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
+use kith_director::{DirectorKey, Rate, Time};
+use kith_dpdk::{
+    Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
+    ThreadError,
+};
+use kith_pipeline::meter;
+use kith_pipeline::relay::{self, Tables};
+use kith_pipeline::table::exact::ExactTable;
+use kith_pipeline::table::session::SessionTable;
+use kith_wire::control::KeyId;
+use kith_wire::ethernet::MacAddr;
+use kith_wire::shim::PseudoIp;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+use tracing::info;
+
+/// Descriptors of each queue.
+const DESCRIPTORS: u16 = 512;
+/// Packets in each ring between a worker and the slow path.
+const RING: u32 = 1024;
+/// Buffers that a worker keeps at hand.
+const CACHE: u32 = 256;
+/// Ethernet header, two VLAN tags, frame check sequence.
+const FRAME_OVERHEAD: u16 = 26;
+
+/// Why a dataplane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// DPDK.
+    #[error(transparent)]
+    Eal(#[from] EalError),
+    /// Packet memory.
+    #[error("{0}; raise eal.memory_mib")]
+    Memory(#[from] MempoolError),
+    /// A port.
+    #[error("port {index}: {error}{}", advice(.device))]
+    Port {
+        /// Its number.
+        index: usize,
+        /// As configured.
+        device: String,
+        /// What is wrong.
+        error: PortError,
+    },
+    /// A ring.
+    #[error("{0}; raise eal.memory_mib")]
+    Ring(#[from] RingError),
+    /// A worker cannot have its CPU.
+    #[error("worker {worker}: {error} (eal.cores)")]
+    Worker {
+        /// Which.
+        worker: usize,
+        /// What is wrong.
+        error: ThreadError,
+    },
+    /// No thread.
+    #[error("the system gives no thread: {0}")]
+    Thread(io::Error),
+    /// Sessions cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The director refuses its settings.
+    #[error("director: {0}")]
+    Director(#[from] server::ConfigError),
+    /// The director refuses a grant.
+    #[error("grant of {name:?}: {error}")]
+    Grant {
+        /// Whose.
+        name: String,
+        /// Why.
+        error: server::GrantError,
+    },
+    /// No random numbers.
+    #[error("the system gives no random numbers, without which cookies could be guessed")]
+    Random,
+    /// No clock.
+    #[error("DPDK found no frequency of the time stamp counter")]
+    Clock,
+}
+
+/// What to look at when a device cannot be opened.
+fn advice(device: &str) -> String {
+    let Some(interface) = device.split(',').find_map(|word| word.strip_prefix("iface=")) else {
+        return String::new();
+    };
+    format!(
+        "; see whether the interface is there and up (ip link show {interface}) and whether this runs as root or with CAP_NET_RAW"
+    )
+}
+
+pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
+    let started = Instant::now();
+    let journal = config.state_dir.as_deref().map(Journal::open).transpose()?;
+    let eal = Eal::init(environment(&config))?;
+    let clock = Clock::start().ok_or(StartError::Clock)?;
+    let pool = pool(&eal, &config)?;
+    let (mut ports, networks) = open_ports(&eal, &config, &pool)?;
+
+    let mut director = director(&config)?;
+    let mut restored = 0;
+    let journal = match journal {
+        Some((mut journal, read)) => {
+            let outcome = director.restore(Time::ZERO, &read);
+            journal.replace(director.journal())?;
+            restored = outcome.sessions;
+            info!(
+                sessions = outcome.sessions,
+                outdated = outcome.outdated,
+                octets_lost = read.lost_len,
+                "journal read"
+            );
+            Some(journal)
+        }
+        None => None,
+    };
+    let grants = std::mem::take(&mut config.director.grants);
+    let communities = grants
+        .iter()
+        .map(|grant| (grant.community.index, grant.community.name.clone()))
+        .collect();
+    drop(grants);
+
+    let slow = Slow::new(tables(&config, networks), director, NeighborLimits::default());
+    let capacity = slow.tables().sessions.capacity();
+    let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
+    for queues in &mut queues {
+        queues.rx.reverse();
+        queues.tx.reverse();
+    }
+    for _ in 0..config.workers {
+        let (up_in, up_out) = kith_dpdk::ring(&eal, RING)?;
+        let (down_in, down_out) = kith_dpdk::ring(&eal, RING)?;
+        let rx = queues.iter_mut().filter_map(|queues| queues.rx.pop()).collect();
+        let tx = queues.iter_mut().filter_map(|queues| queues.tx.pop()).collect();
+        workers.push(Worker::new(rx, tx, slow.reader(), (up_in, down_out), clock));
+        shared.push(Shared::new(capacity));
+        links.push(Link {
+            up: up_out,
+            down: down_in,
+        });
+    }
+    let state = Arc::new(State {
+        started,
+        clock,
+        communities,
+        workers: shared,
+        restored,
+        pool: pool.clone(),
+        huge_pages: eal.uses_huge_pages(),
+        service: Mutex::new(Service::new(slow, links, journal, pool)),
+        ports: Mutex::new(ports),
+        stop_workers: AtomicBool::new(false),
+        stop_slow: AtomicBool::new(false),
+        turns: AtomicU64::new(0),
+        _eal: eal.clone(),
+        config,
+    });
+    let mut dataplane = Dataplane {
+        state,
+        workers: Vec::new(),
+        slow: None,
+    };
+    for (index, worker) in workers.into_iter().enumerate() {
+        let handle = spawn_worker(&eal, &dataplane.state, index, worker)?;
+        dataplane.workers.push(handle);
+    }
+    let state = dataplane.state.clone();
+    let slow = thread::Builder::new()
+        .name("kith-slow".into())
+        .spawn(move || service::run(&state));
+    dataplane.slow = Some(slow.map_err(StartError::Thread)?);
+    Ok(dataplane)
+}
+
+fn environment(config: &Config) -> EalConfig {
+    let is_pci = |device: &&config::Port| device.device.contains(':') && !device.device.starts_with("net_");
+    EalConfig {
+        program: "kith-dataplane".into(),
+        huge_pages: match config.eal.huge_pages {
+            HugePages::Auto => kith_dpdk::HugePages::Auto,
+            HugePages::Off => kith_dpdk::HugePages::Off,
+            HugePages::On => kith_dpdk::HugePages::On,
+        },
+        memory_mib: config.eal.memory_mib,
+        pci: config
+            .ports
+            .iter()
+            .filter(is_pci)
+            .map(|port| port.device.clone())
+            .collect(),
+        ..EalConfig::default()
+    }
+}
+
+/// Buffers for every queue to be full, every cache, every ring and every neighbour's queue, so that none can starve another.
+fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
+    let (workers, ports) = (u32::from(config.workers), config.ports.len() as u32);
+    let queues = workers * ports * 2 * u32::from(DESCRIPTORS);
+    let inside = workers * (2 * RING + 2 * CACHE) + NeighborLimits::default().held_all as u32;
+    let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
+    let config = MempoolConfig {
+        mbufs: (queues + inside).next_power_of_two() - 1,
+        cache: CACHE,
+        data_room: mtu.saturating_add(FRAME_OVERHEAD).max(2048),
+        socket: None,
+    };
+    Ok(Mempool::new(eal, "packets", &config)?)
+}
+
+fn open_ports(
+    eal: &Eal,
+    config: &Config,
+    pool: &Mempool,
+) -> Result<(Vec<Port>, Vec<relay::Port>), StartError> {
+    let (mut ports, mut networks) = (Vec::new(), Vec::new());
+    for (index, wanted) in config.ports.iter().enumerate() {
+        let fail = |error| StartError::Port {
+            index,
+            device: wanted.device.clone(),
+            error,
+        };
+        let settings = PortConfig {
+            rx_queues: config.workers,
+            tx_queues: config.workers,
+            rx_desc: DESCRIPTORS,
+            tx_desc: DESCRIPTORS,
+            mtu: wanted.mtu,
+            ..PortConfig::new(wanted.device.as_str())
+        };
+        let port = Port::open(eal, &settings, std::slice::from_ref(pool)).map_err(fail)?;
+        let mac = MacAddr(port.mac().map_err(fail)?.0);
+        info!(index, device = port.device(), driver = port.driver(), %mac, address = %wanted.address, "port open");
+        networks.push(relay::Port {
+            mac,
+            address: wanted.address.address,
+            prefix_len: wanted.address.prefix_len,
+            gateway: wanted.gateway,
+            mtu: wanted.mtu,
+        });
+        ports.push(port);
+    }
+    Ok((ports, networks))
+}
+
+fn pool_range(config: &Config) -> Result<PoolRange, StartError> {
+    let pool = config.director.pseudo_pool;
+    let first = PseudoIp::new(pool.first.to_bits()).ok_or(server::ConfigError::Pool)?;
+    Ok(PoolRange {
+        first,
+        count: pool.count,
+    })
+}
+
+fn director(config: &Config) -> Result<Director, StartError> {
+    let wanted = &config.director;
+    let range = pool_range(config)?;
+    let mut settings = DirectorConfig::new(config.director_address(), range);
+    settings.port = wanted.udp_port;
+    settings.lifetime = wanted.session_lifetime.0;
+    settings.keep_alive = wanted.keep_alive.0;
+    settings.quarantine = wanted.quarantine.0;
+    settings.max_sessions_per_community = wanted.max_sessions_per_community.unwrap_or(range.count);
+    settings.mtu = config.ports.iter().map(|port| port.mtu).min().unwrap_or(1500);
+    let rate = |rate: config::Rate| Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
+    };
+    settings.limits.member = rate(wanted.limits.member);
+    settings.limits.strangers = rate(wanted.limits.strangers);
+    settings.limits.source = rate(wanted.limits.source);
+    settings.limits.pings = rate(wanted.limits.pings);
+
+    let mut secret = [0u8; 32];
+    SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| StartError::Random)?;
+    let mut director = Director::new(settings, secret)?;
+    for grant in &wanted.grants {
+        let added = Grant {
+            key_id: KeyId(grant.key_id),
+            key: DirectorKey::new(*grant.key.octets()),
+            community: grant.community.index,
+            reserved: grant.pseudo.and_then(|pseudo| PseudoIp::new(pseudo.to_bits())),
+            name: grant.name.clone(),
+        };
+        director
+            .add_grant(Time::ZERO, added)
+            .map_err(|error| StartError::Grant {
+                name: grant.name.clone(),
+                error,
+            })?;
+    }
+    Ok(director)
+}
+
+fn tables(config: &Config, ports: Vec<relay::Port>) -> Tables {
+    let pool = config.director.pseudo_pool;
+    // Configurations whose pool begins at 0 are refused.
+    let first = PseudoIp::new(pool.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
+    Tables {
+        director: config.director_address(),
+        udp_port: config.director.udp_port,
+        ports,
+        neighbors: ExactTable::default(),
+        sessions: Arc::new(SessionTable::new(first, pool.count as usize)),
+        sender_rate: config.sender_rate.map(|rate| meter::Rate {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }),
+        punt_rates: slow::punt_rates(),
+    }
+}
+
+/// Starts a worker, and waits until it has its CPU.
+fn spawn_worker(
+    eal: &Eal,
+    state: &Arc<State>,
+    index: usize,
+    worker: Worker,
+) -> Result<JoinHandle<()>, StartError> {
+    let (eal, state) = (eal.clone(), state.clone());
+    let (tell, told) = mpsc::channel();
+    let run = move || {
+        let cores = &state.config.eal.cores;
+        let core = cores.get(index % cores.len().max(1)).copied();
+        let registered = eal.register_thread(core);
+        // Short sleeps are meant: the system adds 50 µs to each otherwise. If it refuses, rests are longer.
+        let _slack = nix::sys::prctl::set_timerslack(1_000);
+        match registered {
+            Ok(_thread) => {
+                let _told = tell.send(Ok(()));
+                worker.run(&state.workers[index], state.config.idle, &state.stop_workers);
+            }
+            Err(error) => drop(tell.send(Err(StartError::Worker { worker: index, error }))),
+        }
+    };
+    let handle = thread::Builder::new()
+        .name(format!("kith-worker{index}"))
+        .spawn(run)
+        .map_err(StartError::Thread)?;
+    match told.recv() {
+        Ok(Ok(())) => Ok(handle),
+        Ok(Err(error)) => Err(error),
+        Err(mpsc::RecvError) => Err(StartError::Thread(io::Error::other("it ended at once"))),
+    }
+}
