@@ -46,6 +46,7 @@ mod eal;
 mod errno;
 mod mbuf;
 mod mempool;
+mod packet;
 mod port;
 mod ring;
 mod thread;
