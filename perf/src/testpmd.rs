@@ -25,7 +25,11 @@ impl Testpmd {
         // Its main thread only waits for commands; it may do that on any CPU.
         let main = usize::from(cpu == 0 && std::thread::available_parallelism().is_ok_and(|n| n.get() > 1));
         let mut command = Command::new("dpdk-testpmd");
-        command.args([&format!("--lcores=0@{main},1@{cpu}"), "--no-pci", "--in-memory"]);
+        command.args([
+            &format!("--lcores=0@{main},1@{cpu}"),
+            "--no-pci",
+            &format!("--file-prefix=kith-bench-{}", std::process::id()),
+        ]);
         command.args([
             "--vdev=net_null0,size=64",
             "--vdev=net_null1,size=64",
