@@ -113,6 +113,14 @@ impl SessionCounters {
         }
     }
 
+    /// Says that [`SessionCounters::add`] will follow for this index: begins to fetch its counters into the cache.
+    #[inline]
+    pub fn expect(&self, index: usize) {
+        if let Some([packets, _]) = self.0.get(index) {
+            std::hint::black_box(packets.get());
+        }
+    }
+
     /// Packets and octets that a session received.
     #[must_use]
     pub fn get(&self, index: usize) -> (u64, u64) {

@@ -3,6 +3,20 @@
 //! A running sum is kept as a `u64` of native big-endian words and folded once at the end, so that summing 1500 octets
 //! is a loop the compiler vectorises and never overflows (2^32 words would be needed).
 
+/// Is a header that contains its checksum whole?
+///
+/// The sum does not depend on the byte order it is made in (RFC 1071 section 2(B)), and all ones look the same in any:
+/// so nothing is swapped.
+#[inline]
+#[must_use]
+pub fn is_whole(header: &[u8; 20]) -> bool {
+    let mut sum = Sum::ZERO;
+    for word in header.as_chunks().0 {
+        sum = sum.add_u32(u32::from_ne_bytes(*word));
+    }
+    sum.fold() == 0xffff
+}
+
 /// A ones'-complement sum that has not been folded yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum(u64);
@@ -18,41 +32,42 @@ impl Sum {
         let mut sum = self.0;
         let mut words = bytes.chunks_exact(4);
         for word in &mut words {
-            sum += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+            sum = sum.wrapping_add(u64::from(u32::from_be_bytes([
+                word[0], word[1], word[2], word[3],
+            ])));
         }
-        sum += match *words.remainder() {
+        let rest = match *words.remainder() {
             [a] => u64::from(a) << 8,
             [a, b] => u64::from(u16::from_be_bytes([a, b])),
             [a, b, c] => u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
             _ => 0,
         };
-        Self(sum)
+        Self(sum.wrapping_add(rest))
     }
 
     /// Adds one 16-bit word.
     #[inline]
     #[must_use]
     pub fn add_u16(self, word: u16) -> Self {
-        Self(self.0 + u64::from(word))
+        Self(self.0.wrapping_add(u64::from(word)))
     }
 
     /// Adds one 32-bit field, such as an address.
     #[inline]
     #[must_use]
     pub fn add_u32(self, field: u32) -> Self {
-        Self(self.0 + u64::from(field))
+        Self(self.0.wrapping_add(u64::from(field)))
     }
 
     /// Folds to 16 bits without complementing: 0xffff means that a received header with its checksum is whole.
     #[inline]
     #[must_use]
     pub fn fold(self) -> u16 {
-        let mut sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
-        sum = (sum >> 32) + (sum & 0xffff_ffff);
-        sum = (sum >> 16) + (sum & 0xffff);
-        sum = (sum >> 16) + (sum & 0xffff);
-        sum = (sum >> 16) + (sum & 0xffff);
-        (sum & 0xffff) as u16
+        // Ones' complement addition of two halves: what is carried out comes in again, and cannot carry a second time.
+        let (sum, carry) = (self.0 as u32).overflowing_add((self.0 >> 32) as u32);
+        let sum = sum.wrapping_add(u32::from(carry));
+        let (sum, carry) = (sum as u16).overflowing_add((sum >> 16) as u16);
+        sum.wrapping_add(u16::from(carry))
     }
 
     /// The value for a checksum field.

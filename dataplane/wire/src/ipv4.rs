@@ -12,7 +12,7 @@
 //! ```
 
 use crate::Malformed;
-use crate::checksum::{Sum, update_u16};
+use crate::checksum::{Sum, is_whole, update_u16};
 use core::net::Ipv4Addr;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -74,7 +74,8 @@ impl Ipv4 {
     pub fn parse_any(packet: &[u8]) -> Result<(&Self, &[u8]), Malformed> {
         let (header, rest) = Self::ref_from_prefix(packet).map_err(|_| Malformed::Truncated)?;
         let payload_len = header.check(packet.len())?;
-        if Sum::ZERO.add_bytes(header.as_bytes()).fold() != 0xffff {
+        let octets: &[u8; HEADER_LEN] = zerocopy::transmute_ref!(header);
+        if !is_whole(octets) {
             return Err(Malformed::Checksum);
         }
         Ok((header, rest.get(..payload_len).ok_or(Malformed::Length)?))
@@ -190,6 +191,26 @@ impl Ipv4 {
         self.ttl = self.ttl.saturating_sub(1);
         let new = u16::from_be_bytes([self.ttl, self.protocol]);
         self.checksum.set(update_u16(self.checksum.get(), old, new));
+    }
+
+    /// What a relay does: new source and destination, and one hop less. The caller has seen that the time to live is above
+    /// 1. One incremental update of the checksum for both (RFC 1624).
+    #[inline]
+    pub fn relay(&mut self, source: Ipv4Addr, destination: Ipv4Addr) {
+        let old = u16::from_be_bytes([self.ttl, self.protocol]);
+        self.ttl = self.ttl.saturating_sub(1);
+        let new = u16::from_be_bytes([self.ttl, self.protocol]);
+        let sum = Sum::ZERO
+            .add_u16(!self.checksum.get())
+            .add_u16(!old)
+            .add_u16(new)
+            .add_u32(!self.source.get())
+            .add_u32(!self.destination.get())
+            .add_u32(source.to_bits())
+            .add_u32(destination.to_bits());
+        self.checksum.set(sum.finish());
+        self.source.set(source.to_bits());
+        self.destination.set(destination.to_bits());
     }
 
     /// Another protocol and length, as ESP makes them (RFC 4303 section 3.1.1); checksum updated incrementally.

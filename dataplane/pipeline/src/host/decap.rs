@@ -16,6 +16,7 @@ use super::tables::{HostTables, Member, MemberIndex};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
+use kith_esp::aead::{Aead, DefaultAead};
 use kith_esp::{HEADER_LEN as ESP_FRONT, Inbound, Millis, NO_NEXT_HEADER, OpenError, Opened, Spi};
 use kith_wire::esp::EspHeader;
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_TCP, PROTOCOL_UDP};
@@ -63,15 +64,24 @@ pub enum Decapsulated {
 /// One thread's way in: owns the inbound security associations.
 ///
 /// The receiver chooses SPIs, so the low bits of an SPI are its place in an array; the whole SPI is compared.
-pub struct Decap {
-    inbound: Vec<Option<(MemberIndex, Inbound)>>,
+pub struct Decap<A: Aead = DefaultAead> {
+    inbound: Vec<Option<(MemberIndex, Inbound<A>)>>,
     mask: u32,
 }
 
 impl Decap {
     /// A way in for at most `capacity` security associations, rounded up to a power of two. Without any, nothing passes.
+    /// The production cipher.
     #[must_use]
     pub fn new(capacity: u32) -> Self {
+        Self::with_aead(capacity)
+    }
+}
+
+impl<A: Aead> Decap<A> {
+    /// As [`Decap::new`], with the back end of the caller's choice.
+    #[must_use]
+    pub fn with_aead(capacity: u32) -> Self {
         let size = capacity.clamp(1, 1 << 24).next_power_of_two();
         Self {
             inbound: (0..size).map(|_| None).collect(),
@@ -86,7 +96,7 @@ impl Decap {
     }
 
     /// Packets with the SPI of `sa` are from `member`. What stood in its place is wiped.
-    pub fn install(&mut self, member: MemberIndex, sa: Inbound) {
+    pub fn install(&mut self, member: MemberIndex, sa: Inbound<A>) {
         let at = sa.spi().get() & self.mask;
         self.inbound[at as usize] = Some((member, sa));
     }
@@ -208,9 +218,9 @@ fn take_keying<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
 
 /// Opens the ESP payload in place and moves the virtual header back before what it held. True: a dummy.
 #[inline]
-fn open<P: Packet>(
+fn open<P: Packet, A: Aead>(
     packet: &mut P,
-    sa: &mut Inbound,
+    sa: &mut Inbound<A>,
     member: &Member,
     now: Millis,
 ) -> Result<bool, DropReason> {

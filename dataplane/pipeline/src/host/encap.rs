@@ -17,6 +17,7 @@ use super::{mss, virtual_mtu};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
+use kith_esp::aead::{Aead, DefaultAead};
 use kith_esp::{HEADER_LEN as ESP_FRONT, Lifetime, Millis, Outbound, SealError, sealed_overhead};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_TCP};
 use kith_wire::{shim, tcp};
@@ -50,19 +51,27 @@ pub enum Encapsulated {
 }
 
 /// One thread's way out: owns the outbound security associations.
-pub struct Encap {
-    outbound: Vec<Option<Outbound>>,
+pub struct Encap<A: Aead = DefaultAead> {
+    outbound: Vec<Option<Outbound<A>>>,
 }
 
 impl Encap {
-    /// A way out without any keys: nothing passes.
+    /// A way out without any keys: nothing passes. The production cipher.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_aead()
+    }
+}
+
+impl<A: Aead> Encap<A> {
+    /// As [`Encap::new`], with the back end of the caller's choice.
+    #[must_use]
+    pub fn with_aead() -> Self {
         Self { outbound: Vec::new() }
     }
 
     /// From now on packets to `member` are sealed with this; what was before is wiped.
-    pub fn install(&mut self, member: MemberIndex, sa: Outbound) {
+    pub fn install(&mut self, member: MemberIndex, sa: Outbound<A>) {
         let at = member.0 as usize;
         if self.outbound.len() <= at {
             self.outbound.resize_with(at + 1, || None);
@@ -188,9 +197,9 @@ fn clamp<P: Packet>(packet: &mut P, member: &Member) {
 
 /// Makes the payload ESP in transport mode, in place.
 #[inline]
-fn seal<P: Packet>(
+fn seal<P: Packet, A: Aead>(
     packet: &mut P,
-    sa: &mut Outbound,
+    sa: &mut Outbound<A>,
     payload_len: usize,
     now: Millis,
 ) -> Result<Lifetime, DropReason> {

@@ -1,6 +1,6 @@
 //! Second and third stage: may it go there, and the packet that goes.
 
-use super::{Candidate, Next, Tables};
+use super::{Candidate, Found, Next, Tables};
 use crate::Verdict;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
@@ -18,7 +18,7 @@ pub(super) fn authorise(
     tables: &Tables,
     now: Nanos,
     packet: &Candidate,
-    (source, destination): (Option<Binding>, Option<Binding>),
+    Found { source, destination }: Found,
 ) -> Result<Binding, Verdict> {
     // Only authorised senders: the session that the shim names must be bound to where the packet really came from.
     let source = source.ok_or(Verdict::Drop(DropReason::SourceUnknown))?;
@@ -76,8 +76,7 @@ pub(super) fn forward<P: Packet>(tables: &Tables, packet: &mut P, to: Binding) -
     ethernet.source = port.mac;
     ethernet.destination = station;
     let old = (ip.source().to_bits(), ip.destination().to_bits());
-    ip.readdress(tables.director, address);
-    ip.decrement_ttl();
+    ip.relay(tables.director, address);
     udp.readdress(
         old,
         (tables.director.to_bits(), to.address()),

@@ -46,6 +46,26 @@ impl Candidate {
         destination_session: 0,
         ttl: 0,
     };
+
+    /// Was there one? An IPv4 packet is never 0 octets long.
+    #[inline]
+    fn is_some(&self) -> bool {
+        self.total_len != 0
+    }
+}
+
+/// What the sessions say about a candidate.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    source: Option<Binding>,
+    destination: Option<Binding>,
+}
+
+impl Found {
+    const NONE: Self = Self {
+        source: None,
+        destination: None,
+    };
 }
 
 /// One worker's relay.
@@ -84,25 +104,33 @@ impl<'a> Relay<'a> {
             burst
         };
         let mut candidates = [Candidate::NONE; BURST];
-        let mut bindings: [(Option<Binding>, Option<Binding>); BURST] = [(None, None); BURST];
+        let mut founds = [Found::NONE; BURST];
 
+        let port = tables.port(ingress);
         for ((packet, candidate), verdict) in burst.iter().zip(&mut candidates).zip(verdicts.iter_mut()) {
-            match parse::parse(tables, ingress, packet) {
+            // Frames that came by no port of ours are for no station of ours.
+            let port = port.ok_or(Verdict::Drop(DropReason::EthernetNotOurs));
+            match port.and_then(|port| parse::parse(tables, port, packet)) {
                 Ok(parsed) => *candidate = parsed,
                 Err(decided) => *verdict = decided,
             }
         }
         // Look-ups of a whole burst stand together and depend on nothing, so that their cache misses overlap.
-        for (candidate, found) in candidates[..burst.len()].iter().zip(&mut bindings) {
-            if candidate.total_len != 0 {
-                found.0 = tables.sessions.binding(candidate.source_session as usize);
-                found.1 = tables.sessions.binding(candidate.destination_session as usize);
+        for (candidate, found) in candidates[..burst.len()].iter().zip(&mut founds) {
+            if candidate.is_some() {
+                found.source = tables.sessions.binding(candidate.source_session as usize);
+                found.destination = tables.sessions.binding(candidate.destination_session as usize);
+                self.sessions.expect(candidate.destination_session as usize);
             }
         }
-        for (i, packet) in burst.iter_mut().enumerate() {
-            let candidate = &candidates[i];
-            if candidate.total_len != 0 {
-                verdicts[i] = match forward::authorise(tables, now, candidate, bindings[i])
+        for (((packet, candidate), found), verdict) in burst
+            .iter_mut()
+            .zip(&candidates)
+            .zip(founds)
+            .zip(verdicts.iter_mut())
+        {
+            if candidate.is_some() {
+                *verdict = match forward::authorise(tables, now, candidate, found)
                     .and_then(|destination| forward::forward(tables, packet, destination))
                 {
                     Ok(port) => {
@@ -115,7 +143,7 @@ impl<'a> Relay<'a> {
                     Err(decided) => decided,
                 };
             }
-            verdicts[i] = self.count(tables, now, verdicts[i]);
+            *verdict = self.count(tables, now, *verdict);
         }
     }
 

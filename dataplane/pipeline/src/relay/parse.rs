@@ -1,10 +1,9 @@
 //! First stage: is this a packet we relay, one for the slow path, or nothing for us?
 
-use super::{Candidate, Tables};
+use super::{Candidate, Port, Tables};
 use crate::Verdict;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
-use crate::units::PortIndex;
 use kith_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddr};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ICMP, PROTOCOL_UDP};
 use kith_wire::shim::{DataType, Shim};
@@ -12,17 +11,10 @@ use kith_wire::udp::Udp;
 
 /// Parses a frame down to the virtual packet; everything that is not data to relay is decided here.
 #[inline]
-pub(super) fn parse<P: Packet>(
-    tables: &Tables,
-    ingress: PortIndex,
-    packet: &P,
-) -> Result<Candidate, Verdict> {
+pub(super) fn parse<P: Packet>(tables: &Tables, port: &Port, packet: &P) -> Result<Candidate, Verdict> {
     if !packet.is_contiguous() {
         return Err(Verdict::Drop(DropReason::Segmented));
     }
-    let port = tables
-        .port(ingress)
-        .ok_or(Verdict::Drop(DropReason::EthernetNotOurs))?;
     let (ethernet, payload) =
         Ethernet::parse(packet.bytes()).map_err(|_| Verdict::Drop(DropReason::EthernetTruncated))?;
     match ethernet.ethertype.get() {

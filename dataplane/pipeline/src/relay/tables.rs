@@ -74,19 +74,17 @@ impl Tables {
     #[inline]
     #[must_use]
     pub fn route(&self, destination: Ipv4Addr) -> Option<Next> {
-        let on_link = self.ports.iter().position(|port| port.on_link(destination));
-        let found = on_link.map(|at| (at, destination));
-        let via_gateway = || {
-            self.ports
-                .iter()
-                .enumerate()
-                .find_map(|(at, port)| Some((at, port.gateway?)))
-        };
-        let (at, hop) = found.or_else(via_gateway)?;
-        Some(Next {
-            port: PortIndex(u8::try_from(at).ok()?),
-            hop,
-        })
+        let mut via_gateway = None;
+        for (index, port) in (0..=u8::MAX).map(PortIndex).zip(&self.ports) {
+            if port.on_link(destination) {
+                let hop = destination;
+                return Some(Next { port: index, hop });
+            }
+            if let (None, Some(hop)) = (via_gateway, port.gateway) {
+                via_gateway = Some(Next { port: index, hop });
+            }
+        }
+        via_gateway
     }
 
     /// The port with this index.

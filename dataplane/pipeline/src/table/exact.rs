@@ -28,7 +28,7 @@ impl Key for u32 {
 pub struct ExactTable<K, V> {
     slots: Box<[Option<(K, V)>]>,
     shift: u32,
-    reach: usize,
+    probes: usize,
     len: usize,
 }
 
@@ -41,7 +41,7 @@ impl<K: Key, V: Copy> ExactTable<K, V> {
         let mut table = Self {
             slots: vec![None; size].into_boxed_slice(),
             shift: 64 - size.trailing_zeros(),
-            reach: 0,
+            probes: 1,
             len: 0,
         };
         for (key, value) in entries {
@@ -59,7 +59,7 @@ impl<K: Key, V: Copy> ExactTable<K, V> {
                 Some(_) => {}
                 empty => {
                     *empty = Some((key, value));
-                    self.reach = self.reach.max(distance);
+                    self.probes = self.probes.max(distance + 1);
                     self.len += 1;
                     return;
                 }
@@ -72,7 +72,7 @@ impl<K: Key, V: Copy> ExactTable<K, V> {
     #[must_use]
     pub fn get(&self, key: K) -> Option<&V> {
         let home = self.home(key);
-        for distance in 0..=self.reach {
+        for distance in 0..self.probes {
             match self.slots.get((home + distance) & (self.slots.len() - 1))? {
                 Some((there, value)) if *there == key => return Some(value),
                 Some(_) => {}
