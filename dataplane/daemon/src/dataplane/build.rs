@@ -115,7 +115,9 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
     let journal = match journal {
         Some((mut journal, read)) => {
             let outcome = director.restore(Time::ZERO, &read);
-            journal.replace(director.journal())?;
+            if journal.wants_compaction(outcome.sessions) {
+                journal.replace(director.journal())?;
+            }
             restored = outcome.sessions;
             info!(
                 sessions = outcome.sessions,
