@@ -191,7 +191,7 @@ impl World {
             && entry.key().0 <= self.now
         {
             match entry.remove() {
-                What::ToDirector(from, data) => self.to_director(from, data),
+                What::ToDirector(from, data) => self.arrive(from, data),
                 What::ToMember(to, data) => {
                     // Only the NAT's present mapping leads to the member; a forged source address is the director's.
                     if let Some(node) = self.nodes.iter_mut().find(|node| node.nat == to) {
@@ -212,7 +212,7 @@ impl World {
         true
     }
 
-    fn to_director(&mut self, from: SocketAddrV4, mut data: [u8; LEN]) {
+    fn arrive(&mut self, from: SocketAddrV4, mut data: [u8; LEN]) {
         let Some(director) = &mut self.director else {
             return;
         };
@@ -362,9 +362,15 @@ fn run(seed: u64) -> (u64, u64) {
     }
     let phases: Vec<_> = world.nodes.iter().map(|node| node.client.phase()).collect();
     let counters: Option<Vec<_>> = world.director.as_ref().map(|director| {
-        director.counters().iter().filter(|&(_, count)| count > 0).collect()
+        director
+            .counters()
+            .iter()
+            .filter(|&(_, count)| count > 0)
+            .collect()
     });
-    panic!("seed {seed}: no agreement four minutes after the last fault; clients are {phases:?}; director: {counters:?}");
+    panic!(
+        "seed {seed}: no agreement four minutes after the last fault; clients are {phases:?}; director: {counters:?}"
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@
 //! 3. [`Director::tick`] at [`Director::deadline`].
 //! 4. [`Director::rebound`] for data packets whose source member is bound elsewhere; [`Director::path_mtu`] for too-bigs.
 //!
-//! Costs: see the test `a_million_sessions` for memory per session; work per message and per expiry is O(1).
+//! Costs: 240 octets a session with key and name, resident (test `a_million_sessions`); work per message and per expiry is
+//! O(1).
 
 mod admission;
 mod config;
