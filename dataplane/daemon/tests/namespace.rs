@@ -64,6 +64,13 @@ fn members_reach_each_other_and_a_stranger_reaches_nobody() {
             .iter()
             .any(|row| row[0] == BOB.to_string() && row[1] == "02:00:00:00:00:15")
     );
+    let grants = lab.stats().table("grants").unwrap();
+    assert_eq!(grants.rows[0], ["member1", "1", "acme.example", ""]);
+    let unknown = lab.stats().table("x").unwrap_err().to_string();
+    assert!(
+        unknown.contains("ports, neighbors, sessions, grants"),
+        "{unknown}"
+    );
     lab.assert_conserved();
     assert_eq!(lab.stop(), Some(0));
     assert!(!lab.folder.path().join("socket").exists());
