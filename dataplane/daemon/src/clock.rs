@@ -28,6 +28,6 @@ impl Clock {
     pub fn now(&self) -> Nanos {
         // Counters of two CPUs may differ by a little: just after the start that must not wrap.
         let cycles = kith_dpdk::tsc().saturating_sub(self.start);
-        Nanos((u128::from(cycles) * u128::from(self.scale) >> 32) as u64)
+        Nanos(((u128::from(cycles) * u128::from(self.scale)) >> 32) as u64)
     }
 }

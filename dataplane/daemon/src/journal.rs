@@ -73,11 +73,19 @@ impl Journal {
             path: path.clone(),
             error,
         })?;
-        let file = options().append(true).open(&path).map_err(at(&path))?;
+        let mut file = options().append(true).open(&path).map_err(at(&path))?;
+        // Appending goes on behind the last good record. Nothing waits for the disk: every moment until packets flow counts.
+        file.set_len(read.good_len as u64).map_err(at(&path))?;
+        let mut len = read.good_len;
+        if len == 0 {
+            file.write_all(&journal::MAGIC).map_err(at(&path))?;
+            len = journal::MAGIC.len();
+        }
+        let folder = folder.to_owned();
         let journal = Self {
-            folder: folder.to_owned(),
+            folder,
             file,
-            len: octets.len(),
+            len,
             _lock: held,
         };
         Ok((journal, read))
@@ -133,7 +141,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> JournalError + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kith_director::journal::Binding;
+    use kith_director::journal::{self, Binding};
     use kith_wire::control::KeyId;
     use kith_wire::shim::PseudoIp;
 
@@ -153,7 +161,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut journal, read) = Journal::open(folder.path()).unwrap();
         assert!(read.bindings.is_empty());
-        journal.replace([]).unwrap();
         journal.append(&[binding(1), binding(2)]).unwrap();
         journal
             .append(&[Entry::Unbound(PseudoIp::new(0xf000_0001).unwrap())])
@@ -162,6 +169,22 @@ mod tests {
         let (mut journal, read) = Journal::open(folder.path()).unwrap();
         assert_eq!((read.bindings.len(), read.freed.len()), (1, 1));
         journal.replace([binding(2)]).unwrap();
+        journal.append(&[binding(3)]).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(folder.path()).unwrap().1.bindings.len(), 2);
+    }
+
+    #[test]
+    fn a_record_cut_off_is_lost_and_the_next_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        journal.append(&[binding(1), binding(2)]).unwrap();
+        drop(journal);
+        let path = folder.path().join(FILE);
+        let octets = fs::read(&path).unwrap();
+        fs::write(&path, &octets[..octets.len() - 1]).unwrap();
+        let (mut journal, read) = Journal::open(folder.path()).unwrap();
+        assert_eq!((read.bindings.len(), read.lost_len), (1, journal::RECORD_LEN - 1));
         journal.append(&[binding(3)]).unwrap();
         drop(journal);
         assert_eq!(Journal::open(folder.path()).unwrap().1.bindings.len(), 2);

@@ -132,12 +132,12 @@ fn port_alone(port: &Port, at: &str, checker: &mut Checker) {
     checker.unless(is_host(address), format!("{at}.address"), || {
         format!("{address} is no address that a host can have")
     });
+    // A network of one or two addresses has no name and no broadcast (RFC 3021).
     let is_edge = |bits: u32| {
         let host_bits = u32::MAX
             .checked_shr(u32::from(port.address.prefix_len))
             .unwrap_or(0);
-        port.address.prefix_len < 31 && bits & host_bits == host_bits
-            || port.address.prefix_len < 31 && bits & host_bits == 0
+        host_bits > 1 && [0, host_bits].contains(&(bits & host_bits))
     };
     checker.unless(!is_edge(address.to_bits()), format!("{at}.address"), || {
         format!(

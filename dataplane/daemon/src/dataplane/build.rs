@@ -115,7 +115,9 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
     let journal = match journal {
         Some((mut journal, read)) => {
             let outcome = director.restore(Time::ZERO, &read);
-            journal.replace(director.journal())?;
+            if journal.wants_compaction(outcome.sessions) {
+                journal.replace(director.journal())?;
+            }
             restored = outcome.sessions;
             info!(
                 sessions = outcome.sessions,
@@ -127,12 +129,21 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
         }
         None => None,
     };
-    let grants = std::mem::take(&mut config.director.grants);
-    let communities = grants
+    // The keys are the director's now; the configuration's copies are wiped.
+    let written = std::mem::take(&mut config.director.grants);
+    let communities = written
         .iter()
         .map(|grant| (grant.community.index, grant.community.name.clone()))
         .collect();
-    drop(grants);
+    let grants = written
+        .into_iter()
+        .map(|grant| super::Grant {
+            name: grant.name,
+            key_id: grant.key_id,
+            community: grant.community.index,
+            reserved: grant.pseudo,
+        })
+        .collect();
 
     let slow = Slow::new(tables(&config, networks), director, NeighborLimits::default());
     let capacity = slow.tables().sessions.capacity();
@@ -158,6 +169,7 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
         started,
         clock,
         communities,
+        grants,
         workers: shared,
         restored,
         pool: pool.clone(),

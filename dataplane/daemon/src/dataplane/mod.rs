@@ -18,6 +18,8 @@ use crate::clock::Clock;
 use crate::worker::Shared;
 use kith_api::config::Config;
 use kith_dpdk::{Eal, Mempool, Port};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -40,7 +42,9 @@ pub struct State {
     /// Time for all threads.
     pub clock: Clock,
     /// Communities' names by number.
-    pub communities: std::collections::BTreeMap<u16, String>,
+    pub communities: BTreeMap<u16, String>,
+    /// Who may have a session, without their keys.
+    pub grants: Vec<Grant>,
     /// Each worker's counters.
     pub workers: Vec<Arc<Shared>>,
     /// Sessions that the journal brought back.
@@ -56,6 +60,19 @@ pub struct State {
     /// Turns of the slow path: it lives as long as they grow.
     turns: AtomicU64,
     _eal: Eal,
+}
+
+/// A grant for listings.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The member.
+    pub name: String,
+    /// How its messages name the key.
+    pub key_id: u64,
+    /// Its community's number.
+    pub community: u16,
+    /// The pseudo address that only this member gets.
+    pub reserved: Option<Ipv4Addr>,
 }
 
 impl Dataplane {

@@ -28,8 +28,9 @@ pub(super) fn answer(request: Request, state: &State, memory: &Memory) -> Respon
             "ports" => Response::Table(ports_table(state)),
             "neighbors" => Response::Table(neighbors_table(state)),
             "sessions" => Response::Table(sessions_table(state)),
+            "grants" => Response::Table(grants_table(state)),
             _ => Response::Error(format!(
-                "there is no table {name:?}; there are: ports, neighbors, sessions"
+                "there is no table {name:?}; there are: ports, neighbors, sessions, grants"
             )),
         },
     }
@@ -305,6 +306,26 @@ fn ports_table(state: &State) -> Table {
         &["port", "station", "address", "gateway", "mtu"],
         rows,
         total,
+    )
+}
+
+fn grants_table(state: &State) -> Table {
+    let rows = state.grants.iter().take(MAX_SESSIONS as usize).map(|grant| {
+        let community = state.communities.get(&grant.community);
+        vec![
+            grant.name.clone(),
+            grant.key_id.to_string(),
+            community.cloned().unwrap_or_default(),
+            grant
+                .reserved
+                .map_or_else(String::new, |reserved| reserved.to_string()),
+        ]
+    });
+    table(
+        "grants",
+        &["member", "key_id", "community", "reserved"],
+        rows.collect(),
+        state.grants.len() as u64,
     )
 }
 

@@ -1,0 +1,79 @@
+//! The program at its edges: wrong configurations, missing devices, two of it. Needs no network.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+fn run(config: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    fs::write(&path, config.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_kith-dataplane"))
+        .arg("--config")
+        .arg(&path)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const GOOD: &str = "name: test
+workers: 1
+eal: { huge_pages: off, memory_mib: 64 }
+ports: [{ device: \"net_null0\", address: 203.0.113.10/24 }]
+director: { pseudo_pool: { first: 240.0.0.1, count: 16 } }
+stats_socket: FOLDER/socket
+";
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_all_that_is_wrong() {
+    let wrong = GOOD
+        .replace("workers: 1", "workers: 0")
+        .replace("count: 16", "count: 0")
+        .replace("10/24", "0/24");
+    let output = run(&wrong, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = said(&output);
+    for what in [
+        "3 values are wrong",
+        "workers:",
+        "ports[0].address:",
+        "pseudo_pool:",
+    ] {
+        assert!(text.contains(what), "{what}: {text}");
+    }
+    let output = run(&GOOD.replace("name: test", "nam: test"), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("config.yaml:1:1: unknown field `nam`"));
+}
+
+#[test]
+fn a_good_configuration_can_be_checked_without_starting() {
+    let output = run(GOOD, &["--check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("good"));
+}
+
+#[test]
+fn a_missing_device_is_named_with_what_to_look_at() {
+    let missing = GOOD.replace("net_null0", "net_af_packet0,iface=kt-nowhere");
+    let output = run(&missing, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains("port 0") && text.contains("ip link show kt-nowhere"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_cpu_that_is_not_there_is_named() {
+    let elsewhere = GOOD.replace("huge_pages: off", "huge_pages: off, cores: [1000]");
+    let output = run(&elsewhere, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("CPU 1000"), "{}", said(&output));
+}
