@@ -440,7 +440,8 @@ impl KeyAgreement for Agreement {
             return;
         };
         match event {
-            Event::KeysNeeded if peer.is_being_answered(now.millis()) => {}
+            // New keys are on their way to whoever asks, or to the member.
+            Event::KeysNeeded if peer.is_being_answered(now.millis()) || peer.is_fresh(now.millis()) => {}
             Event::KeysNeeded => self.begin(now, index),
             Event::Stale => self.begin_provoked(now, index),
             Event::Heard(spi) => self.on_heard(now, index, spi),
@@ -470,6 +471,12 @@ impl KeyAgreement for Agreement {
             if started || peer.current.is_some() {
                 self.begin(now, index);
             }
+        }
+    }
+
+    fn way_open(&mut self, now: Moment) {
+        for pending in self.peers.iter_mut().filter_map(|peer| peer.pending.as_mut()) {
+            pending.repeat.next = now.millis();
         }
     }
 
@@ -528,6 +535,13 @@ impl Peer {
         self.answered
             .as_ref()
             .is_some_and(|answered| answered.unconfirmed.is_some() && now.0 < answered.sent.0 + RATE)
+    }
+
+    /// Were keys for sending installed just now?
+    fn is_fresh(&self, now: Millis) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| now.0 < current.since.0 + RATE)
     }
 
     fn deadline(&self) -> Option<Millis> {

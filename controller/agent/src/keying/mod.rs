@@ -127,6 +127,8 @@ pub trait KeyAgreement {
     fn event(&mut self, now: Moment, peer: MemberIndex, event: Event);
     /// We are reached there from now on: whoever has keys with us is told.
     fn moved(&mut self, now: Moment, own: Option<Whereabouts>);
+    /// Messages can be sent that could not before: what waits for an answer is repeated at once.
+    fn way_open(&mut self, now: Moment);
     /// Time has passed.
     fn poll(&mut self, now: Moment);
     /// When [`KeyAgreement::poll`] is due at the latest.
