@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Output};
+use std::time::Duration;
 
 fn run(config: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -76,4 +78,60 @@ fn a_cpu_that_is_not_there_is_named() {
     let output = run(&elsewhere, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("CPU 1000"), "{}", said(&output));
+}
+
+/// Does not outlive a test that failed.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn the_service_manager_hears_ready_watchdog_and_stopping_and_a_second_instance_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    let home = folder.path().to_str().unwrap();
+    fs::write(&path, GOOD.replace("FOLDER", home)).unwrap();
+    let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_kith-dataplane"));
+    program.arg("--config").arg(&path);
+    program
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .env("WATCHDOG_USEC", "300000");
+    let mut running = Running(program.spawn().unwrap());
+    let child = &mut running.0;
+    let hear = || {
+        let mut buffer = [0; 256];
+        let len = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..len]).trim().to_owned()
+    };
+    assert_eq!(hear(), "READY=1");
+    assert_eq!(hear(), "WATCHDOG=1");
+
+    // net_null delivers frames of zeros as fast as it is asked: each is dropped under its name.
+    let mut stats = kith_api::client::Client::connect(folder.path().join("socket")).unwrap();
+    let status = stats.status().unwrap();
+    assert_eq!((status.name.as_str(), status.pid), ("test", child.id()));
+    let drops = stats.drops().unwrap();
+    let zeros = drops.drops.iter().find(|drop| drop.name == "ethertype_unknown");
+    assert!(zeros.unwrap().workers > 0);
+
+    let second = program.output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        said(&second).contains("a dataplane runs already"),
+        "{}",
+        said(&second)
+    );
+
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    while hear() != "STOPPING=1" {}
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!folder.path().join("socket").exists());
 }
