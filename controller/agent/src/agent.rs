@@ -145,7 +145,6 @@ impl Agent {
     }
 
     /// Something that asks this agent to stop, from any thread.
-    #[must_use]
     pub fn stopper(&self) -> impl Fn() + Send + 'static {
         let notes = self.notes.clone();
         move || {

@@ -11,7 +11,12 @@ const FILE: &str = "dd if=/dev/urandom of=file bs=1M count=20 2>/dev/null";
 /// Everything that came in went out, waits, or has a named drop.
 fn assert_conserved(status: &Status) {
     let p = &status.packets;
-    assert_eq!(p.tun_rx + p.dummies_tx, p.udp_tx + p.waiting + p.drops_out, "{p:?} {:?}", status.drops);
+    assert_eq!(
+        p.tun_rx + p.dummies_tx,
+        p.udp_tx + p.waiting + p.drops_out,
+        "{p:?} {:?}",
+        status.drops
+    );
     let up = p.tun_tx + p.dummies_rx + p.keying_rx + p.control_rx;
     assert_eq!(p.udp_rx, up + p.drops_in, "{p:?} {:?}", status.drops);
 }
@@ -29,16 +34,28 @@ fn members_ping_and_fetch_files_and_no_packet_is_unaccounted_for() {
     net.good(1, &format!("cd {directory} && {FILE}"));
     net.leave_running(1, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[1]]);
     net.until("the file server runs", Duration::from_secs(10), |net| {
-        net.exec(0, &format!("curl -sI http://{}:8000/", ADDRESS[1])).status.success()
+        net.exec(0, &format!("curl -sI http://{}:8000/", ADDRESS[1]))
+            .status
+            .success()
     });
-    net.good(0, &format!("cd {directory} && curl -sf -o copy http://{}:8000/file && cmp file copy", ADDRESS[1]));
+    net.good(
+        0,
+        &format!(
+            "cd {directory} && curl -sf -o copy http://{}:8000/file && cmp file copy",
+            ADDRESS[1]
+        ),
+    );
     for which in 0..2 {
         let status = net.status(which);
         assert_conserved(&status);
         assert_eq!(status.peers[0].keys, KeyState::Up);
         assert_eq!(status.peers[0].agreements, 1, "one exchange is enough");
         // Large reads and joined writes, or the offloads are not at work.
-        assert!(status.packets.udp_tx > 4 * status.packets.udp_sends || which == 0, "{:?}", status.packets);
+        assert!(
+            status.packets.udp_tx > 4 * status.packets.udp_sends || which == 0,
+            "{:?}",
+            status.packets
+        );
     }
 }
 
@@ -54,7 +71,9 @@ fn a_killed_agent_is_back_within_two_seconds_with_fresh_keys() {
         net.signal(which, "KILL");
         let start = Instant::now();
         net.start(which);
-        net.until("packets pass again", Duration::from_secs(2), |net| net.pings(1 - which));
+        net.until("packets pass again", Duration::from_secs(2), |net| {
+            net.pings(1 - which)
+        });
         assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
         let after = net.status(1 - which).peers[0].clone();
         assert_ne!((before.spi_out, before.spi_in), (after.spi_out, after.spi_in));
@@ -78,14 +97,22 @@ fn a_narrow_path_is_found_out_and_nothing_is_lost_silently() {
     });
     let told = net.exec(0, &large);
     let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
-    assert!(text.contains("mtu = 1298") || text.contains("mtu=1298"), "the application is told: {text}");
+    assert!(
+        text.contains("mtu = 1298") || text.contains("mtu=1298"),
+        "the application is told: {text}"
+    );
     let directory = net.directory.path().display().to_string();
     net.good(0, &format!("cd {directory} && {FILE}"));
     net.leave_running(0, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[0]]);
     net.until("the file server runs", Duration::from_secs(10), |net| {
-        net.exec(1, &format!("curl -sI http://{}:8000/", ADDRESS[0])).status.success()
+        net.exec(1, &format!("curl -sI http://{}:8000/", ADDRESS[0]))
+            .status
+            .success()
     });
-    let fetch = format!("cd {directory} && curl -sf -m 20 -o copy http://{}:8000/file && cmp file copy", ADDRESS[0]);
+    let fetch = format!(
+        "cd {directory} && curl -sf -m 20 -o copy http://{}:8000/file && cmp file copy",
+        ADDRESS[0]
+    );
     net.good(1, &fetch);
     assert_conserved(&net.status(0));
 }
@@ -99,7 +126,10 @@ fn a_stopped_agent_leaves_nothing_behind() {
     assert!(net.pings(0));
     net.good(0, "ip link show kith0");
     assert!(net.signal(0, "TERM").success());
-    assert!(!net.exec(0, "ip link show kith0").status.success(), "the adapter is gone");
+    assert!(
+        !net.exec(0, "ip link show kith0").status.success(),
+        "the adapter is gone"
+    );
     assert!(!net.socket(0).exists(), "the status socket is gone");
 }
 
@@ -109,7 +139,10 @@ fn the_agent_holds_no_capability_once_it_runs() {
         return;
     }
     let net = Net::with_agents(1500);
-    let processes = net.good(0, "cat $(ip netns pids $(ip netns identify) | sed 's|.*|/proc/&/task/*/status|') 2>/dev/null; true");
+    let processes = net.good(
+        0,
+        "cat $(ip netns pids $(ip netns identify) | sed 's|.*|/proc/&/task/*/status|') 2>/dev/null; true",
+    );
     let (mut tasks, mut held) = (0, 0);
     let mut agent = false;
     for line in processes.lines() {

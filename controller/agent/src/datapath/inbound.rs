@@ -79,7 +79,7 @@ impl InboundThread {
             shared: self.shared.clone(),
             notes: self.notes.clone(),
             decap: Decap::new(self.capacity),
-            group: Group::new(),
+            group: Group::new(self.tun.joins_udp()),
         };
         let mut buffer = vec![0; RECEIVE_LEN].into_boxed_slice();
         let mut control = Control::default();

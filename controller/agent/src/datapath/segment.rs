@@ -269,7 +269,7 @@ mod tests {
         let before = read.clone();
         let all = cut(&mut read);
         let mut buffer = Vec::new();
-        let mut group = Group::new();
+        let mut group = Group::new(true);
         for packet in &all {
             let range = buffer.len()..buffer.len() + packet.len();
             buffer.extend(packet);
@@ -304,7 +304,7 @@ mod tests {
         for (at, what) in changes {
             let mut buffer = [all[0].clone(), all[1].clone()].concat();
             buffer[1_052 + at] ^= 1;
-            let mut group = Group::new();
+            let mut group = Group::new(true);
             group.begin(&buffer, 0..1_052);
             assert!(!group.join(&mut buffer, 1_052..2_104), "{what}");
         }
@@ -314,11 +314,51 @@ mod tests {
     fn a_pushed_or_short_segment_ends_the_group() {
         let all = cut(&mut large_read(&[7; 3_500], 1_000, 0x10 | PSH));
         let mut buffer = all.concat();
-        let mut group = Group::new();
+        let mut group = Group::new(true);
         group.begin(&buffer, 0..1_052);
         assert!(group.join(&mut buffer, 1_052..2_104) && group.join(&mut buffer, 2_104..3_156));
         assert!(group.join(&mut buffer, 3_156..3_708));
         assert!(!group.join(&mut buffer, 0..1_052));
+    }
+
+    #[test]
+    fn datagrams_of_one_flow_join_and_are_cut_to_the_same_again() {
+        let (from, to) = (Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2));
+        let mut read = vec![NEEDS_CSUM, GSO_UDP_L4, 28, 0];
+        for field in [500u16, 20, 6] {
+            read.extend(field.to_ne_bytes());
+        }
+        read.extend(zerocopy::IntoBytes::as_bytes(&Ipv4::new(
+            from,
+            to,
+            PROTOCOL_UDP,
+            28 + 1_200,
+        )));
+        read.extend([0x9c, 0x40, 0x14, 0x51, 4, 184, 0, 0]);
+        let pair: [u8; 8] = read[VNET_LEN + 12..VNET_LEN + 20].try_into().unwrap();
+        let sum = Sum::pseudo(&pair, PROTOCOL_UDP, 1_208).fold();
+        read[VNET_LEN + 26..VNET_LEN + 28].copy_from_slice(&sum);
+        read.extend((0..1_200).map(|at| at as u8));
+        let before = read.clone();
+        let all = cut(&mut read);
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [528, 528, 228]);
+        assert!(all.iter().all(|packet| checksum_is_right(packet)));
+        for takes in [true, false] {
+            let mut buffer = all.concat();
+            let mut group = Group::new(takes);
+            group.begin(&buffer, 0..528);
+            assert_eq!(group.join(&mut buffer, 528..1_056), takes);
+            if takes {
+                assert!(group.join(&mut buffer, 1_056..1_284));
+                let joined = group.finish(&mut buffer, |pieces| {
+                    pieces
+                        .iter()
+                        .flat_map(|piece| piece.to_vec())
+                        .collect::<Vec<u8>>()
+                });
+                assert_eq!(joined.unwrap(), before);
+            }
+        }
     }
 
     #[test]
@@ -356,7 +396,7 @@ mod tests {
             let mut buffer = bytes;
             let cut = cut.min(buffer.len());
             let end = buffer.len();
-            let mut group = Group::new();
+            let mut group = Group::new(true);
             group.begin(&buffer, 0..cut);
             let _ = group.join(&mut buffer, cut..end);
             let _ = group.finish(&mut buffer, |pieces| pieces.len());

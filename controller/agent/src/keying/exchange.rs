@@ -47,30 +47,26 @@ impl Initiated {
         }
     }
 
-    /// Checks a response and finishes; gives the initiation back if the response is not for it.
+    /// Checks a response and finishes; `None` if it is not authentic, or not for this initiation.
     pub(super) fn finish(
-        self,
+        &self,
         secret: &PairSecret,
         roles: Roles,
         response: Unauthenticated,
-    ) -> Result<Agreed, Self> {
+    ) -> Option<Agreed> {
         let verify = |covered: &[u8], tag: &[u8]| secret.verify(roles, Some(&self.octets), covered, tag);
-        let Some((message, octets)) = response.authenticate(verify) else {
-            return Err(self);
-        };
-        let good = message.timestamp == self.timestamp && strength(message.cipher) >= strength(self.cipher);
-        let (true, Ok(their_spi)) = (good, Spi::new(message.spi)) else {
-            return Err(self);
-        };
-        let transcript = [&self.octets, &octets];
-        match secret.agree(&self.ephemeral, &message, roles, transcript, message.cipher) {
-            Some(keys) => Ok(Agreed {
-                keys,
-                their_spi,
-                location: message.location,
-            }),
-            None => Err(self),
+        let (message, octets) = response.authenticate(verify)?;
+        if message.timestamp != self.timestamp || strength(message.cipher) < strength(self.cipher) {
+            return None;
         }
+        let their_spi = Spi::new(message.spi).ok()?;
+        let transcript = [&self.octets, &octets];
+        let keys = secret.agree(&self.ephemeral, &message, roles, transcript, message.cipher)?;
+        Some(Agreed {
+            keys,
+            their_spi,
+            location: message.location,
+        })
     }
 }
 

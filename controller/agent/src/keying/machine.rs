@@ -2,6 +2,7 @@
 
 use super::exchange::{Half, Initiated};
 use super::message::{Kind, LEN, Message, Unauthenticated};
+use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat, Spis};
 use super::secrets::{Ephemeral, PairSecret, Roles};
 use super::{Action, Activity, Event, KeyAgreement, Moment, View, Whereabouts};
 use crate::config::Cipher;
@@ -10,25 +11,19 @@ use kith_pipeline::host::tables::MemberIndex;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
-/// First repetition of an initiation or a confirming dummy; each further one waits twice as long.
-const REPEAT_FIRST: u64 = 250;
-/// The longest wait between repetitions.
-const REPEAT_MOST: u64 = 4_000;
 /// An exchange without answer is given up after so long.
 const GIVE_UP: u64 = 20_000;
 /// The responder of the last exchange rekeys itself if the initiator has not after so long.
 const BACKUP: u64 = 5_000;
-/// Data sent and nothing heard for so long: the other side may have lost the keys.
-const DEAD: u64 = 15_000;
-/// Data heard and nothing sent for so long: a dummy says that we are alive.
-const PASSIVE_KEEP_ALIVE: u64 = 10_000;
-/// Exchanges started by packets that anyone could have forged, and repeated responses: no more often than this.
-const RATE: u64 = 1_000;
+/// How often a response is repeated at most.
 const RESPONSE_RATE: u64 = 100;
 /// Confirming dummies sent at most.
 const CONFIRMATIONS: u32 = 6;
 /// Inbound keys kept a member; the oldest go first.
 const MAX_INBOUND: usize = 8;
+
+/// Fills a slice with randomness.
+pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
 /// What an [`Agreement`] starts with.
 pub struct Setup {
@@ -45,7 +40,7 @@ pub struct Setup {
     /// Room for inbound keys at the receiver, a power of two: the low bits of an SPI are a place there.
     pub capacity: u32,
     /// Fills a slice with randomness fit for keys.
-    pub entropy: Box<dyn FnMut(&mut [u8]) + Send>,
+    pub entropy: Entropy,
 }
 
 /// Pre-shared-key agreement with all members.
@@ -55,79 +50,21 @@ pub struct Agreement {
     cipher: Cipher,
     limits: Limits,
     spis: Spis,
-    entropy: Box<dyn FnMut(&mut [u8]) + Send>,
+    entropy: Entropy,
     peers: Vec<Peer>,
     actions: VecDeque<Action>,
-}
-
-struct Peer {
-    address: Ipv4Addr,
-    secret: PairSecret,
-    pending: Option<Pending>,
-    answered: Option<Answered>,
-    confirm: Option<Repeat<Spi>>,
-    /// Of initiations received, and of ours.
-    greatest: u64,
-    sent_timestamp: u64,
-    inbound: VecDeque<(Spi, Millis)>,
-    current: Option<Current>,
-    rekey_at: Option<Millis>,
-    provoked: Option<Millis>,
-    unanswered_since: Option<Millis>,
-    owed_since: Option<Millis>,
-    heard: Option<Millis>,
-    agreements: u64,
-    rtt_micros: Option<u64>,
-}
-
-/// Something sent again and again, more and more rarely.
-struct Repeat<T> {
-    what: T,
-    next: Millis,
-    times: u32,
-}
-
-struct Pending {
-    repeat: Repeat<Initiated>,
-    started: Moment,
-}
-
-struct Answered {
-    initiation: [u8; LEN],
-    response: [u8; LEN],
-    sent: Millis,
-    spi: Spi,
-    location: Option<Whereabouts>,
-    /// Until the initiator has been heard on `spi`.
-    unconfirmed: Option<Box<Outbound>>,
-}
-
-struct Current {
-    spi: Spi,
-    since: Millis,
-    initiator: bool,
-}
-
-/// Places for inbound keys; reused as late as possible.
-struct Spis {
-    free: VecDeque<u32>,
-    mask: u32,
 }
 
 impl Agreement {
     /// Begins with no keys at all.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let size = setup.capacity.clamp(1, 1 << 24).next_power_of_two();
         Self {
             own: setup.own,
             location: setup.location,
             cipher: setup.cipher,
             limits: setup.limits,
-            spis: Spis {
-                free: (0..size).collect(),
-                mask: size - 1,
-            },
+            spis: Spis::new(setup.capacity),
             entropy: setup.entropy,
             peers: setup
                 .peers
@@ -218,7 +155,7 @@ impl Agreement {
         }
         if message.timestamp <= peer.greatest {
             // A replay, or the other's clock went back over a restart: then it is silent, and we start instead.
-            if !peer.heard.is_some_and(|at| millis.0 < at.0 + 3 * RATE) {
+            if peer.heard.is_none_or(|at| millis.0 >= at.0 + 3 * RATE) {
                 self.begin_provoked(now, index);
             }
             return;
@@ -267,26 +204,21 @@ impl Agreement {
         let Some(peer) = self.peers.get_mut(index.0 as usize) else {
             return;
         };
-        let Some(Pending { repeat, started }) = peer.pending.take() else {
-            return;
-        };
         let roles = Roles {
             initiator: self.own,
             responder: peer.address,
         };
-        let (spi, times, next) = (repeat.what.spi, repeat.times, repeat.next);
-        let agreed = match repeat.what.finish(&peer.secret, roles, message) {
-            Ok(agreed) => agreed,
-            Err(what) => {
-                let repeat = Repeat { what, next, times };
-                peer.pending = Some(Pending { repeat, started });
-                return;
-            }
+        let Some(Pending { repeat, started }) = &peer.pending else {
+            return;
         };
-        let millis = now.millis();
-        if times == 0 {
+        let Some(agreed) = repeat.what.finish(&peer.secret, roles, message) else {
+            return;
+        };
+        let (spi, millis) = (repeat.what.spi, now.millis());
+        if repeat.times == 0 {
             peer.rtt_micros = Some(now.micros.saturating_sub(started.micros));
         }
+        peer.pending = None;
         let inbound = Inbound::new(spi, agreed.keys.backward, self.limits, millis);
         let outbound = Outbound::new(agreed.their_spi, agreed.keys.forward, self.limits, millis);
         peer.confirm = Some(Repeat::new(spi, millis));
@@ -505,98 +437,5 @@ impl KeyAgreement for Agreement {
                 rtt_micros: peer.rtt_micros,
                 heard: peer.heard,
             })
-    }
-}
-
-impl Peer {
-    fn new(address: Ipv4Addr, secret: PairSecret) -> Self {
-        Self {
-            address,
-            secret,
-            pending: None,
-            answered: None,
-            confirm: None,
-            greatest: 0,
-            sent_timestamp: 0,
-            inbound: VecDeque::new(),
-            current: None,
-            rekey_at: None,
-            provoked: None,
-            unanswered_since: None,
-            owed_since: None,
-            heard: None,
-            agreements: 0,
-            rtt_micros: None,
-        }
-    }
-
-    /// Did we answer just now, and wait for the first packet on those keys?
-    fn is_being_answered(&self, now: Millis) -> bool {
-        self.answered
-            .as_ref()
-            .is_some_and(|answered| answered.unconfirmed.is_some() && now.0 < answered.sent.0 + RATE)
-    }
-
-    /// Were keys for sending installed just now?
-    fn is_fresh(&self, now: Millis) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| now.0 < current.since.0 + RATE)
-    }
-
-    fn deadline(&self) -> Option<Millis> {
-        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
-        [
-            self.pending.as_ref().map(|pending| pending.repeat.next),
-            self.confirm.as_ref().map(|confirm| confirm.next),
-            self.inbound.front().map(|(_, expires)| *expires),
-            self.rekey_at,
-            plus(self.unanswered_since, DEAD),
-            plus(self.owed_since, PASSIVE_KEEP_ALIVE),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-}
-
-impl<T> Repeat<T> {
-    /// Sent now for the first time.
-    fn new(what: T, now: Millis) -> Self {
-        Self {
-            what,
-            next: Millis(now.0 + REPEAT_FIRST),
-            times: 0,
-        }
-    }
-
-    /// Is it time again? Then the next time is set.
-    fn is_due(&mut self, now: Millis) -> bool {
-        if now < self.next {
-            return false;
-        }
-        self.times += 1;
-        let wait = (REPEAT_FIRST << self.times.min(16)).min(REPEAT_MOST);
-        self.next = Millis(now.0 + wait);
-        true
-    }
-}
-
-impl Spis {
-    /// A place that is free, below random high bits.
-    fn take(&mut self, entropy: &mut dyn FnMut(&mut [u8])) -> Option<Spi> {
-        let place = self.free.pop_front()?;
-        loop {
-            let mut random = [0; 4];
-            entropy(&mut random);
-            // Fails for the 256 reserved numbers only: another throw.
-            if let Ok(spi) = Spi::new(u32::from_ne_bytes(random) & !self.mask | place) {
-                return Some(spi);
-            }
-        }
-    }
-
-    fn give_back(&mut self, spi: Spi) {
-        self.free.push_back(spi.get() & self.mask);
     }
 }

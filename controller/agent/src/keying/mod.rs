@@ -28,11 +28,12 @@
 mod exchange;
 mod machine;
 pub mod message;
+mod peer;
 mod secrets;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Agreement, Setup};
+pub use machine::{Agreement, Entropy, Setup};
 pub use message::Whereabouts;
 pub use secrets::PairSecret;
 

@@ -29,7 +29,10 @@ pub struct Net {
 
 /// May this process make namespaces? If not, the test says so and ends.
 pub fn privileged() -> bool {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|out| out.stdout == b"0\n");
     if !root {
         eprintln!("skipped: network namespaces take root");
     }
@@ -52,7 +55,9 @@ impl Net {
             run(&format!("ip -n {p}-{name} link set lo up"));
         }
         for (name, subnet) in [("a", "192.0.2"), ("b", "198.51.100")] {
-            run(&format!("ip link add name wan netns {p}-{name} type veth peer name to-{name} netns {p}-r"));
+            run(&format!(
+                "ip link add name wan netns {p}-{name} type veth peer name to-{name} netns {p}-r"
+            ));
             run(&format!("ip -n {p}-{name} addr add {subnet}.1/24 dev wan"));
             run(&format!("ip -n {p}-r addr add {subnet}.254/24 dev to-{name}"));
             run(&format!("ip -n {p}-{name} link set wan up"));
@@ -89,7 +94,13 @@ impl Net {
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(self.directory.path().join(format!("{which}.log"))).unwrap();
         let agent = Command::new("ip")
-            .args(["netns", "exec", &self.namespace(which), env!("CARGO_BIN_EXE_kith-agent"), "--config"])
+            .args([
+                "netns",
+                "exec",
+                &self.namespace(which),
+                env!("CARGO_BIN_EXE_kith-agent"),
+                "--config",
+            ])
             .arg(&config)
             .stderr(log)
             .spawn()
@@ -153,14 +164,20 @@ impl Net {
     pub fn until(&self, what: &str, patience: Duration, is_so: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
         while !is_so(self) {
-            assert!(start.elapsed() < patience, "not within {patience:?}: {what}\n{}", self.logs());
+            assert!(
+                start.elapsed() < patience,
+                "not within {patience:?}: {what}\n{}",
+                self.logs()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         start.elapsed()
     }
 
     pub fn pings(&self, from: usize) -> bool {
-        self.exec(from, &format!("ping -c 1 -W 1 {}", ADDRESS[1 - from])).status.success()
+        self.exec(from, &format!("ping -c 1 -W 1 {}", ADDRESS[1 - from]))
+            .status
+            .success()
     }
 
     fn logs(&self) -> String {
@@ -184,5 +201,9 @@ impl Drop for Net {
 
 fn run(command: &str) {
     let out = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

@@ -21,6 +21,9 @@ use zerocopy::IntoBytes;
 pub(super) const PEER: MemberIndex = MemberIndex(0);
 const TICK: u64 = 250_000;
 
+/// A datagram under way: when it arrives, which it is, to whom, its octets.
+type Flight = (u64, u64, usize, Vec<u8>);
+
 /// xorshift64*: enough randomness for a network, and the same each time.
 pub(super) struct Random(u64);
 
@@ -64,7 +67,7 @@ pub(super) struct Node {
 pub(super) struct World {
     pub(super) micros: u64,
     pub(super) nodes: [Node; 2],
-    queue: BinaryHeap<Reverse<(u64, u64, usize, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<Flight>>,
     serial: u64,
     pub(super) random: Random,
     pub(super) loss: u64,

@@ -1,0 +1,176 @@
+//! What is kept of each member during and between exchanges.
+
+use super::exchange::Initiated;
+use super::message::LEN;
+use super::secrets::PairSecret;
+use super::{Moment, Whereabouts};
+use kith_esp::{Millis, Outbound, Spi};
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+/// First repetition of an initiation or a confirming dummy; each further one waits twice as long.
+const REPEAT_FIRST: u64 = 250;
+/// The longest wait between repetitions.
+const REPEAT_MOST: u64 = 4_000;
+/// Data sent and nothing heard for so long: the other side may have lost the keys.
+pub(super) const DEAD: u64 = 15_000;
+/// Data heard and nothing sent for so long: a dummy says that we are alive.
+pub(super) const PASSIVE_KEEP_ALIVE: u64 = 10_000;
+/// Exchanges started by packets that anyone could have forged, and repeated responses: no more often than this.
+pub(super) const RATE: u64 = 1_000;
+
+pub(super) struct Peer {
+    pub(super) address: Ipv4Addr,
+    pub(super) secret: PairSecret,
+    pub(super) pending: Option<Pending>,
+    pub(super) answered: Option<Answered>,
+    pub(super) confirm: Option<Repeat<Spi>>,
+    /// Of initiations received, and of ours.
+    pub(super) greatest: u64,
+    pub(super) sent_timestamp: u64,
+    pub(super) inbound: VecDeque<(Spi, Millis)>,
+    pub(super) current: Option<Current>,
+    pub(super) rekey_at: Option<Millis>,
+    pub(super) provoked: Option<Millis>,
+    pub(super) unanswered_since: Option<Millis>,
+    pub(super) owed_since: Option<Millis>,
+    pub(super) heard: Option<Millis>,
+    pub(super) agreements: u64,
+    pub(super) rtt_micros: Option<u64>,
+}
+
+/// Something sent again and again, more and more rarely.
+pub(super) struct Repeat<T> {
+    pub(super) what: T,
+    pub(super) next: Millis,
+    pub(super) times: u32,
+}
+
+pub(super) struct Pending {
+    pub(super) repeat: Repeat<Initiated>,
+    pub(super) started: Moment,
+}
+
+pub(super) struct Answered {
+    pub(super) initiation: [u8; LEN],
+    pub(super) response: [u8; LEN],
+    pub(super) sent: Millis,
+    pub(super) spi: Spi,
+    pub(super) location: Option<Whereabouts>,
+    /// Until the initiator has been heard on `spi`.
+    pub(super) unconfirmed: Option<Box<Outbound>>,
+}
+
+pub(super) struct Current {
+    pub(super) spi: Spi,
+    pub(super) since: Millis,
+    pub(super) initiator: bool,
+}
+
+/// Places for inbound keys; reused as late as possible.
+pub(super) struct Spis {
+    free: VecDeque<u32>,
+    mask: u32,
+}
+
+impl Peer {
+    pub(super) fn new(address: Ipv4Addr, secret: PairSecret) -> Self {
+        Self {
+            address,
+            secret,
+            pending: None,
+            answered: None,
+            confirm: None,
+            greatest: 0,
+            sent_timestamp: 0,
+            inbound: VecDeque::new(),
+            current: None,
+            rekey_at: None,
+            provoked: None,
+            unanswered_since: None,
+            owed_since: None,
+            heard: None,
+            agreements: 0,
+            rtt_micros: None,
+        }
+    }
+
+    /// Did we answer just now, and wait for the first packet on those keys?
+    pub(super) fn is_being_answered(&self, now: Millis) -> bool {
+        self.answered
+            .as_ref()
+            .is_some_and(|answered| answered.unconfirmed.is_some() && now.0 < answered.sent.0 + RATE)
+    }
+
+    /// Were keys for sending installed just now?
+    pub(super) fn is_fresh(&self, now: Millis) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| now.0 < current.since.0 + RATE)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
+        [
+            self.pending.as_ref().map(|pending| pending.repeat.next),
+            self.confirm.as_ref().map(|confirm| confirm.next),
+            self.inbound.front().map(|(_, expires)| *expires),
+            self.rekey_at,
+            plus(self.unanswered_since, DEAD),
+            plus(self.owed_since, PASSIVE_KEEP_ALIVE),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl<T> Repeat<T> {
+    /// Sent now for the first time.
+    pub(super) fn new(what: T, now: Millis) -> Self {
+        Self {
+            what,
+            next: Millis(now.0 + REPEAT_FIRST),
+            times: 0,
+        }
+    }
+
+    /// Is it time again? Then the next time is set.
+    pub(super) fn is_due(&mut self, now: Millis) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.times += 1;
+        let wait = (REPEAT_FIRST << self.times.min(16)).min(REPEAT_MOST);
+        self.next = Millis(now.0 + wait);
+        true
+    }
+}
+
+impl Spis {
+    /// So many places, rounded up to a power of two as the receiver does.
+    pub(super) fn new(capacity: u32) -> Self {
+        let size = capacity.clamp(1, 1 << 24).next_power_of_two();
+        Self {
+            free: (0..size).collect(),
+            mask: size - 1,
+        }
+    }
+
+    /// A place that is free, below random high bits.
+    pub(super) fn take(&mut self, entropy: &mut dyn FnMut(&mut [u8])) -> Option<Spi> {
+        let place = self.free.pop_front()?;
+        loop {
+            let mut random = [0; 4];
+            entropy(&mut random);
+            // Fails for the 256 reserved numbers only: another throw.
+            if let Ok(spi) = Spi::new(u32::from_ne_bytes(random) & !self.mask | place) {
+                return Some(spi);
+            }
+        }
+    }
+
+    pub(super) fn give_back(&mut self, spi: Spi) {
+        self.free.push_back(spi.get() & self.mask);
+    }
+}
