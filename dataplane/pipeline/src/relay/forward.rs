@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use zerocopy::FromBytes;
 
 /// The receiver's binding, if this sender may send this packet to it.
-#[inline]
+#[inline(always)]
 pub(super) fn authorise(
     tables: &Tables,
     now: Nanos,
@@ -49,7 +49,7 @@ pub(super) fn authorise(
 }
 
 /// Rewrites the outer headers to the receiver's and gives the port to leave by.
-#[inline]
+#[inline(always)]
 pub(super) fn forward<P: Packet>(tables: &Tables, packet: &mut P, to: Binding) -> Result<PortIndex, Verdict> {
     let address = Ipv4Addr::from_bits(to.address());
     let Next { port: index, hop } = tables

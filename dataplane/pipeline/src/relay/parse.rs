@@ -10,7 +10,8 @@ use kith_wire::shim::{DataType, Shim};
 use kith_wire::udp::Udp;
 
 /// Parses a frame down to the virtual packet; everything that is not data to relay is decided here.
-#[inline]
+// Inlined for good: returned through memory, a candidate is written field by field and read whole, and waits for its stores.
+#[inline(always)]
 pub(super) fn parse<P: Packet>(tables: &Tables, port: &Port, packet: &P) -> Result<Candidate, Verdict> {
     if !packet.is_contiguous() {
         return Err(Verdict::Drop(DropReason::Segmented));
@@ -40,7 +41,7 @@ pub(super) fn parse<P: Packet>(tables: &Tables, port: &Port, packet: &P) -> Resu
     }
 }
 
-#[inline]
+#[inline(always)]
 fn parse_udp(tables: &Tables, ip: &Ipv4, payload: &[u8], verified: bool) -> Result<Candidate, Verdict> {
     let (udp, data) = Udp::parse(payload).map_err(|why| Verdict::Drop(DropReason::udp(why)))?;
     if udp.destination.get() != tables.udp_port {
