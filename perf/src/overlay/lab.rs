@@ -57,7 +57,7 @@ impl Side {
 impl Lab {
     pub fn new() -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new().prefix("kith-bench-").tempdir();
-        let mut lab = Self {
+        let lab = Self {
             namespaces: SIDES.map(|side| format!("kb-{}-{}", side.letter(), std::process::id())),
             children: Vec::new(),
             folder: folder.map_err(BenchError::io("make a temporary folder"))?,
