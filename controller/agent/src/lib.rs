@@ -1,2 +1,25 @@
-//! Member agent: virtual adapter, director session, keys, encrypted datapath
+//! Member agent: virtual adapter, director session, keys, encrypted datapath.
+//!
+//! Problem: programs on an ordinary computer should reach the other members of their community by virtual address, over
+//! NATs and other people's networks, without noticing. Idea: a TUN adapter, one UDP socket, the packet path of
+//! `kith-pipeline` between them, and beside it one thread that agrees on keys and keeps the director session.
+//!
+//! ```text
+//!  applications ── TUN ──► datapath::outbound ──► UDP 20202 ──► director or member
+//!                  TUN ◄── datapath::inbound  ◄── UDP 20202 ◄──
+//!                               ▲ commands │ notes
+//!                          control: keying, session, members ◄── status socket
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod config;
+pub mod control;
+pub mod datapath;
+pub mod directory;
+pub mod envelope;
+pub mod keying;
+pub mod members;
+pub mod server;
+pub mod session;
+pub mod status;

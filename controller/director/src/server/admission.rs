@@ -3,9 +3,9 @@
 //! ```text
 //!                 source is the one the session is bound to?  ──yes──► member's own bucket ──has──► authenticate
 //!                          │ no                                              │ empty
-//!                 carries a cookie? ─yes─► cookie bucket ─has─► cookie good? ─yes─► member's own bucket …
-//!                          │ no                │ empty               │ no            │ empty
-//!                          └───────────────────┴──────────┬──────────┴───────────────┘
+//!     cookie that looks good? ─yes─► cookie bucket ─has─► cookie good? ─yes─► member's own bucket …
+//!                          │ no           │ empty               │ no                 │ empty
+//!                          └──────────────┴───────────────┬─────┴────────────────────┘
 //!                                           bucket of the source address ──empty──► rate_limited
 //!                                                         │ has
 //!                                           bucket of all strangers ──empty──► rate_limited
@@ -75,7 +75,12 @@ impl Admission {
                 .session
                 .as_ref()
                 .is_some_and(|session| session.bound() == from);
-            if !bound && proof == Proof::Unchecked && self.cookies.take(self.limits.cookies, now) {
+            let looks_good = || cookies.looks_good(now, from, slot.key_id, offered);
+            if !bound
+                && proof == Proof::Unchecked
+                && looks_good()
+                && self.cookies.take(self.limits.cookies, now)
+            {
                 proof = match cookies.is_good(now, from, slot.key_id, offered) {
                     true => Proof::Good,
                     false => Proof::Bad,

@@ -44,7 +44,7 @@ pub struct Limits {
     pub member: Rate,
     /// Authenticators checked for senders without proof, all together.
     pub strangers: Rate,
-    /// Cookies checked before the authenticator, all together.
+    /// Cookies that look good checked before the authenticator, all together.
     pub cookies: Rate,
     /// Messages without proof and pings, for each source address.
     pub source: Rate,
@@ -63,7 +63,7 @@ impl Default for Limits {
         let rate = |per_second, burst| Rate { per_second, burst };
         Self {
             member: rate(10, 20),
-            strangers: rate(50_000, 5_000),
+            strangers: rate(200_000, 5_000),
             cookies: rate(50_000, 5_000),
             source: rate(200, 400),
             pings: rate(20_000, 2_000),

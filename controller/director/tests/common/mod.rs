@@ -139,3 +139,12 @@ pub fn table_ops(director: &mut Director) -> Vec<TableOp> {
     };
     outputs(director).into_iter().filter_map(table).collect()
 }
+
+/// Inputs that found a fault are kept beside the tests.
+pub fn keeping_failures() -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, FileFailurePersistence};
+    Config {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..Config::default()
+    }
+}

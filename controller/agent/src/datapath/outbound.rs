@@ -1,0 +1,320 @@
+//! The thread from the adapter to the network: read, cut, seal, send. It owns the outbound keys.
+
+use super::segment::{self, Read, Segments};
+use super::shared::{Note, Shared, ToOutbound, Waker, wait};
+use super::train::{Sent, Train};
+use super::tun::{READ_LEN, Tun};
+use super::udp::Udp;
+use crate::envelope;
+use crate::keying::Event;
+use kith_esp::Millis;
+use kith_pipeline::host::encap::{Encap, Encapsulated};
+use kith_pipeline::host::tables::{HostTables, MemberIndex};
+use kith_pipeline::packet::Packet;
+use kith_pipeline::reason::DropReason;
+use kith_pipeline::table::snapshot::Reader;
+use kith_wire::{icmp, ipv4};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+/// Reads from the adapter before commands and the clock are looked at again.
+const BURST: usize = 32;
+/// Packets that may wait for one member's keys.
+const WAITING: usize = 64;
+/// The control thread is told no more often than this that keys are missing.
+const TELL: u64 = 100;
+
+/// What the thread works on.
+pub struct OutboundThread {
+    /// The adapter.
+    pub tun: Arc<Tun>,
+    /// The socket.
+    pub udp: Arc<Udp>,
+    /// Counters and clock.
+    pub shared: Arc<Shared>,
+    /// Members.
+    pub tables: Reader<HostTables>,
+    /// Keys and dummies.
+    pub commands: Receiver<ToOutbound>,
+    /// To the control thread.
+    pub notes: SyncSender<Note>,
+    /// Wakes this thread.
+    pub waker: Arc<Waker>,
+}
+
+struct Path {
+    tun: Arc<Tun>,
+    udp: Arc<Udp>,
+    shared: Arc<Shared>,
+    notes: SyncSender<Note>,
+    encap: Encap,
+    train: Train,
+    peers: Vec<Peer>,
+}
+
+#[derive(Default)]
+struct Peer {
+    waiting: VecDeque<Box<[u8]>>,
+    told: Option<Millis>,
+    rekey_told: bool,
+}
+
+impl OutboundThread {
+    /// Runs until asked to stop.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut path = Path {
+            peers: self
+                .shared
+                .outbound
+                .members
+                .iter()
+                .map(|_| Peer::default())
+                .collect(),
+            tun: self.tun.clone(),
+            udp: self.udp,
+            shared: self.shared.clone(),
+            notes: self.notes,
+            encap: Encap::new(),
+            train: Train::new(),
+        };
+        let mut read = vec![0; READ_LEN].into_boxed_slice();
+        while !self.shared.stopping() {
+            let tables = self.tables.load().clone();
+            let now = self.shared.now();
+            while let Ok(command) = self.commands.try_recv() {
+                path.obey(&tables, now, command);
+            }
+            let mut busy = BURST;
+            while busy > 0 {
+                let Some(len) = self.tun.read(&mut read)? else {
+                    break;
+                };
+                path.shared.outbound.tun_calls.add(1);
+                path.take(&tables, now, &mut read[..len]);
+                busy -= 1;
+            }
+            if busy > 0 {
+                path.depart();
+                wait(&*self.tun, &self.waker)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Path {
+    fn obey(&mut self, tables: &HostTables, now: Millis, command: ToOutbound) {
+        match command {
+            ToOutbound::Install(member, sa) => {
+                self.encap.install(member, *sa);
+                let Some(peer) = self.peers.get_mut(member.0 as usize) else {
+                    return;
+                };
+                peer.rekey_told = false;
+                for packet in std::mem::take(&mut peer.waiting) {
+                    self.shared.outbound.waiting.add(u64::MAX);
+                    self.single(tables, now, &packet, true);
+                }
+            }
+            ToOutbound::Dummy(member) => {
+                if let Some(peer) = tables.members().get(member.0 as usize) {
+                    let packet = envelope::dummy(tables.own(), peer.address);
+                    self.shared.outbound.dummies.add(1);
+                    self.single(tables, now, &packet, false);
+                }
+            }
+            ToOutbound::GaveUp(member) => {
+                let Some(peer) = self.peers.get_mut(member.0 as usize) else {
+                    return;
+                };
+                let lost = peer.waiting.len() as u64;
+                peer.waiting.clear();
+                self.shared.outbound.waiting.add(lost.wrapping_neg());
+                self.drop_packets(lost, DropReason::KeysMissing);
+            }
+        }
+        self.depart();
+    }
+
+    /// One read from the adapter.
+    #[inline]
+    fn take(&mut self, tables: &HostTables, now: Millis, read: &mut [u8]) {
+        match segment::parse(read) {
+            Ok(Read::Single(packet)) => {
+                self.count_received(packet.len());
+                self.single(tables, now, packet, true);
+            }
+            Ok(Read::Large(segments)) => self.large(tables, now, segments),
+            Err(reason) => {
+                self.count_received(read.len().saturating_sub(segment::VNET_LEN));
+                self.drop_packets(1, reason);
+            }
+        }
+    }
+
+    #[inline]
+    fn large(&mut self, tables: &HostTables, now: Millis, mut segments: Segments<'_>) {
+        let mut told_too_big = false;
+        while let Some(len) = segments.next_len() {
+            self.count_received(len);
+            told_too_big |= self.one(tables, now, len, false, !told_too_big, |out| {
+                segments.write_next(out)
+            });
+        }
+    }
+
+    #[inline]
+    fn single(&mut self, tables: &HostTables, now: Millis, packet: &[u8], data: bool) {
+        // A fragment needs more room in front: more fragments to come, or an offset.
+        let fragment = packet.len() > 7 && (packet[6] & 0x3f, packet[7]) != (0, 0);
+        let copy = |out: &mut [u8]| {
+            out.copy_from_slice(packet);
+            Ok(())
+        };
+        if data {
+            self.one(tables, now, packet.len(), fragment, true, copy);
+        } else {
+            self.dummy(tables, now, packet.len(), copy);
+        }
+    }
+
+    /// Seals and couples one packet. True if the application was told that it is too large.
+    #[inline]
+    fn one(
+        &mut self,
+        tables: &HostTables,
+        now: Millis,
+        len: usize,
+        fragment: bool,
+        tell: bool,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), DropReason>,
+    ) -> bool {
+        if self.train.is_full_for(len) {
+            self.depart();
+        }
+        let counters = &self.shared.outbound.counters;
+        let mut slot = match self.train.place(len, fragment, fill) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                counters.dropped(reason).add(1);
+                return false;
+            }
+        };
+        match self.encap.encapsulate(tables, counters, now, &mut slot) {
+            Encapsulated::Send { member, to, rekey } => {
+                let range = slot.range();
+                let traffic = &self.shared.outbound.members[member.0 as usize];
+                traffic.packets.add(1);
+                traffic.bytes.add(range.len() as u64);
+                let sent = self.train.couple(range, to, &self.udp);
+                self.count_sent(sent);
+                if rekey {
+                    self.rekey_due(member);
+                }
+            }
+            Encapsulated::NeedKeys { member } => {
+                let peer = &mut self.peers[member.0 as usize];
+                if peer.waiting.len() < WAITING {
+                    peer.waiting.push_back(slot.bytes().into());
+                    self.shared.outbound.waiting.add(1);
+                } else {
+                    counters.dropped(DropReason::KeysMissing).add(1);
+                }
+                if peer.told.is_none_or(|at| now.0 >= at.0 + TELL)
+                    && self.notes.try_send(Note::Keys(member, Event::KeysNeeded)).is_ok()
+                {
+                    peer.told = Some(now);
+                }
+            }
+            Encapsulated::TooBig { mtu } if tell => {
+                // Pushed behind a header of its own or not, what the application sent comes last.
+                let own = slot.bytes().len() - len.min(slot.bytes().len());
+                let answered = too_big(&self.tun, tables.own(), mtu, &slot.bytes()[own..]);
+                self.shared.outbound.tun_calls.add(u64::from(answered));
+                return true;
+            }
+            Encapsulated::TooBig { .. } | Encapsulated::Drop(_) => {}
+        }
+        false
+    }
+
+    /// A dummy goes out under the keys there are, or not at all.
+    fn dummy(
+        &mut self,
+        tables: &HostTables,
+        now: Millis,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), DropReason>,
+    ) {
+        self.depart();
+        let counters = &self.shared.outbound.counters;
+        let Ok(mut slot) = self.train.place(len, false, fill) else {
+            return;
+        };
+        match self.encap.encapsulate(tables, counters, now, &mut slot) {
+            Encapsulated::Send { member, to, .. } => {
+                let range = slot.range();
+                self.shared.outbound.members[member.0 as usize].dummies.add(1);
+                let sent = self.train.couple(range, to, &self.udp);
+                self.count_sent(sent);
+            }
+            Encapsulated::NeedKeys { .. } => counters.dropped(DropReason::KeysMissing).add(1),
+            Encapsulated::TooBig { .. } | Encapsulated::Drop(_) => {}
+        }
+    }
+
+    fn rekey_due(&mut self, member: MemberIndex) {
+        let peer = &mut self.peers[member.0 as usize];
+        if !peer.rekey_told {
+            peer.rekey_told = self.notes.try_send(Note::Keys(member, Event::RekeyDue)).is_ok();
+        }
+    }
+
+    #[inline]
+    fn depart(&mut self) {
+        let sent = self.train.depart(&self.udp);
+        self.count_sent(sent);
+    }
+
+    #[inline]
+    fn count_received(&self, len: usize) {
+        let counters = &self.shared.outbound.counters;
+        counters.received.add(1);
+        counters.received_bytes.add(len as u64);
+    }
+
+    #[inline]
+    fn count_sent(&self, sent: Sent) {
+        let way = &self.shared.outbound;
+        way.counters.transmitted.add(sent.packets);
+        way.counters.transmitted_bytes.add(sent.bytes);
+        way.udp_calls.add(sent.calls);
+        if let Some((count, reason)) = sent.refused {
+            self.drop_packets(count, reason);
+        }
+    }
+
+    fn drop_packets(&self, count: u64, reason: DropReason) {
+        self.shared.outbound.counters.dropped(reason).add(count);
+    }
+}
+
+/// Tells the application, from the address it sent to, how large packets may be (RFC 1191).
+fn too_big(tun: &Tun, own: Ipv4Addr, mtu: u16, offending: &[u8]) -> bool {
+    let Some(destination) = offending.get(16..20) else {
+        return false;
+    };
+    let from = Ipv4Addr::new(destination[0], destination[1], destination[2], destination[3]);
+    let mut answer = [0; icmp::MAX_ERROR_LEN];
+    // RFC 792: the header and 64 bits of data; more helps nobody here.
+    let quote = &offending[..offending.len().min(ipv4::HEADER_LEN + 8)];
+    let Ok(len) = icmp::write_too_big(&mut answer, from, own, mtu, quote) else {
+        return false;
+    };
+    let vnet = [0; segment::VNET_LEN];
+    tun.write(&[IoSlice::new(&vnet), IoSlice::new(&answer[..len])])
+        .is_ok()
+}

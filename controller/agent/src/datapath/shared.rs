@@ -1,0 +1,198 @@
+//! What the threads of a datapath share: counters, channels, a way to wake each other.
+
+use crate::keying::{Activity, Event};
+use kith_esp::{Inbound, Millis, Outbound, Spi};
+use kith_pipeline::counters::{Counter, Counters};
+use kith_pipeline::host::tables::MemberIndex;
+use kith_wire::control;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+/// Notes that may wait for the control thread.
+pub const NOTES: usize = 1024;
+/// Commands that may wait for a datapath thread.
+pub const COMMANDS: usize = 1024;
+
+/// To the thread that seals.
+pub enum ToOutbound {
+    /// Seal with this from now on.
+    Install(MemberIndex, Box<Outbound>),
+    /// Seal and send a dummy.
+    Dummy(MemberIndex),
+    /// Drop what waits for keys.
+    GaveUp(MemberIndex),
+}
+
+/// To the thread that opens.
+pub enum ToInbound {
+    /// Open with this from now on.
+    Install(MemberIndex, Box<Inbound>),
+    /// Forget these keys.
+    Remove(Spi),
+}
+
+/// To the control thread.
+pub enum Note {
+    /// For key agreement.
+    Keys(MemberIndex, Event),
+    /// A key agreement message, not authenticated.
+    Keying(MemberIndex, Box<[u8; crate::keying::message::LEN]>),
+    /// A director's message, not authenticated.
+    Director(SocketAddrV4, Box<[u8; control::LEN]>),
+    /// Packets to this endpoint were too large; the member, if the report says enough.
+    TooBig {
+        /// Where they went.
+        to: SocketAddrV4,
+        /// To whom.
+        member: Option<MemberIndex>,
+        /// What fits; 0 if unknown.
+        mtu: u16,
+    },
+    /// Somebody asks for the status.
+    Status(SyncSender<crate::status::Status>),
+    /// Leave and end.
+    Stop,
+}
+
+/// One way's counters, written by its thread alone.
+#[derive(Debug, Default)]
+pub struct Way {
+    /// Drops, packets in and out.
+    pub counters: Counters,
+    /// Dummies sent or received.
+    pub dummies: Counter,
+    /// Key agreement messages that came.
+    pub keying: Counter,
+    /// System calls on the adapter.
+    pub tun_calls: Counter,
+    /// System calls on the socket.
+    pub udp_calls: Counter,
+    /// Packets that wait for keys: entered minus left.
+    pub waiting: Counter,
+    /// By member.
+    pub members: Vec<Traffic>,
+}
+
+/// Traffic with one member in one direction.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Data packets.
+    pub packets: Counter,
+    /// Their octets.
+    pub bytes: Counter,
+    /// Dummies.
+    pub dummies: Counter,
+}
+
+/// Everything that is shared.
+pub struct Shared {
+    /// Adapter to network.
+    pub outbound: Way,
+    /// Network to adapter.
+    pub inbound: Way,
+    start: Instant,
+    stop: AtomicBool,
+}
+
+/// Wakes a thread that sleeps in [`wait`].
+pub struct Waker(OwnedFd);
+
+impl Shared {
+    /// For so many members; time counts from now.
+    #[must_use]
+    pub fn new(members: usize) -> Arc<Self> {
+        let way = || Way {
+            members: (0..members).map(|_| Traffic::default()).collect(),
+            ..Way::default()
+        };
+        Arc::new(Self {
+            outbound: way(),
+            inbound: way(),
+            start: Instant::now(),
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    /// The clock of all lifetimes.
+    #[inline]
+    #[must_use]
+    pub fn micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The same in milliseconds.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        Millis(self.micros() / 1000)
+    }
+
+    /// Asks all threads to end; wake them then.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Should the caller end?
+    #[inline]
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+impl Traffic {
+    /// Packets and dummies so far.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        (self.packets.get(), self.dummies.get())
+    }
+}
+
+/// What happened with a member between two readings of its counters, each (packets, dummies).
+#[must_use]
+pub fn activity(sent: [(u64, u64); 2], heard: [(u64, u64); 2]) -> Activity {
+    Activity {
+        data_sent: sent[0].0 != sent[1].0,
+        sent: sent[0] != sent[1],
+        data_heard: heard[0].0 != heard[1].0,
+        heard: heard[0] != heard[1],
+    }
+}
+
+/// A bounded channel of commands to a thread, and the means to wake it.
+pub fn commands<T>() -> io::Result<(SyncSender<T>, Receiver<T>, Arc<Waker>)> {
+    let (sender, receiver) = sync_channel(COMMANDS);
+    let waker = Waker(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+    Ok((sender, receiver, Arc::new(waker)))
+}
+
+impl Waker {
+    /// Wakes the thread, now or when it next sleeps.
+    pub fn wake(&self) {
+        // Fails only when the counter is full: then it is awake already.
+        let _awake = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+/// Sleeps until `fd` can be read, reports an error, or somebody wakes us.
+pub fn wait(fd: &impl AsFd, waker: &Waker) -> io::Result<()> {
+    let mut fds = [
+        PollFd::new(fd, PollFlags::IN),
+        PollFd::new(&waker.0, PollFlags::IN),
+    ];
+    match poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds[1].revents().contains(PollFlags::IN) {
+        let mut count = [0; 8];
+        let _emptied = rustix::io::read(&waker.0, &mut count);
+    }
+    Ok(())
+}

@@ -1,0 +1,602 @@
+//! The state machine of one host: an exchange a member at most in each direction, timers, and what follows from both.
+
+use super::exchange::{Half, Initiated};
+use super::message::{Kind, LEN, Message, Unauthenticated};
+use super::secrets::{Ephemeral, PairSecret, Roles};
+use super::{Action, Activity, Event, KeyAgreement, Moment, View, Whereabouts};
+use crate::config::Cipher;
+use kith_esp::{Inbound, Limits, Millis, Outbound, Spi};
+use kith_pipeline::host::tables::MemberIndex;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+/// First repetition of an initiation or a confirming dummy; each further one waits twice as long.
+const REPEAT_FIRST: u64 = 250;
+/// The longest wait between repetitions.
+const REPEAT_MOST: u64 = 4_000;
+/// An exchange without answer is given up after so long.
+const GIVE_UP: u64 = 20_000;
+/// The responder of the last exchange rekeys itself if the initiator has not after so long.
+const BACKUP: u64 = 5_000;
+/// Data sent and nothing heard for so long: the other side may have lost the keys.
+const DEAD: u64 = 15_000;
+/// Data heard and nothing sent for so long: a dummy says that we are alive.
+const PASSIVE_KEEP_ALIVE: u64 = 10_000;
+/// Exchanges started by packets that anyone could have forged, and repeated responses: no more often than this.
+const RATE: u64 = 1_000;
+const RESPONSE_RATE: u64 = 100;
+/// Confirming dummies sent at most.
+const CONFIRMATIONS: u32 = 6;
+/// Inbound keys kept a member; the oldest go first.
+const MAX_INBOUND: usize = 8;
+
+/// What an [`Agreement`] starts with.
+pub struct Setup {
+    /// Our virtual address.
+    pub own: Ipv4Addr,
+    /// Where we are reached, if that is known already.
+    pub location: Option<Whereabouts>,
+    /// What the keys are for.
+    pub cipher: Cipher,
+    /// How long they live.
+    pub limits: Limits,
+    /// The other members in the order of their [`MemberIndex`]: virtual address and shared secret.
+    pub peers: Vec<(Ipv4Addr, PairSecret)>,
+    /// Room for inbound keys at the receiver, a power of two: the low bits of an SPI are a place there.
+    pub capacity: u32,
+    /// Fills a slice with randomness fit for keys.
+    pub entropy: Box<dyn FnMut(&mut [u8]) + Send>,
+}
+
+/// Pre-shared-key agreement with all members.
+pub struct Agreement {
+    own: Ipv4Addr,
+    location: Option<Whereabouts>,
+    cipher: Cipher,
+    limits: Limits,
+    spis: Spis,
+    entropy: Box<dyn FnMut(&mut [u8]) + Send>,
+    peers: Vec<Peer>,
+    actions: VecDeque<Action>,
+}
+
+struct Peer {
+    address: Ipv4Addr,
+    secret: PairSecret,
+    pending: Option<Pending>,
+    answered: Option<Answered>,
+    confirm: Option<Repeat<Spi>>,
+    /// Of initiations received, and of ours.
+    greatest: u64,
+    sent_timestamp: u64,
+    inbound: VecDeque<(Spi, Millis)>,
+    current: Option<Current>,
+    rekey_at: Option<Millis>,
+    provoked: Option<Millis>,
+    unanswered_since: Option<Millis>,
+    owed_since: Option<Millis>,
+    heard: Option<Millis>,
+    agreements: u64,
+    rtt_micros: Option<u64>,
+}
+
+/// Something sent again and again, more and more rarely.
+struct Repeat<T> {
+    what: T,
+    next: Millis,
+    times: u32,
+}
+
+struct Pending {
+    repeat: Repeat<Initiated>,
+    started: Moment,
+}
+
+struct Answered {
+    initiation: [u8; LEN],
+    response: [u8; LEN],
+    sent: Millis,
+    spi: Spi,
+    location: Option<Whereabouts>,
+    /// Until the initiator has been heard on `spi`.
+    unconfirmed: Option<Box<Outbound>>,
+}
+
+struct Current {
+    spi: Spi,
+    since: Millis,
+    initiator: bool,
+}
+
+/// Places for inbound keys; reused as late as possible.
+struct Spis {
+    free: VecDeque<u32>,
+    mask: u32,
+}
+
+impl Agreement {
+    /// Begins with no keys at all.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let size = setup.capacity.clamp(1, 1 << 24).next_power_of_two();
+        Self {
+            own: setup.own,
+            location: setup.location,
+            cipher: setup.cipher,
+            limits: setup.limits,
+            spis: Spis {
+                free: (0..size).collect(),
+                mask: size - 1,
+            },
+            entropy: setup.entropy,
+            peers: setup
+                .peers
+                .into_iter()
+                .map(|(address, secret)| Peer::new(address, secret))
+                .collect(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    fn half(&mut self, timestamp: u64) -> Option<Half> {
+        let mut random = [0; 32];
+        (self.entropy)(&mut random);
+        let mut nonce = [0; 32];
+        (self.entropy)(&mut nonce);
+        Some(Half {
+            cipher: self.cipher,
+            timestamp,
+            spi: self.spis.take(&mut self.entropy)?,
+            location: self.location,
+            nonce,
+            ephemeral: Ephemeral::new(random)?,
+        })
+    }
+
+    /// Starts an exchange, unless one is under way.
+    fn begin(&mut self, now: Moment, index: MemberIndex) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        if peer.pending.is_some() {
+            return;
+        }
+        // Grows even if the wall clock does not, or jumps back while we run.
+        peer.sent_timestamp = now.wall_nanos.max(peer.sent_timestamp + 1);
+        let (timestamp, roles) = (
+            peer.sent_timestamp,
+            Roles {
+                initiator: self.own,
+                responder: peer.address,
+            },
+        );
+        let Some(half) = self.half(timestamp) else { return };
+        let peer = &mut self.peers[index.0 as usize];
+        let initiated = Initiated::new(&peer.secret, roles, half);
+        self.actions.push_back(Action::Send(index, initiated.octets));
+        peer.pending = Some(Pending {
+            repeat: Repeat::new(initiated, now.millis()),
+            started: now,
+        });
+    }
+
+    /// As [`Agreement::begin`], for reasons that a forger could give: not too often, and not while the other side is at it.
+    fn begin_provoked(&mut self, now: Moment, index: MemberIndex) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        let recent = |at: Option<Millis>| at.is_some_and(|at| now.millis().0 < at.0 + RATE);
+        if recent(peer.provoked) || peer.is_being_answered(now.millis()) {
+            return;
+        }
+        peer.provoked = Some(now.millis());
+        self.begin(now, index);
+    }
+
+    fn on_initiation(&mut self, now: Moment, index: MemberIndex, message: Unauthenticated) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        let roles = Roles {
+            initiator: peer.address,
+            responder: self.own,
+        };
+        let verify = |covered: &[u8], tag: &[u8]| peer.secret.verify(roles, None, covered, tag);
+        let Some((message, octets)) = message.authenticate(verify) else {
+            return;
+        };
+        let millis = now.millis();
+        if let Some(answered) = &mut peer.answered
+            && answered.initiation == octets
+        {
+            // Our response was lost, or this is a replay: the same again, which changes nothing.
+            if millis.0 >= answered.sent.0 + RESPONSE_RATE {
+                answered.sent = millis;
+                self.actions.push_back(Action::Send(index, answered.response));
+            }
+            return;
+        }
+        if message.timestamp <= peer.greatest {
+            // A replay, or the other's clock went back over a restart: then it is silent, and we start instead.
+            if !peer.heard.is_some_and(|at| millis.0 < at.0 + 3 * RATE) {
+                self.begin_provoked(now, index);
+            }
+            return;
+        }
+        self.respond(now, index, roles, &message, &octets);
+    }
+
+    fn respond(
+        &mut self,
+        now: Moment,
+        index: MemberIndex,
+        roles: Roles,
+        message: &Message,
+        octets: &[u8; LEN],
+    ) {
+        let Some(half) = self.half(message.timestamp) else {
+            return;
+        };
+        let (limits, millis, spi) = (self.limits, now.millis(), half.spi);
+        let peer = &mut self.peers[index.0 as usize];
+        let Some((response, agreed)) = half.answer(&peer.secret, roles, (message, octets)) else {
+            self.spis.give_back(spi);
+            return;
+        };
+        peer.greatest = message.timestamp;
+        if peer.address < self.own
+            && let Some(ours) = peer.pending.take()
+        {
+            self.spis.give_back(ours.repeat.what.spi);
+        }
+        let inbound = Inbound::new(spi, agreed.keys.forward, limits, millis);
+        let outbound = Outbound::new(agreed.their_spi, agreed.keys.backward, limits, millis);
+        peer.answered = Some(Answered {
+            initiation: *octets,
+            response,
+            sent: millis,
+            spi,
+            location: agreed.location,
+            unconfirmed: Some(Box::new(outbound)),
+        });
+        self.add_inbound(millis, index, inbound);
+        self.actions.push_back(Action::Send(index, response));
+    }
+
+    fn on_response(&mut self, now: Moment, index: MemberIndex, message: Unauthenticated) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        let Some(Pending { repeat, started }) = peer.pending.take() else {
+            return;
+        };
+        let roles = Roles {
+            initiator: self.own,
+            responder: peer.address,
+        };
+        let (spi, times, next) = (repeat.what.spi, repeat.times, repeat.next);
+        let agreed = match repeat.what.finish(&peer.secret, roles, message) {
+            Ok(agreed) => agreed,
+            Err(what) => {
+                let repeat = Repeat { what, next, times };
+                peer.pending = Some(Pending { repeat, started });
+                return;
+            }
+        };
+        let millis = now.millis();
+        if times == 0 {
+            peer.rtt_micros = Some(now.micros.saturating_sub(started.micros));
+        }
+        let inbound = Inbound::new(spi, agreed.keys.backward, self.limits, millis);
+        let outbound = Outbound::new(agreed.their_spi, agreed.keys.forward, self.limits, millis);
+        peer.confirm = Some(Repeat::new(spi, millis));
+        // A fresh answer to our own nonce: whoever made it is alive and there.
+        peer.heard = Some(millis);
+        let location = agreed.location;
+        self.add_inbound(millis, index, inbound);
+        self.use_outbound(millis, index, Box::new(outbound), true, location);
+    }
+
+    fn add_inbound(&mut self, now: Millis, index: MemberIndex, inbound: Inbound) {
+        let peer = &mut self.peers[index.0 as usize];
+        let expires = Millis(now.0.saturating_add(self.limits.hard().age.0));
+        peer.inbound.push_back((inbound.spi(), expires));
+        if peer.inbound.len() > MAX_INBOUND
+            && let Some((oldest, _)) = peer.inbound.pop_front()
+        {
+            self.spis.give_back(oldest);
+            self.actions.push_back(Action::RemoveInbound(oldest));
+        }
+        self.actions
+            .push_back(Action::InstallInbound(index, Box::new(inbound)));
+    }
+
+    fn use_outbound(
+        &mut self,
+        now: Millis,
+        index: MemberIndex,
+        outbound: Box<Outbound>,
+        initiator: bool,
+        location: Option<Whereabouts>,
+    ) {
+        let peer = &mut self.peers[index.0 as usize];
+        peer.current = Some(Current {
+            spi: outbound.spi(),
+            since: now,
+            initiator,
+        });
+        peer.agreements += 1;
+        (peer.rekey_at, peer.unanswered_since) = (None, None);
+        if let Some(location) = location {
+            self.actions.push_back(Action::Moved(index, location));
+        }
+        self.actions.push_back(Action::InstallOutbound(index, outbound));
+        self.actions.push_back(Action::Dummy(index));
+    }
+
+    fn on_heard(&mut self, now: Moment, index: MemberIndex, spi: Spi) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        peer.heard = Some(now.millis());
+        if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == spi) {
+            peer.confirm = None;
+        }
+        if let Some(answered) = &mut peer.answered
+            && answered.spi == spi
+            && let Some(outbound) = answered.unconfirmed.take()
+        {
+            let location = answered.location;
+            self.use_outbound(now.millis(), index, outbound, false, location);
+        }
+    }
+
+    fn on_activity(&mut self, now: Millis, index: MemberIndex, activity: Activity) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        if activity.heard {
+            (peer.heard, peer.unanswered_since) = (Some(now), None);
+        } else if activity.data_sent {
+            peer.unanswered_since.get_or_insert(now);
+        }
+        if activity.sent {
+            peer.owed_since = None;
+        } else if activity.data_heard {
+            peer.owed_since.get_or_insert(now);
+        }
+    }
+
+    fn poll_peer(&mut self, now: Moment, index: MemberIndex) {
+        let millis = now.millis();
+        let peer = &mut self.peers[index.0 as usize];
+        if let Some(pending) = &mut peer.pending {
+            if millis.0 >= pending.started.millis().0 + GIVE_UP {
+                self.spis.give_back(pending.repeat.what.spi);
+                peer.pending = None;
+                self.actions.push_back(Action::GaveUp(index));
+            } else if pending.repeat.is_due(millis) {
+                self.actions
+                    .push_back(Action::Send(index, pending.repeat.what.octets));
+            }
+        }
+        if let Some(confirm) = &mut peer.confirm
+            && confirm.is_due(millis)
+        {
+            self.actions.push_back(Action::Dummy(index));
+            if confirm.times >= CONFIRMATIONS {
+                peer.confirm = None;
+            }
+        }
+        if peer
+            .owed_since
+            .is_some_and(|at| millis.0 >= at.0 + PASSIVE_KEEP_ALIVE)
+        {
+            peer.owed_since = None;
+            self.actions.push_back(Action::Dummy(index));
+        }
+        while let Some(&(spi, expires)) = peer.inbound.front()
+            && expires <= millis
+        {
+            peer.inbound.pop_front();
+            self.spis.give_back(spi);
+            self.actions.push_back(Action::RemoveInbound(spi));
+        }
+        let hard = self.limits.hard().age.0;
+        if peer
+            .current
+            .as_ref()
+            .is_some_and(|current| millis.0 >= current.since.0 + hard)
+        {
+            peer.current = None;
+        }
+        let dead = peer.unanswered_since.is_some_and(|at| millis.0 >= at.0 + DEAD);
+        let due = peer.rekey_at.is_some_and(|at| at <= millis);
+        if dead {
+            peer.unanswered_since = Some(millis);
+        }
+        if due {
+            peer.rekey_at = None;
+        }
+        if dead || due {
+            self.begin(now, index);
+        }
+    }
+}
+
+impl KeyAgreement for Agreement {
+    fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]) {
+        let Some(message) = Message::parse(data) else {
+            return;
+        };
+        match message.kind() {
+            Kind::Initiation => self.on_initiation(now, peer, message),
+            Kind::Response => self.on_response(now, peer, message),
+        }
+    }
+
+    fn event(&mut self, now: Moment, index: MemberIndex, event: Event) {
+        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+            return;
+        };
+        match event {
+            // New keys are on their way to whoever asks, or to the member.
+            Event::KeysNeeded if peer.is_being_answered(now.millis()) || peer.is_fresh(now.millis()) => {}
+            Event::KeysNeeded => self.begin(now, index),
+            Event::Stale => self.begin_provoked(now, index),
+            Event::Heard(spi) => self.on_heard(now, index, spi),
+            Event::Activity(activity) => self.on_activity(now.millis(), index, activity),
+            Event::RekeyDue => match &peer.current {
+                Some(current) if !current.initiator => {
+                    peer.rekey_at.get_or_insert(Millis(now.millis().0 + BACKUP));
+                }
+                _ => self.begin(now, index),
+            },
+        }
+    }
+
+    fn moved(&mut self, now: Moment, own: Option<Whereabouts>) {
+        if self.location == own {
+            return;
+        }
+        self.location = own;
+        for index in (0u32..self.peers.len() as u32).map(MemberIndex) {
+            let peer = &mut self.peers[index.0 as usize];
+            let pending = peer.pending.take();
+            let started = pending.is_some();
+            if let Some(pending) = pending {
+                self.spis.give_back(pending.repeat.what.spi);
+            }
+            // Only who has keys with us, or was being asked for some, needs to know.
+            if started || peer.current.is_some() {
+                self.begin(now, index);
+            }
+        }
+    }
+
+    fn way_open(&mut self, now: Moment) {
+        for pending in self.peers.iter_mut().filter_map(|peer| peer.pending.as_mut()) {
+            pending.repeat.next = now.millis();
+        }
+    }
+
+    fn poll(&mut self, now: Moment) {
+        for index in (0u32..self.peers.len() as u32).map(MemberIndex) {
+            self.poll_peer(now, index);
+        }
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.peers.iter().filter_map(Peer::deadline).min()
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn view(&self, index: MemberIndex) -> View {
+        self.peers
+            .get(index.0 as usize)
+            .map_or_else(View::default, |peer| View {
+                outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
+                inbound: peer.inbound.back().map(|(spi, _)| *spi),
+                agreeing: peer.pending.is_some(),
+                agreements: peer.agreements,
+                rtt_micros: peer.rtt_micros,
+                heard: peer.heard,
+            })
+    }
+}
+
+impl Peer {
+    fn new(address: Ipv4Addr, secret: PairSecret) -> Self {
+        Self {
+            address,
+            secret,
+            pending: None,
+            answered: None,
+            confirm: None,
+            greatest: 0,
+            sent_timestamp: 0,
+            inbound: VecDeque::new(),
+            current: None,
+            rekey_at: None,
+            provoked: None,
+            unanswered_since: None,
+            owed_since: None,
+            heard: None,
+            agreements: 0,
+            rtt_micros: None,
+        }
+    }
+
+    /// Did we answer just now, and wait for the first packet on those keys?
+    fn is_being_answered(&self, now: Millis) -> bool {
+        self.answered
+            .as_ref()
+            .is_some_and(|answered| answered.unconfirmed.is_some() && now.0 < answered.sent.0 + RATE)
+    }
+
+    /// Were keys for sending installed just now?
+    fn is_fresh(&self, now: Millis) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| now.0 < current.since.0 + RATE)
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
+        [
+            self.pending.as_ref().map(|pending| pending.repeat.next),
+            self.confirm.as_ref().map(|confirm| confirm.next),
+            self.inbound.front().map(|(_, expires)| *expires),
+            self.rekey_at,
+            plus(self.unanswered_since, DEAD),
+            plus(self.owed_since, PASSIVE_KEEP_ALIVE),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl<T> Repeat<T> {
+    /// Sent now for the first time.
+    fn new(what: T, now: Millis) -> Self {
+        Self {
+            what,
+            next: Millis(now.0 + REPEAT_FIRST),
+            times: 0,
+        }
+    }
+
+    /// Is it time again? Then the next time is set.
+    fn is_due(&mut self, now: Millis) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.times += 1;
+        let wait = (REPEAT_FIRST << self.times.min(16)).min(REPEAT_MOST);
+        self.next = Millis(now.0 + wait);
+        true
+    }
+}
+
+impl Spis {
+    /// A place that is free, below random high bits.
+    fn take(&mut self, entropy: &mut dyn FnMut(&mut [u8])) -> Option<Spi> {
+        let place = self.free.pop_front()?;
+        loop {
+            let mut random = [0; 4];
+            entropy(&mut random);
+            // Fails for the 256 reserved numbers only: another throw.
+            if let Ok(spi) = Spi::new(u32::from_ne_bytes(random) & !self.mask | place) {
+                return Some(spi);
+            }
+        }
+    }
+
+    fn give_back(&mut self, spi: Spi) {
+        self.free.push_back(spi.get() & self.mask);
+    }
+}

@@ -1,0 +1,140 @@
+//! How two members come to share keys that nobody else has, and that nobody had before.
+//!
+//! Problem: the pair's secret must never encrypt traffic itself: a restart would repeat nonces, and who learns it later
+//! would read everything. Idea: a two-message exchange of ephemeral keys, authenticated by the secret, each time a member
+//! starts and every 120 s; the first packet on the new keys is the third message.
+//!
+//! ```text
+//!  initiator                                             responder
+//!    │ initiation: timestamp, SPI, nonce, X25519           │  authentic? newer than any before?
+//!    ├────────────────────────────────────────────────────►│  installs inbound keys
+//!    │◄────────────────────────────────────────────────────┤  response: SPI, nonce, X25519
+//!    │ installs both, sends on the new keys at once         │
+//!    ├── ESP dummy ───────────────────────────────────────►│  the initiator is alive and has the keys:
+//!    │◄── ESP dummy ───────────────────────────────────────┤  installs outbound keys
+//! ```
+//!
+//! - **Nothing changes before the HMAC is checked**: a forged message costs one HMAC over 230 octets.
+//! - **Replays**: an initiation older than the newest known is not answered. After a restart, when nothing is known, one may
+//!   be; it then makes keys that nobody can use, and outbound traffic stays where it is because no packet confirms them.
+//! - **Loss**: initiations are repeated unchanged, and the same initiation gets the same response; dummies are repeated
+//!   until something comes back.
+//! - **Both at once**: both exchanges are valid; the member with the higher virtual address gives up its own.
+//! - **Rekeying**: old inbound keys stay until their hard lifetime is over, so packets under way are never lost.
+//! - **A restart**: packets under keys of the earlier run ([`Event::Stale`]), or silence for 15 s, start an exchange.
+//!
+//! [`KeyAgreement`] is where IKEv2 (feature B3) takes over.
+
+mod exchange;
+mod machine;
+pub mod message;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub use machine::{Agreement, Setup};
+pub use message::Whereabouts;
+pub use secrets::PairSecret;
+
+use kith_esp::{Inbound, Millis, Outbound, Spi};
+use kith_pipeline::host::tables::MemberIndex;
+
+/// A moment by both clocks of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic, microseconds; the clock of all lifetimes.
+    pub micros: u64,
+    /// Wall clock, nanoseconds since 1970; may jump.
+    pub wall_nanos: u64,
+}
+
+impl Moment {
+    /// The monotonic clock in milliseconds.
+    #[must_use]
+    pub fn millis(self) -> Millis {
+        Millis(self.micros / 1000)
+    }
+}
+
+/// What the datapath tells key agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Packets wait for keys.
+    KeysNeeded,
+    /// The outbound keys are past their soft lifetime, and in use.
+    RekeyDue,
+    /// The member uses keys that are not here: we restarted.
+    Stale,
+    /// Something authentic came under this SPI, the first time or after another SPI.
+    Heard(Spi),
+    /// What happened since the last report.
+    Activity(Activity),
+}
+
+/// Traffic with a member since the last report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Data was sent.
+    pub data_sent: bool,
+    /// Anything was sent, dummies too.
+    pub sent: bool,
+    /// Data was received.
+    pub data_heard: bool,
+    /// Anything authentic was received, dummies too.
+    pub heard: bool,
+}
+
+/// What key agreement wants done, in this order.
+pub enum Action {
+    /// Send this message to the member.
+    Send(MemberIndex, [u8; message::LEN]),
+    /// From now on open packets with this.
+    InstallInbound(MemberIndex, Box<Inbound>),
+    /// From now on seal packets with this.
+    InstallOutbound(MemberIndex, Box<Outbound>),
+    /// Forget these keys.
+    RemoveInbound(Spi),
+    /// Send an ESP dummy under the newest keys.
+    Dummy(MemberIndex),
+    /// The member is there now; it said so authentically.
+    Moved(MemberIndex, Whereabouts),
+    /// No answer for long: packets that wait for keys are lost.
+    GaveUp(MemberIndex),
+}
+
+/// State of the keys with a member.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct View {
+    /// The keys in use for sending, and since when.
+    pub outbound: Option<(Spi, Millis)>,
+    /// The newest keys for receiving.
+    pub inbound: Option<Spi>,
+    /// Is an exchange of ours under way?
+    pub agreeing: bool,
+    /// Exchanges completed.
+    pub agreements: u64,
+    /// Round-trip time of the last exchange that needed no repetition, microseconds.
+    pub rtt_micros: Option<u64>,
+    /// When anything authentic was last heard.
+    pub heard: Option<Millis>,
+}
+
+/// A key agreement protocol, sans I/O, for all members of a host.
+pub trait KeyAgreement {
+    /// A message that claims to be from a member.
+    fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]);
+    /// Something happened on the datapath.
+    fn event(&mut self, now: Moment, peer: MemberIndex, event: Event);
+    /// We are reached there from now on: whoever has keys with us is told.
+    fn moved(&mut self, now: Moment, own: Option<Whereabouts>);
+    /// Messages can be sent that could not before: what waits for an answer is repeated at once.
+    fn way_open(&mut self, now: Moment);
+    /// Time has passed.
+    fn poll(&mut self, now: Moment);
+    /// When [`KeyAgreement::poll`] is due at the latest.
+    fn deadline(&self) -> Option<Millis>;
+    /// The next thing to do; call until `None` after every other call.
+    fn next_action(&mut self) -> Option<Action>;
+    /// What is known about the keys with a member.
+    fn view(&self, peer: MemberIndex) -> View;
+}

@@ -1,0 +1,68 @@
+//! The status socket: one request line, one answer line, one connection at a time.
+
+use crate::datapath::shared::Note;
+use crate::status::{Answer, Request};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+/// Requests are short.
+const MAX_REQUEST: u64 = 4096;
+/// Nobody keeps the others waiting for longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Binds the socket. A file left behind by an earlier run is replaced; one that somebody answers is not.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another agent answers there",
+        ));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Serves until the process ends.
+pub fn serve(listener: &UnixListener, notes: &SyncSender<Note>) {
+    for stream in listener.incoming().flatten() {
+        if let Err(error) = answer(&stream, notes) {
+            tracing::debug!(%error, "status connection broke");
+        }
+    }
+}
+
+fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(Request::Status) => status(notes),
+        Err(error) => refuse(format!("not a request: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn status(notes: &SyncSender<Note>) -> Answer {
+    let (sender, receiver) = sync_channel(1);
+    let asked = notes.try_send(Note::Status(sender));
+    match asked.ok().and_then(|()| receiver.recv_timeout(PATIENCE).ok()) {
+        Some(status) => Answer::Status(Box::new(status)),
+        None => refuse("the agent is busy or stopping".into()),
+    }
+}
+
+fn refuse(message: String) -> Answer {
+    Answer::Error { message }
+}

@@ -1,0 +1,124 @@
+//! Real agents, real kernels' stacks, real programs.
+
+mod common;
+
+use common::{ADDRESS, Net, privileged};
+use kith_agent::status::{KeyState, Status};
+use std::time::{Duration, Instant};
+
+const FILE: &str = "dd if=/dev/urandom of=file bs=1M count=20 2>/dev/null";
+
+/// Everything that came in went out, waits, or has a named drop.
+fn assert_conserved(status: &Status) {
+    let p = &status.packets;
+    assert_eq!(p.tun_rx + p.dummies_tx, p.udp_tx + p.waiting + p.drops_out, "{p:?} {:?}", status.drops);
+    let up = p.tun_tx + p.dummies_rx + p.keying_rx + p.control_rx;
+    assert_eq!(p.udp_rx, up + p.drops_in, "{p:?} {:?}", status.drops);
+}
+
+#[test]
+fn members_ping_and_fetch_files_and_no_packet_is_unaccounted_for() {
+    if !privileged() {
+        return;
+    }
+    let mut net = Net::with_agents(1500);
+    for from in 0..2 {
+        net.good(from, &format!("ping -c 3 -i 0.2 -W 1 {}", ADDRESS[1 - from]));
+    }
+    let directory = net.directory.path().display().to_string();
+    net.good(1, &format!("cd {directory} && {FILE}"));
+    net.leave_running(1, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[1]]);
+    net.until("the file server runs", Duration::from_secs(10), |net| {
+        net.exec(0, &format!("curl -sI http://{}:8000/", ADDRESS[1])).status.success()
+    });
+    net.good(0, &format!("cd {directory} && curl -sf -o copy http://{}:8000/file && cmp file copy", ADDRESS[1]));
+    for which in 0..2 {
+        let status = net.status(which);
+        assert_conserved(&status);
+        assert_eq!(status.peers[0].keys, KeyState::Up);
+        assert_eq!(status.peers[0].agreements, 1, "one exchange is enough");
+        // Large reads and joined writes, or the offloads are not at work.
+        assert!(status.packets.udp_tx > 4 * status.packets.udp_sends || which == 0, "{:?}", status.packets);
+    }
+}
+
+#[test]
+fn a_killed_agent_is_back_within_two_seconds_with_fresh_keys() {
+    if !privileged() {
+        return;
+    }
+    for which in 0..2 {
+        let mut net = Net::with_agents(1500);
+        assert!(net.pings(0));
+        let before = net.status(1 - which).peers[0].clone();
+        net.signal(which, "KILL");
+        let start = Instant::now();
+        net.start(which);
+        net.until("packets pass again", Duration::from_secs(2), |net| net.pings(1 - which));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        let after = net.status(1 - which).peers[0].clone();
+        assert_ne!((before.spi_out, before.spi_in), (after.spi_out, after.spi_in));
+        assert!(net.pings(which));
+        assert_conserved(&net.status(0));
+        assert_conserved(&net.status(1));
+    }
+}
+
+#[test]
+fn a_narrow_path_is_found_out_and_nothing_is_lost_silently() {
+    if !privileged() {
+        return;
+    }
+    let mut net = Net::with_agents(1400);
+    assert!(net.pings(0));
+    let large = format!("ping -M do -s 1360 -c 1 -W 1 {}", ADDRESS[1]);
+    assert!(!net.exec(0, &large).status.success(), "it does not fit");
+    net.until("the report lowers the path MTU", Duration::from_secs(3), |net| {
+        net.status(0).peers[0].path_mtu == 1400
+    });
+    let told = net.exec(0, &large);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(text.contains("mtu = 1298") || text.contains("mtu=1298"), "the application is told: {text}");
+    let directory = net.directory.path().display().to_string();
+    net.good(0, &format!("cd {directory} && {FILE}"));
+    net.leave_running(0, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[0]]);
+    net.until("the file server runs", Duration::from_secs(10), |net| {
+        net.exec(1, &format!("curl -sI http://{}:8000/", ADDRESS[0])).status.success()
+    });
+    let fetch = format!("cd {directory} && curl -sf -m 20 -o copy http://{}:8000/file && cmp file copy", ADDRESS[0]);
+    net.good(1, &fetch);
+    assert_conserved(&net.status(0));
+}
+
+#[test]
+fn a_stopped_agent_leaves_nothing_behind() {
+    if !privileged() {
+        return;
+    }
+    let mut net = Net::with_agents(1500);
+    assert!(net.pings(0));
+    net.good(0, "ip link show kith0");
+    assert!(net.signal(0, "TERM").success());
+    assert!(!net.exec(0, "ip link show kith0").status.success(), "the adapter is gone");
+    assert!(!net.socket(0).exists(), "the status socket is gone");
+}
+
+#[test]
+fn the_agent_holds_no_capability_once_it_runs() {
+    if !privileged() {
+        return;
+    }
+    let net = Net::with_agents(1500);
+    let processes = net.good(0, "cat $(ip netns pids $(ip netns identify) | sed 's|.*|/proc/&/task/*/status|') 2>/dev/null; true");
+    let (mut tasks, mut held) = (0, 0);
+    let mut agent = false;
+    for line in processes.lines() {
+        if let Some(name) = line.strip_prefix("Name:\t") {
+            agent = name.starts_with("kith");
+            tasks += u32::from(agent);
+        }
+        held += u32::from(agent && line.starts_with("CapEff:") && !line.ends_with("0000000000000000"));
+    }
+    assert!(tasks >= 4, "{processes}");
+    assert_eq!(held, 0, "{processes}");
+}
