@@ -113,12 +113,11 @@ impl SessionCounters {
         }
     }
 
-    /// Says that [`SessionCounters::add`] will follow for this index: begins to fetch its counters into the cache.
+    /// Brings the counters into the cache: [`SessionCounters::add`] will follow. What it gives is of no meaning, but must
+    /// be used for the compiler to keep the access.
     #[inline]
-    pub fn expect(&self, index: usize) {
-        if let Some([packets, _]) = self.0.get(index) {
-            std::hint::black_box(packets.get());
-        }
+    pub(crate) fn touch(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, |[packets, _]| packets.get())
     }
 
     /// Packets and octets that a session received.

@@ -81,6 +81,19 @@ impl Ipv4 {
         Ok((header, rest.get(..payload_len).ok_or(Malformed::Length)?))
     }
 
+    /// Would [`Ipv4::parse`] take this header of a frame of `available` octets? Says no more than that, in fewer steps.
+    #[inline]
+    #[must_use]
+    pub fn is_sound(&self, available: usize) -> bool {
+        let total = usize::from(self.total_len.get());
+        let octets: &[u8; HEADER_LEN] = zerocopy::transmute_ref!(self);
+        self.version_ihl == 0x45
+            && total >= HEADER_LEN
+            && total <= available
+            && self.flags_fragment.get() & !DONT_FRAGMENT == 0
+            && is_whole(octets)
+    }
+
     /// The lengths and options against a frame of `available` octets; gives the payload's length.
     #[inline]
     fn check(&self, available: usize) -> Result<usize, Malformed> {

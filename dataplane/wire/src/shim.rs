@@ -140,6 +140,13 @@ impl Shim {
         }
     }
 
+    /// Is it of our version, and is this what follows?
+    #[inline]
+    #[must_use]
+    pub fn carries(&self, data_type: DataType) -> bool {
+        (self.version, self.data_type) == (VERSION, data_type as u8)
+    }
+
     /// What follows; `None` if the number means nothing to this version.
     #[inline]
     #[must_use]

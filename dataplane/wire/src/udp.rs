@@ -44,6 +44,20 @@ impl Udp {
         })
     }
 
+    /// Octets of header and data, as the header says.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> u16 {
+        self.length.get()
+    }
+
+    /// Is there not even a header, as this header says?
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length.get() == 0
+    }
+
     /// The checksum field; 0 means that the sender computed none.
     #[inline]
     #[must_use]

@@ -1,26 +1,20 @@
 //! Second and third stage: may it go there, and the packet that goes.
 
-use super::{Candidate, Found, Next, Tables};
+use super::{Candidate, Headers, Next, Tables};
 use crate::Verdict;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
 use crate::table::session::Binding;
 use crate::units::{Nanos, PortIndex};
-use kith_wire::ethernet::{self, Ethernet};
-use kith_wire::ipv4::{self, Ipv4};
-use kith_wire::udp::Udp;
+use kith_wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use zerocopy::FromBytes;
 
 /// The receiver's binding, if this sender may send this packet to it.
-#[inline]
-pub(super) fn authorise(
-    tables: &Tables,
-    now: Nanos,
-    packet: &Candidate,
-    Found { source, destination }: Found,
-) -> Result<Binding, Verdict> {
+#[inline(always)]
+pub(super) fn authorise(tables: &Tables, now: Nanos, packet: &Candidate) -> Result<Binding, Verdict> {
     // Only authorised senders: the session that the shim names must be bound to where the packet really came from.
+    let source = tables.sessions.binding(packet.source_session as usize);
     let source = source.ok_or(Verdict::Drop(DropReason::SourceUnknown))?;
     if !source.is_at(packet.source, packet.source_port) {
         return Err(Verdict::Punt(PuntReason::SourceMismatch));
@@ -30,6 +24,7 @@ pub(super) fn authorise(
     {
         return Err(Verdict::Drop(DropReason::SourceLimited));
     }
+    let destination = tables.sessions.binding(packet.destination_session as usize);
     let destination = destination.ok_or(Verdict::Drop(DropReason::DestinationUnknown))?;
     let path = tables.sessions.path(packet.destination_session as usize);
     if path.sender_only {
@@ -48,9 +43,32 @@ pub(super) fn authorise(
     Ok(destination)
 }
 
+/// The station of the hop before: bursts go through few, so nearly all look-ups are this one comparison.
+#[derive(Default)]
+pub(super) struct LastHop(Option<(Ipv4Addr, MacAddr)>);
+
+impl LastHop {
+    #[inline(always)]
+    fn station(&mut self, tables: &Tables, hop: Ipv4Addr) -> Option<MacAddr> {
+        match self.0 {
+            Some((last, station)) if last == hop => Some(station),
+            _ => {
+                let station = *tables.neighbors.get(hop)?;
+                self.0 = Some((hop, station));
+                Some(station)
+            }
+        }
+    }
+}
+
 /// Rewrites the outer headers to the receiver's and gives the port to leave by.
-#[inline]
-pub(super) fn forward<P: Packet>(tables: &Tables, packet: &mut P, to: Binding) -> Result<PortIndex, Verdict> {
+#[inline(always)]
+pub(super) fn forward<P: Packet>(
+    tables: &Tables,
+    last_hop: &mut LastHop,
+    packet: &mut P,
+    to: Binding,
+) -> Result<PortIndex, Verdict> {
     let address = Ipv4Addr::from_bits(to.address());
     let Next { port: index, hop } = tables
         .route(address)
@@ -58,20 +76,19 @@ pub(super) fn forward<P: Packet>(tables: &Tables, packet: &mut P, to: Binding) -
     let port = tables
         .port(index)
         .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
-    let station = *tables
-        .neighbors
-        .get(hop)
+    let station = last_hop
+        .station(tables, hop)
         .ok_or(Verdict::Punt(PuntReason::NeighborMiss))?;
-    // The frame was parsed, so none of these splits can fail; if one does it is no frame of ours.
-    let broken = || Verdict::Drop(DropReason::EthernetTruncated);
-    let frame = packet.bytes_mut();
-    let (ethernet, rest) = frame
-        .split_at_mut_checked(ethernet::HEADER_LEN)
-        .ok_or_else(broken)?;
-    let (ip, rest) = rest.split_at_mut_checked(ipv4::HEADER_LEN).ok_or_else(broken)?;
-    let ethernet = Ethernet::mut_from_bytes(ethernet).map_err(|_| broken())?;
-    let ip = Ipv4::mut_from_bytes(ip).map_err(|_| broken())?;
-    let (udp, _) = Udp::mut_from_prefix(rest).map_err(|_| broken())?;
+    // The frame was parsed, so it has all headers; if not it is no frame of ours.
+    let Ok((
+        Headers {
+            ethernet, ip, udp, ..
+        },
+        _,
+    )) = Headers::mut_from_prefix(packet.bytes_mut())
+    else {
+        return Err(Verdict::Drop(DropReason::EthernetTruncated));
+    };
 
     ethernet.source = port.mac;
     ethernet.destination = station;

@@ -16,15 +16,20 @@ mod tables;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use forward::LastHop;
 pub use tables::{Next, Port, PuntRates, Tables};
 
 use crate::counters::{Counters, SessionCounters};
 use crate::meter::Bucket;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
-use crate::table::session::Binding;
 use crate::units::{Nanos, PortIndex};
 use crate::{BURST, Verdict};
+use kith_wire::ethernet::Ethernet;
+use kith_wire::ipv4::Ipv4;
+use kith_wire::shim::Shim;
+use kith_wire::udp::Udp;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A packet that parsed as data to relay: all that the later stages want to know.
 #[derive(Debug, Clone, Copy)]
@@ -54,18 +59,15 @@ impl Candidate {
     }
 }
 
-/// What the sessions say about a candidate.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    source: Option<Binding>,
-    destination: Option<Binding>,
-}
-
-impl Found {
-    const NONE: Self = Self {
-        source: None,
-        destination: None,
-    };
+/// All headers of a frame to relay, in one piece.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct Headers {
+    ethernet: Ethernet,
+    ip: Ipv4,
+    udp: Udp,
+    shim: Shim,
+    inner: Ipv4,
 }
 
 /// One worker's relay.
@@ -104,10 +106,13 @@ impl<'a> Relay<'a> {
             burst
         };
         let mut candidates = [Candidate::NONE; BURST];
-        let mut founds = [Found::NONE; BURST];
 
         let port = tables.port(ingress);
         for ((packet, candidate), verdict) in burst.iter().zip(&mut candidates).zip(verdicts.iter_mut()) {
+            if let Some(parsed) = port.and_then(|port| parse::relayable(tables, port, packet)) {
+                *candidate = parsed;
+                continue;
+            }
             // Frames that came by no port of ours are for no station of ours.
             let port = port.ok_or(Verdict::Drop(DropReason::EthernetNotOurs));
             match port.and_then(|port| parse::parse(tables, port, packet)) {
@@ -115,23 +120,20 @@ impl<'a> Relay<'a> {
                 Err(decided) => *verdict = decided,
             }
         }
-        // Look-ups of a whole burst stand together and depend on nothing, so that their cache misses overlap.
-        for (candidate, found) in candidates[..burst.len()].iter().zip(&mut founds) {
-            if candidate.is_some() {
-                found.source = tables.sessions.binding(candidate.source_session as usize);
-                found.destination = tables.sessions.binding(candidate.destination_session as usize);
-                self.sessions.expect(candidate.destination_session as usize);
-            }
+        // The first touch of all sessions of a burst stands together and depends on nothing, so that their cache misses
+        // overlap; the look-ups themselves, below, hit.
+        let mut touched = 0;
+        for candidate in &candidates[..burst.len()] {
+            touched ^= tables.sessions.touch(candidate.source_session as usize);
+            touched ^= tables.sessions.touch(candidate.destination_session as usize);
+            touched ^= self.sessions.touch(candidate.destination_session as usize);
         }
-        for (((packet, candidate), found), verdict) in burst
-            .iter_mut()
-            .zip(&candidates)
-            .zip(founds)
-            .zip(verdicts.iter_mut())
-        {
+        std::hint::black_box(touched);
+        let mut last_hop = LastHop::default();
+        for ((packet, candidate), verdict) in burst.iter_mut().zip(&candidates).zip(verdicts.iter_mut()) {
             if candidate.is_some() {
-                *verdict = match forward::authorise(tables, now, candidate, found)
-                    .and_then(|destination| forward::forward(tables, packet, destination))
+                *verdict = match forward::authorise(tables, now, candidate)
+                    .and_then(|destination| forward::forward(tables, &mut last_hop, packet, destination))
                 {
                     Ok(port) => {
                         self.sessions.add(
