@@ -4,7 +4,7 @@ use super::*;
 use crate::meter::Rate;
 use crate::packet::HostPacket;
 use crate::table::exact::ExactTable;
-use crate::table::session::{PathLimits, SessionTable};
+use crate::table::session::{Binding, PathLimits, SessionTable};
 use crate::units::CommunityIndex;
 use kith_wire::ethernet::{Ethernet, MacAddr};
 use kith_wire::ipv4::{Ipv4, PROTOCOL_ICMP, PROTOCOL_UDP};
@@ -478,6 +478,33 @@ proptest! {
         }
         let transmitted = u64::from(matches!(verdict, Verdict::Transmit(_)));
         prop_assert_eq!(world.counters.all_drops() + world.counters.all_punts() + transmitted, 1);
+    }
+
+    /// The short way of `relayable` says nothing that the long way of `parse` does not say too.
+    #[test]
+    fn both_ways_of_parsing_agree(
+        changes in proptest::collection::vec((0usize..122, any::<u8>()), 0..3),
+        cut in 60usize..123,
+        checksum: bool,
+    ) {
+        let world = World::new();
+        let mut frame = a_to_b().bytes();
+        if !checksum {
+            frame[40..42].fill(0);
+        }
+        for (at, value) in changes {
+            frame[at] = value;
+        }
+        frame.truncate(cut);
+        Ipv4::mut_from_prefix(&mut frame[14..]).unwrap().0.refill_checksum();
+        let (packet, port) = (HostPacket::from_bytes(&frame), &world.tables.ports[0]);
+        let short = parse::relayable(&world.tables, port, &packet);
+        let long = parse::parse(&world.tables, port, &packet).ok();
+        if frame.len() >= 42 && frame[40..42] == [0, 0] {
+            prop_assert_eq!(short, long);
+        } else if short.is_some() {
+            prop_assert_eq!(short, long);
+        }
     }
 
     #[test]
