@@ -1,9 +1,11 @@
 //! Real agents, real kernels' stacks, real programs.
 
 mod common;
+mod relay;
 
-use common::{ADDRESS, Net, privileged};
-use kith_agent::status::{KeyState, Status};
+use common::{ADDRESS, Net, PUBLIC, privileged};
+use kith_agent::status::{KeyState, SessionState, Status};
+use relay::Relay;
 use std::time::{Duration, Instant};
 
 const FILE: &str = "dd if=/dev/urandom of=file bs=1M count=20 2>/dev/null";
@@ -115,6 +117,65 @@ fn a_narrow_path_is_found_out_and_nothing_is_lost_silently() {
     );
     net.good(1, &fetch);
     assert_conserved(&net.status(0));
+}
+
+#[test]
+fn a_member_behind_a_nat_is_reached_through_its_director_even_after_the_nat_forgot_it() {
+    if !privileged() {
+        return;
+    }
+    let mut net = Net::new(1500);
+    net.router("nft add table ip nat");
+    net.router("nft add chain ip nat out { type nat hook postrouting priority 100 \\; }");
+    net.router("nft add rule ip nat out oifname to-b meta l4proto udp masquerade to :40000-50000 random");
+    net.good(1, &format!("ip addr add {}/24 dev wan", relay::ADDRESS));
+    let relay = Relay::start(&net.namespace(1));
+    let (at, keys) = (format!("\"{}:20202\"", relay::ADDRESS), relay::KEYS);
+    net.configure(
+        0,
+        &format!(
+            "location: {{ director: {at} }}\ndirector: {{ address: {at}, key_id: 1, key: {}, keep_alive_ms: 500 }}",
+            keys[0]
+        ),
+        &format!("{{ direct: \"{}:20202\" }}", PUBLIC[1]),
+    );
+    net.configure(
+        1,
+        &format!(
+            "location: {{ public: \"{}:20202\" }}\ndirector: {{ address: {at}, key_id: 2, key: {}, sender_only: true }}",
+            PUBLIC[1], keys[1]
+        ),
+        &format!("{{ director: {at}, pseudo: 240.0.0.1 }}"),
+    );
+    net.start(0);
+    net.start(1);
+    net.until("b reaches a", Duration::from_secs(5), |net| net.pings(1));
+    assert!(net.pings(0));
+    let session = net.status(0).director.unwrap();
+    assert_eq!(
+        (session.state, session.pseudo),
+        (SessionState::Up, Some("240.0.0.1".parse().unwrap()))
+    );
+    let observed = session.observed.unwrap();
+    assert!(
+        observed.ip().to_string() == "198.51.100.254" && observed.port() >= 40_000,
+        "{observed}"
+    );
+    assert!(relay.relayed() > 0, "what b sends to a goes through the director");
+
+    net.router("conntrack -F 2>/dev/null");
+    net.until("b reaches a again", Duration::from_secs(5), |net| net.pings(1));
+    assert_ne!(
+        net.status(0).director.unwrap().observed.unwrap().port(),
+        observed.port()
+    );
+    assert_eq!(net.status(0).peers[0].agreements, 1, "the keys stay");
+
+    assert!(net.signal(0, "TERM").success());
+    net.until("the director knows that a left", Duration::from_secs(1), |_| {
+        relay.sessions() == 1
+    });
+    assert_conserved(&net.status(1));
 }
 
 #[test]

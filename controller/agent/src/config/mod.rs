@@ -98,7 +98,11 @@ pub enum Cipher {
 
 /// How a member is reached: directly, or by a pseudo address at a director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a location is { public: \"ADDRESS:PORT\" } or { director: \"ADDRESS:PORT\", pseudo: ADDRESS }"
+)]
 pub enum Location {
     /// This member has a public address of its own.
     Public {
@@ -149,7 +153,11 @@ pub struct Peer {
 
 /// Where a member's packets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "via is { direct: \"ADDRESS:PORT\" } or { director: \"ADDRESS:PORT\", pseudo: ADDRESS }"
+)]
 pub enum Via {
     /// Straight there.
     Direct {
@@ -368,6 +376,20 @@ peers:
         let message = error.without_snippet().to_string();
         assert!(message.contains("line 18"), "{message}");
         assert!(!message.contains("0011"), "{message}");
+    }
+
+    #[test]
+    fn a_location_of_neither_kind_is_told_how_to_write_one() {
+        let text = EXAMPLE.replace(
+            "{ director: \"203.0.113.10:20202\", pseudo: 240.0.0.1 }",
+            "{ here: 1 }",
+        );
+        let error = serde_saphyr::from_str::<AgentConfig>(&text).err().unwrap();
+        let message = error.without_snippet().to_string();
+        assert!(
+            message.contains("{ public: ") && message.contains("line 5"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -168,3 +168,104 @@ fn reason(error: &io::Error) -> DropReason {
         _ => DropReason::TransmitQueueFull,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::datapath::udp::Control;
+    use kith_pipeline::packet::Packet;
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    fn socket(last: u8) -> (Udp, SocketAddrV4) {
+        let address = Ipv4Addr::new(127, 0, 77, last);
+        let udp = Udp::open(config::Udp { address, port: 0 }).unwrap();
+        match udp.local().unwrap() {
+            SocketAddr::V4(at) => (udp, at),
+            SocketAddr::V6(_) => unreachable!("bound to an IPv4 address"),
+        }
+    }
+
+    /// Puts a packet that ends up `len` octets long into the train.
+    fn add(train: &mut Train, len: usize, fill: u8, to: SocketAddrV4, udp: &Udp) -> Sent {
+        let range = {
+            let mut slot = train
+                .place(len - FRONT, false, |out| {
+                    out.fill(fill);
+                    Ok(())
+                })
+                .unwrap();
+            assert!(slot.grow_front(FRONT));
+            slot.bytes_mut().fill(fill);
+            slot.range()
+        };
+        train.couple(range, to, udp)
+    }
+
+    /// The datagrams that come, as (length, first octet).
+    fn received(udp: &Udp, count: usize) -> Vec<(usize, u8)> {
+        let (mut buffer, mut control) = (vec![0; 65_536], Control::default());
+        let (mut all, start) = (Vec::new(), Instant::now());
+        while all.len() < count && start.elapsed() < Duration::from_secs(2) {
+            let Some(got) = udp.receive(&mut buffer, &mut control).unwrap() else {
+                continue;
+            };
+            all.extend(
+                buffer[..got.len]
+                    .chunks(got.segment)
+                    .map(|datagram| (datagram.len(), datagram[0])),
+            );
+        }
+        all
+    }
+
+    #[test]
+    fn equal_packets_leave_in_one_call_and_arrive_one_by_one() {
+        let ((from, _), (into, to)) = (socket(1), socket(2));
+        let mut train = Train::new();
+        let lens = [900, 900, 900, 500];
+        for (at, len) in (0u8..).zip(lens) {
+            assert_eq!(add(&mut train, len, at, to, &from), Sent::default());
+        }
+        let sent = train.depart(&from);
+        assert_eq!((sent.packets, sent.bytes, sent.refused), (4, 3_200, None));
+        assert!(train.is_empty());
+        assert_eq!(received(&into, 4), [(900, 0), (900, 1), (900, 2), (500, 3)]);
+    }
+
+    #[test]
+    fn a_packet_that_does_not_fit_the_run_sends_it_off_and_begins_another() {
+        let ((from, _), (one, to_one), (other, to_other)) = (socket(3), socket(4), socket(5));
+        let mut train = Train::new();
+        add(&mut train, 500, 1, to_one, &from);
+        assert_eq!(add(&mut train, 600, 2, to_one, &from).packets, 1, "longer");
+        add(&mut train, 100, 3, to_one, &from);
+        assert_eq!(
+            add(&mut train, 600, 4, to_one, &from).packets,
+            2,
+            "behind a shorter one"
+        );
+        assert_eq!(
+            add(&mut train, 600, 5, to_other, &from).packets,
+            1,
+            "to somebody else"
+        );
+        train.depart(&from);
+        assert_eq!(received(&one, 4), [(500, 1), (600, 2), (100, 3), (600, 4)]);
+        assert_eq!(received(&other, 1), [(600, 5)]);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_has_a_named_drop() {
+        let (from, _) = socket(6);
+        let mut train = Train::new();
+        // Nothing goes from a loopback address to the outside.
+        for _ in 0..3 {
+            add(&mut train, 100, 1, "203.0.113.1:9".parse().unwrap(), &from);
+        }
+        let sent = train.depart(&from);
+        let refused = sent.refused.map_or(0, |(count, _)| count);
+        assert_eq!((sent.packets, refused), (0, 3), "{sent:?}");
+    }
+}

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 pub const ADDRESS: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
-const PUBLIC: [&str; 2] = ["192.0.2.1", "198.51.100.1"];
+pub const PUBLIC: [&str; 2] = ["192.0.2.1", "198.51.100.1"];
 
 /// The namespaces, the agents and their files; all gone when dropped.
 pub struct Net {
@@ -25,6 +25,7 @@ pub struct Net {
     pub directory: tempfile::TempDir,
     agents: [Option<Child>; 2],
     others: Vec<Child>,
+    configs: [String; 2],
 }
 
 /// May this process make namespaces? If not, the test says so and ends.
@@ -48,6 +49,7 @@ impl Net {
             directory: tempfile::tempdir().unwrap(),
             agents: [None, None],
             others: Vec::new(),
+            configs: [String::new(), String::new()],
         };
         let p = &net.prefix;
         for name in ["a", "r", "b"] {
@@ -73,25 +75,36 @@ impl Net {
     pub fn with_agents(mtu: u16) -> Self {
         let mut net = Self::new(mtu);
         for which in 0..2 {
+            let (own, other) = (PUBLIC[which], PUBLIC[1 - which]);
+            let location = format!("location: {{ public: \"{own}:20202\" }}");
+            net.configure(which, &location, &format!("{{ direct: \"{other}:20202\" }}"));
             net.start(which);
         }
         net
     }
 
-    pub fn start(&mut self, which: usize) {
-        let config = self.directory.path().join(format!("{which}.yaml"));
+    /// Writes an agent's configuration: where it is (and its director), and how the other is reached.
+    pub fn configure(&mut self, which: usize, location: &str, via: &str) {
         let (own, other) = (which, 1 - which);
-        let text = format!(
-            "name: m{own}.acme.example\naddress: {}\npool: 10.77.0.0/24\nlocation: {{ public: \"{}:20202\" }}\n\
-             status_socket: {}\npeers:\n- {{ name: m{other}.acme.example, address: {}, via: {{ direct: \"{}:20202\" }}, psk: {} }}\n",
+        self.configs[which] = format!(
+            "name: m{own}.acme.example\naddress: {}\npool: 10.77.0.0/24\n{location}\nudp: {{ address: {} }}\n\
+             status_socket: {}\npeers:\n- {{ name: m{other}.acme.example, address: {}, via: {via}, psk: {} }}\n",
             ADDRESS[own],
             PUBLIC[own],
             self.socket(which).display(),
             ADDRESS[other],
-            PUBLIC[other],
             "0123456789abcdef".repeat(4),
         );
-        std::fs::write(&config, text).unwrap();
+    }
+
+    /// Runs a command in the router's namespace.
+    pub fn router(&self, command: &str) {
+        run(&format!("ip netns exec {}-r sh -c '{command}'", self.prefix));
+    }
+
+    pub fn start(&mut self, which: usize) {
+        let config = self.directory.path().join(format!("{which}.yaml"));
+        std::fs::write(&config, &self.configs[which]).unwrap();
         let log = std::fs::File::create(self.directory.path().join(format!("{which}.log"))).unwrap();
         let agent = Command::new("ip")
             .args([
@@ -111,7 +124,7 @@ impl Net {
         });
     }
 
-    fn namespace(&self, which: usize) -> String {
+    pub fn namespace(&self, which: usize) -> String {
         format!("{}-{}", self.prefix, ["a", "b"][which])
     }
 
