@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 //!
-//! A running sum is kept as a `u64` of native big-endian words and folded once at the end, so that summing 1500 octets
-//! is a loop the compiler vectorises and never overflows (2^32 words would be needed).
+//! A running sum is kept as a `u64` and folded once at the end, so that nothing overflows on the way (2^32 words would be
+//! needed).
 
 /// Is a header that contains its checksum whole?
 ///
@@ -26,23 +26,29 @@ impl Sum {
     pub const ZERO: Self = Self(0);
 
     /// Adds octets; an odd last octet is padded with zero on its right, as RFC 1071 says.
+    ///
+    /// The sum is the same in either byte order but for a swap at the end (RFC 1071 section 2(B)), so words are added as
+    /// the machine reads them, in independent lanes that the compiler turns into vector adds.
     #[inline]
     #[must_use]
     pub fn add_bytes(self, bytes: &[u8]) -> Self {
-        let mut sum = self.0;
-        let mut words = bytes.chunks_exact(4);
-        for word in &mut words {
-            sum = sum.wrapping_add(u64::from(u32::from_be_bytes([
-                word[0], word[1], word[2], word[3],
-            ])));
+        let mut lanes = [0u64; 8];
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+                // 2^32 blocks would be needed to overflow a lane.
+                *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+            }
         }
-        let rest = match *words.remainder() {
-            [a] => u64::from(a) << 8,
-            [a, b] => u64::from(u16::from_be_bytes([a, b])),
-            [a, b, c] => u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
-            _ => 0,
-        };
-        Self(sum.wrapping_add(rest))
+        let mut sum = lanes.iter().fold(0u64, |sum, lane| sum.wrapping_add(*lane));
+        let (words, last) = rest.as_chunks::<2>();
+        for word in words {
+            sum = sum.wrapping_add(u64::from(u16::from_ne_bytes(*word)));
+        }
+        if let [last] = last {
+            sum = sum.wrapping_add(u64::from(u16::from_ne_bytes([*last, 0])));
+        }
+        self.add_u16(u16::from_be_bytes(Self(sum).fold().to_ne_bytes()))
     }
 
     /// Adds one 16-bit word.

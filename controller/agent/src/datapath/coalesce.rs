@@ -12,7 +12,7 @@
 //! cuts joined datagrams again for sockets that want them one by one; that needs Linux 6.2.
 
 use super::segment::{GSO_NONE, GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM, PSH, VNET_LEN};
-use super::sum::{Sum, addresses};
+use super::sum::{addresses, pseudo};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_TCP, PROTOCOL_UDP};
 use kith_wire::udp;
 use std::io::IoSlice;
@@ -158,8 +158,8 @@ impl Group {
             _ => (GSO_TCPV4, TCP_CHECKSUM),
         };
         if let Some(pair) = addresses(ip) {
-            let sum = Sum::pseudo(pair, self.protocol, covered).fold();
-            transport[field..field + 2].copy_from_slice(&sum);
+            let sum = pseudo(pair, self.protocol, covered).fold();
+            transport[field..field + 2].copy_from_slice(&sum.to_be_bytes());
         }
         let [headers, size] = [self.headers as u16, self.size as u16].map(u16::to_ne_bytes);
         let [start, offset] = [ipv4::HEADER_LEN as u16, field as u16].map(u16::to_ne_bytes);
@@ -194,8 +194,8 @@ fn inspect(packet: &[u8]) -> Option<Segment> {
         _ => return None,
     };
     let len = u16::try_from(transport.len()).ok()?;
-    let sum = Sum::pseudo(addresses(ip)?, segment.protocol, len).add(transport);
-    sum.is_whole().then_some(segment)
+    let sum = pseudo(addresses(ip)?, segment.protocol, len).add_bytes(transport);
+    (sum.fold() == 0xffff).then_some(segment)
 }
 
 fn inspect_tcp(transport: &[u8]) -> Option<Segment> {

@@ -10,8 +10,9 @@
 //! The kernel leaves checksums to the device (VIRTIO_NET_HDR_F_NEEDS_CSUM); they are computed here, one pass over the
 //! payload while it is in cache.
 
-use super::sum::{Sum, addresses};
+use super::sum::{addresses, pseudo};
 use kith_pipeline::reason::DropReason;
+use kith_wire::checksum::Sum;
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_TCP, PROTOCOL_UDP};
 use zerocopy::FromBytes;
 
@@ -91,10 +92,10 @@ fn complete(packet: &mut [u8], start: usize, offset: usize) -> Result<(), DropRe
     if offset + 2 > covered.len() {
         return Err(DropReason::VirtualLength);
     }
-    let sum = Sum::pseudo(&[0; 8], 0, 0).add(covered).finish();
+    let sum = Sum::ZERO.add_bytes(covered);
     let udp = start >= ipv4::HEADER_LEN && offset == 6;
-    let sum = if udp && sum == [0, 0] { [0xff, 0xff] } else { sum };
-    packet[start + offset..start + offset + 2].copy_from_slice(&sum);
+    let sum = if udp { sum.finish_udp() } else { sum.finish() };
+    packet[start + offset..start + offset + 2].copy_from_slice(&sum.to_be_bytes());
     Ok(())
 }
 
@@ -170,16 +171,11 @@ impl Segments<'_> {
         transport[field..field + 2].fill(0);
         let covered = (len - ipv4::HEADER_LEN) as u16;
         let pair = addresses(ip).ok_or(DropReason::VirtualTruncated)?;
-        let sum = Sum::pseudo(pair, protocol, covered)
-            .add(transport)
-            .add(body)
-            .finish();
-        let sum = if !self.tcp && sum == [0, 0] {
-            [0xff, 0xff]
-        } else {
-            sum
-        };
-        transport[field..field + 2].copy_from_slice(&sum);
+        let sum = pseudo(pair, protocol, covered)
+            .add_bytes(transport)
+            .add_bytes(body);
+        let sum = if self.tcp { sum.finish() } else { sum.finish_udp() };
+        transport[field..field + 2].copy_from_slice(&sum.to_be_bytes());
         Ok(())
     }
 }
@@ -219,7 +215,7 @@ mod tests {
         header[13] = flags;
         header[20..].copy_from_slice(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]);
         let pair: [u8; 8] = read[VNET_LEN + 12..VNET_LEN + 20].try_into().unwrap();
-        header[16..18].copy_from_slice(&Sum::pseudo(&pair, PROTOCOL_TCP, total - 20).fold());
+        header[16..18].copy_from_slice(&pseudo(&pair, PROTOCOL_TCP, total - 20).fold().to_be_bytes());
         read.extend(header);
         read.extend(payload);
         read
@@ -242,7 +238,7 @@ mod tests {
         let (ip, transport) = Ipv4::parse(packet).unwrap();
         let len = transport.len() as u16;
         let pair = addresses(&packet[..20]).unwrap();
-        Sum::pseudo(pair, ip.protocol(), len).add(transport).is_whole()
+        pseudo(pair, ip.protocol(), len).add_bytes(transport).fold() == 0xffff
     }
 
     #[test]
@@ -336,7 +332,7 @@ mod tests {
         )));
         read.extend([0x9c, 0x40, 0x14, 0x51, 4, 184, 0, 0]);
         let pair: [u8; 8] = read[VNET_LEN + 12..VNET_LEN + 20].try_into().unwrap();
-        let sum = Sum::pseudo(&pair, PROTOCOL_UDP, 1_208).fold();
+        let sum = pseudo(&pair, PROTOCOL_UDP, 1_208).fold().to_be_bytes();
         read[VNET_LEN + 26..VNET_LEN + 28].copy_from_slice(&sum);
         read.extend((0..1_200).map(|at| at as u8));
         let before = read.clone();
