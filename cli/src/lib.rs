@@ -1,2 +1,44 @@
-//! kith: the command line
+//! `kith`: the command line.
+//!
+//! ```text
+//!  kith topology …   topologies ── read, check, show
+//!  kith lab …        network namespaces, NATs, daemons ── up, down, tour
+//!  kith dataplane …  statistics socket of kith-dataplane, system ping
+//!  kith agent …      status socket of kith-agent
+//! ```
+//!
+//! **Problem.** A network of routers, NATs and daemons is only believed once it has been seen to run. **Idea.** One program
+//! builds it out of namespaces from the same file that operators apply, asks every part how it is, and undoes all of it.
+//! Every listing is a table for people and JSON (`-o json`) for programs; every error says what happened, why, and what to do.
 #![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod args;
+pub mod dataplane;
+pub mod error;
+pub mod lab;
+pub mod output;
+pub mod stop;
+pub mod stranger;
+pub mod topology;
+pub mod tour;
+
+use args::{Cli, Command};
+use clap::CommandFactory;
+use error::Error;
+
+/// Runs one command; the number is the process's exit status.
+pub fn run(cli: Cli) -> Result<u8, Error> {
+    let format = cli.output;
+    match cli.command {
+        Command::Topology(command) => topology::run(command, format),
+        Command::Lab(command) => lab::run(command, format),
+        Command::Dataplane(command) => dataplane::run(command, format),
+        Command::Agent(command) => agent::run(command, format),
+        Command::Stranger(what) => stranger::send(&what),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kith", &mut std::io::stdout());
+            Ok(0)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What a dataplane answers, as tables.
+
+use crate::output::{age, table as rows_of};
+use kith_api::stats::{Drops, Named, Session, Stats, Status, Table, Tables};
+
+pub(super) fn status(status: &Status) -> String {
+    let (buffers, free) = status.buffers;
+    let mut out = format!(
+        "{} at {}: {}, process {}, up {}\n{} of {} sessions, {} restored; {} of {} buffers free, {} pages\n\n",
+        status.name,
+        status.director,
+        status.program,
+        status.pid,
+        age(status.uptime_ms),
+        status.sessions,
+        status.session_capacity,
+        status.restored,
+        free,
+        buffers,
+        if status.huge_pages { "huge" } else { "ordinary" },
+    );
+    let ports: Vec<Vec<String>> = status
+        .ports
+        .iter()
+        .map(|port| {
+            vec![
+                port.index.to_string(),
+                port.device.clone(),
+                port.driver.clone(),
+                port.address.clone(),
+                port.mac.clone(),
+                port.mtu.to_string(),
+                if port.link_up { "up" } else { "down" }.into(),
+                if port.offloads.is_empty() {
+                    "-".into()
+                } else {
+                    port.offloads.join(",")
+                },
+            ]
+        })
+        .collect();
+    let headers = [
+        ">port", "device", "driver", "address", "station", ">mtu", "link", "offloads",
+    ];
+    out += &rows_of(&headers, &ports);
+    let workers: Vec<Vec<String>> = status
+        .workers
+        .iter()
+        .map(|worker| {
+            vec![
+                worker.index.to_string(),
+                worker.core.map_or_else(|| "any".into(), |core| core.to_string()),
+                format!("{:.1} %", worker.busy * 100.0),
+                worker.busy_polls.to_string(),
+                worker.idle_polls.to_string(),
+            ]
+        })
+        .collect();
+    let headers = [
+        ">worker",
+        ">core",
+        ">busy",
+        ">polls with packets",
+        ">polls without",
+    ];
+    out + "\n" + &rows_of(&headers, &workers)
+}
+
+pub(super) fn stats(stats: &Stats) -> String {
+    let mut rows: Vec<Vec<String>> = stats
+        .workers
+        .iter()
+        .map(|w| {
+            let counts = [w.received, w.injected, w.transmitted, w.punted, w.dropped];
+            row(&format!("worker {}", w.index), &counts)
+        })
+        .collect();
+    let sum = |of: fn(&kith_api::stats::WorkerStats) -> u64| stats.workers.iter().map(of).sum::<u64>();
+    let all = [
+        sum(|w| w.received),
+        sum(|w| w.injected),
+        sum(|w| w.transmitted),
+        sum(|w| w.punted),
+        sum(|w| w.dropped),
+    ];
+    rows.push(row("all workers", &all));
+    let mut out = rows_of(
+        &[
+            "",
+            ">received",
+            ">injected",
+            ">transmitted",
+            ">punted",
+            ">dropped",
+        ],
+        &rows,
+    );
+    let s = &stats.slow_path;
+    let slow = row(
+        "slow path",
+        &[s.taken, s.originated, s.sent, s.consumed, s.dropped, s.held],
+    );
+    let headers = [
+        "",
+        ">taken",
+        ">originated",
+        ">sent",
+        ">consumed",
+        ">dropped",
+        ">held",
+    ];
+    out += &format!("\n{}", rows_of(&headers, &[slow]));
+    let ports: Vec<Vec<String>> = stats
+        .ports
+        .iter()
+        .map(|p| {
+            let lost = [
+                p.received,
+                p.transmitted,
+                p.missed,
+                p.receive_errors,
+                p.transmit_errors,
+                p.no_buffer,
+            ];
+            row(&format!("port {}", p.index), &lost)
+        })
+        .collect();
+    let headers = [
+        "",
+        ">received",
+        ">transmitted",
+        ">missed",
+        ">rx errors",
+        ">tx errors",
+        ">no buffer",
+    ];
+    out += &format!("\n{}", rows_of(&headers, &ports));
+    out += &named("to the slow path", &stats.punts);
+    out += &named("messages to the director", &stats.director);
+    let c = &stats.conservation;
+    out + &format!(
+        "\n{} received + {} originated {} {} transmitted + {} consumed + {} dropped + {} in flight\n",
+        c.received,
+        c.originated,
+        if c.balanced { "=" } else { "≠" },
+        c.transmitted,
+        c.consumed,
+        c.dropped,
+        c.in_flight
+    )
+}
+
+pub(super) fn drops(drops: &Drops, all: bool) -> String {
+    let rows: Vec<Vec<String>> = drops
+        .drops
+        .iter()
+        .filter(|drop| all || drop.workers + drop.slow_path > 0)
+        .map(|drop| {
+            vec![
+                drop.name.clone(),
+                drop.workers.to_string(),
+                drop.slow_path.to_string(),
+                drop.explanation.clone(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "nothing was dropped\n".into();
+    }
+    rows_of(&["drop", ">workers", ">slow path", "meaning"], &rows) + &format!("\n{} in all\n", drops.total)
+}
+
+pub(super) fn sessions(sessions: &[Session]) -> String {
+    if sessions.is_empty() {
+        return "no session\n".into();
+    }
+    let rows: Vec<Vec<String>> = sessions
+        .iter()
+        .map(|session| {
+            vec![
+                session.pseudo.to_string(),
+                session.member.clone(),
+                session.community.clone(),
+                session.bound.to_string(),
+                age(session.age_ms),
+                age(session.idle_ms),
+                session.mtu.to_string(),
+                session.packets.to_string(),
+                session.bytes.to_string(),
+                if session.sender_only { "sends only" } else { "" }.into(),
+            ]
+        })
+        .collect();
+    let headers = [
+        "pseudo",
+        "member",
+        "community",
+        "bound to",
+        ">age",
+        ">idle",
+        ">mtu",
+        ">packets to it",
+        ">octets",
+        "",
+    ];
+    rows_of(&headers, &rows)
+}
+
+pub(super) fn tables(tables: &Tables) -> String {
+    let rows: Vec<Vec<String>> = tables
+        .tables
+        .iter()
+        .map(|table| row(&table.name, &[table.entries, table.capacity]))
+        .collect();
+    format!("generation {}\n\n", tables.generation) + &rows_of(&["table", ">entries", ">capacity"], &rows)
+}
+
+pub(super) fn table(table: &Table) -> String {
+    let mut out = rows_of(&table.columns, &table.rows);
+    if table.total > table.rows.len() as u64 {
+        out += &format!("\n{} of {} rows\n", table.rows.len(), table.total);
+    }
+    out
+}
+
+/// Counts other than zero, under a heading; nothing if all are zero.
+fn named(heading: &str, counts: &[Named]) -> String {
+    let some = counts.iter().filter(|named| named.count > 0);
+    let rows: Vec<Vec<String>> = some.map(|named| row(&named.name, &[named.count])).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", rows_of(&[heading, ">packets"], &rows))
+}
+
+fn row(name: &str, counts: &[u64]) -> Vec<String> {
+    let counts = counts.iter().map(u64::to_string);
+    std::iter::once(name.to_owned()).chain(counts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kith_api::stats::{Conservation, Drop, SlowPathStats, WorkerStats};
+
+    #[test]
+    fn only_what_was_dropped_is_shown_unless_all_is_asked_for() {
+        let drop = |name: &str, workers, slow_path| Drop {
+            name: name.into(),
+            explanation: format!("About {name}."),
+            workers,
+            slow_path,
+        };
+        let some = Drops {
+            drops: vec![drop("source_unknown", 12, 0), drop("ttl_expired", 0, 0)],
+            total: 12,
+        };
+        assert_eq!(
+            drops(&some, false),
+            "DROP            WORKERS  SLOW PATH  MEANING\n\
+             source_unknown       12          0  About source_unknown.\n\n12 in all\n"
+        );
+        assert!(drops(&some, true).contains("ttl_expired"));
+        let none = Drops {
+            drops: vec![drop("ttl_expired", 0, 0)],
+            total: 0,
+        };
+        assert_eq!(drops(&none, false), "nothing was dropped\n");
+    }
+
+    #[test]
+    fn a_sum_that_does_not_add_up_is_shown_as_such() {
+        let worker = WorkerStats {
+            received: 10,
+            transmitted: 8,
+            dropped: 1,
+            ..WorkerStats::default()
+        };
+        let slow_path = SlowPathStats::default();
+        let mut all = Stats {
+            uptime_ms: 1,
+            conservation: Conservation::of(std::slice::from_ref(&worker), &slow_path, 0),
+            workers: vec![worker],
+            slow_path,
+            ports: Vec::new(),
+            punts: Vec::new(),
+            director: Vec::new(),
+        };
+        assert!(stats(&all).ends_with(
+            "10 received + 0 originated ≠ 8 transmitted + 0 consumed + 1 dropped + 0 in flight\n"
+        ));
+        all.conservation = Conservation::of(&all.workers, &all.slow_path, 1);
+        assert!(stats(&all).contains("10 received + 0 originated = 8"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Which dataplane, or which agent, is meant: by its socket, by lab and node, or because it is the only one.
+
+use crate::error::Error;
+use crate::lab::plan::Kind;
+use crate::lab::record::{self, Record};
+use clap::Args;
+use kith_api::client::Client;
+use std::path::{Path, PathBuf};
+
+/// Which program to ask.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// Its socket.
+    #[arg(long, conflicts_with_all = ["lab", "node"])]
+    pub socket: Option<PathBuf>,
+    /// The lab that it runs in.
+    #[arg(long)]
+    pub lab: Option<String>,
+    /// The node that it runs on.
+    #[arg(long)]
+    pub node: Option<String>,
+}
+
+impl Target {
+    /// A connection to the dataplane that is meant.
+    pub fn connect(&self) -> Result<Client, Error> {
+        Ok(Client::connect(self.find(Kind::Director)?)?)
+    }
+
+    /// The socket of the program that is meant: a director's or a member's.
+    pub fn find(&self, kind: Kind) -> Result<PathBuf, Error> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let (what, system) = match kind {
+            Kind::Director => ("dataplane", "/run/kith/dataplane.sock"),
+            _ => ("agent", "/run/kith/agent.sock"),
+        };
+        let mut found = self.in_labs(kind)?;
+        if self.lab.is_none() && self.node.is_none() && Path::new(system).exists() {
+            found.push(("this computer".into(), system.into()));
+        }
+        match found.as_slice() {
+            [] => Err(Error::NothingToAsk { what }),
+            [(_, socket)] => Ok(socket.clone()),
+            several => Err(Error::SeveralToAsk(
+                several.iter().map(|(name, _)| name.clone()).collect(),
+            )),
+        }
+    }
+
+    fn in_labs(&self, kind: Kind) -> Result<Vec<(String, PathBuf)>, Error> {
+        let labs = match &self.lab {
+            Some(name) => vec![record::choose(Some(name))?],
+            // A lab that cannot be read has nobody to ask.
+            None => record::names()
+                .iter()
+                .filter_map(|name| Record::read(name).ok().flatten())
+                .collect(),
+        };
+        if let (Some(node), [lab]) = (&self.node, labs.as_slice()) {
+            lab.node(node)?;
+        }
+        let asked = |name: &str, fqdn: Option<&str>| {
+            self.node
+                .as_deref()
+                .is_none_or(|node| node == name || Some(node) == fqdn)
+        };
+        let mut found = Vec::new();
+        for lab in &labs {
+            let nodes = lab
+                .of(kind)
+                .filter(|node| asked(&node.name, node.fqdn.as_deref()));
+            for process in nodes.filter_map(|node| lab.process(&node.name)) {
+                found.push((format!("{}/{}", lab.name, process.node), process.socket.clone()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The sockets of all daemons of a kind in a lab, with their nodes.
+#[must_use]
+pub fn sockets(record: &Record, kind: Kind) -> Vec<(String, PathBuf)> {
+    let processes = record.of(kind).filter_map(|node| record.process(&node.name));
+    processes
+        .map(|process| (process.node.clone(), process.socket.clone()))
+        .collect()
+}

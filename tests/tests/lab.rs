@@ -1,0 +1,90 @@
+//! `kith lab`, as a user runs it.
+
+use kith_tests::{Lab, kith, program, repository};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+fn quickstart() -> String {
+    repository("topologies/quickstart.yaml").display().to_string()
+}
+
+#[test]
+fn a_lab_comes_up_can_be_asked_and_is_gone_afterwards() {
+    let lab = Lab::up("kt-e2e");
+    let status = kith(&["-o", "json", "lab", "status", "--name", "kt-e2e"]);
+    assert_eq!(
+        (status.status, status.json()["good"].as_bool()),
+        (Some(0), Some(true)),
+        "{}",
+        status.out
+    );
+    let ping = lab.exec("alice", &["ping", "-c", "2", "-W", "2", "bob.acme.example"]);
+    assert_eq!(ping.status, Some(0), "{}{}", ping.out, ping.err);
+    assert!(ping.out.contains("(10.77.0.2)"));
+    assert_eq!(lab.exec("alice", &["sh", "-c", "exit 7"]).status, Some(7));
+    let sessions = kith(&["-o", "json", "dataplane", "sessions", "--lab", "kt-e2e"]).json();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(3));
+    for view in ["status", "stats", "drops", "sessions", "tables", "top"] {
+        let once: &[&str] = if view == "top" {
+            &["--once", "-i", "0.2"]
+        } else {
+            &[]
+        };
+        let shown = kith(&[&["dataplane", view, "--lab", "kt-e2e"], once].concat());
+        assert_eq!(shown.status, Some(0), "{view}: {}", shown.err);
+        assert!(
+            !shown.out.contains('\x1b'),
+            "{view} sends escapes to what is no terminal"
+        );
+    }
+    let agent = kith(&["agent", "status", "--lab", "kt-e2e", "--node", "alice"]);
+    assert!(agent.out.contains("session up"), "{}{}", agent.out, agent.err);
+    let again = kith(&["lab", "up", &quickstart(), "--name", "kt-e2e"]);
+    assert_eq!(again.status, Some(1));
+    assert!(again.err.contains("stands already") && again.err.contains("kith lab down --name kt-e2e"));
+    drop(lab);
+    assert!(!Path::new("/run/netns/kith-kt-e2e-alice").exists());
+    assert_eq!(kith(&["lab", "down", "--name", "kt-e2e"]).status, Some(0));
+}
+
+#[test]
+fn two_labs_stand_at_once_and_do_not_meet() {
+    let (one, two) = (Lab::up("kt-e2e-one"), Lab::up("kt-e2e-two"));
+    for lab in [&one, &two] {
+        let ping = lab.exec("carol", &["ping", "-c", "2", "-W", "2", "alice"]);
+        assert_eq!(ping.status, Some(0), "{}: {}{}", lab.0, ping.out, ping.err);
+    }
+    let which = kith(&["dataplane", "status"]);
+    assert_eq!(which.status, Some(2));
+    assert!(
+        which.err.contains("kt-e2e-one/nrd1") && which.err.contains("kt-e2e-two/nrd1"),
+        "{}",
+        which.err
+    );
+}
+
+#[test]
+fn an_up_that_is_killed_is_cleaned_by_down() {
+    let mut up = Command::new(program("kith"))
+        .args(["lab", "up", &quickstart(), "--name", "kt-e2e-kill"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // By then some namespaces stand, and perhaps a daemon runs.
+    let half = Path::new("/run/netns/kith-kt-e2e-kill-carol");
+    for _ in 0..500 {
+        if half.exists() {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    assert!(half.exists());
+    up.kill().unwrap();
+    up.wait().unwrap();
+    assert_eq!(kith(&["lab", "down", "--name", "kt-e2e-kill"]).status, Some(0));
+    let left = Command::new("ip").args(["netns", "list"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&left.stdout).contains("kith-kt-e2e-kill-"));
+    assert!(!Path::new("/run/kith/lab/kt-e2e-kill").exists());
+}
