@@ -32,7 +32,7 @@ use kith_wire::udp::Udp;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A packet that parsed as data to relay: all that the later stages want to know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
     source: u32,
     source_port: u16,
