@@ -10,6 +10,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 const PROMPT: &str = "testpmd> ";
+/// Heads the counts that `stop` prints, and ends them.
+const COUNTS: &str = "Accumulated forward statistics";
+const DONE: &str = "Done.";
 
 /// A `dpdk-testpmd` in `io` mode over two `net_null` ports, standing still.
 pub struct Testpmd {
@@ -24,7 +27,9 @@ impl Testpmd {
     pub fn start(cpu: usize, huge_pages: bool) -> Result<Self, BenchError> {
         // Its main thread only waits for commands; it may do that on any CPU.
         let main = usize::from(cpu == 0 && std::thread::available_parallelism().is_ok_and(|n| n.get() > 1));
-        let mut command = Command::new("dpdk-testpmd");
+        // Without a terminal it would keep what it prints to itself: stdbuf, which becomes it, makes it print line by line.
+        let mut command = Command::new("stdbuf");
+        command.args(["--output=L", "dpdk-testpmd"]);
         command.args([
             &format!("--lcores=0@{main},1@{cpu}"),
             "--no-pci",
@@ -67,7 +72,7 @@ impl Testpmd {
             stdout,
             clock,
         };
-        started.until_prompt()?;
+        started.until(PROMPT, PROMPT)?;
         Ok(started)
     }
 
@@ -76,33 +81,33 @@ impl Testpmd {
         let before = clock(self.clock);
         self.say("start")?;
         std::thread::sleep(length);
-        let answer = self.say("stop")?;
+        self.say("stop")?;
+        let answer = self.until(COUNTS, DONE)?;
         let took = clock(self.clock) - before;
         let packets = sent(&answer).filter(|packets| *packets > 0);
         let packets = packets.ok_or_else(|| self.failed(&format!("no packet count in {answer:?}")))?;
         Ok(took.as_nanos() as f64 / packets as f64)
     }
 
-    fn say(&mut self, command: &str) -> Result<String, BenchError> {
-        writeln!(self.stdin, "{command}").map_err(BenchError::io("write to dpdk-testpmd"))?;
-        self.until_prompt()
+    fn say(&mut self, command: &str) -> Result<(), BenchError> {
+        writeln!(self.stdin, "{command}").map_err(BenchError::io("write to dpdk-testpmd"))
     }
 
-    /// What it says until it waits for a command.
-    fn until_prompt(&mut self) -> Result<String, BenchError> {
-        let mut text = Vec::new();
+    /// What it says until it has said `middle` and ends with `end`. (Prompts are no guide: it prints as many as it likes.)
+    fn until(&mut self, middle: &str, end: &str) -> Result<String, BenchError> {
+        let mut text = String::new();
         let mut octet = [0];
-        while !text.ends_with(PROMPT.as_bytes()) {
+        while !(text.ends_with(end) && text.contains(middle)) {
             let got = self
                 .stdout
                 .read(&mut octet)
                 .map_err(BenchError::io("read from dpdk-testpmd"))?;
             if got == 0 {
-                return Err(self.failed(&String::from_utf8_lossy(&text)));
+                return Err(self.failed(&text));
             }
-            text.push(octet[0]);
+            text.push(char::from(octet[0]));
         }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(text)
     }
 
     fn failed(&self, what: &str) -> BenchError {
@@ -123,7 +128,7 @@ impl Drop for Testpmd {
 
 /// Packets sent through all ports, from what `stop` prints.
 fn sent(answer: &str) -> Option<u64> {
-    let (_, all) = answer.split_once("Accumulated forward statistics")?;
+    let (_, all) = answer.split_once(COUNTS)?;
     let (_, after) = all.split_once("TX-packets:")?;
     after.split_whitespace().next()?.parse().ok()
 }

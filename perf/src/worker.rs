@@ -7,6 +7,7 @@
 
 use crate::BenchError;
 use crate::measure::{Plan, Summary, thread_cpu};
+use crate::overlay::which;
 use crate::port::{Bench, NullPort};
 use crate::report::{Goal, Row};
 use crate::testpmd::Testpmd;
@@ -21,17 +22,14 @@ const FRAME: usize = 64;
 /// Measures P1.
 pub fn run(bench: &mut Bench, plan: &Plan) -> Result<Vec<Row>, BenchError> {
     let what = "empty worker loop ÷ dpdk-testpmd io, two net_null ports";
-    let mut testpmd = match Testpmd::start(bench.cpu(), bench.huge_pages()) {
-        Ok(started) => started,
-        Err(BenchError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(vec![Row::not_run(
-                "P1",
-                what,
-                "install dpdk-dev (it has dpdk-testpmd)",
-            )]);
-        }
-        Err(other) => return Err(other),
-    };
+    if which("dpdk-testpmd").is_none() {
+        return Ok(vec![Row::not_run(
+            "P1",
+            what,
+            "install dpdk-dev: it has dpdk-testpmd",
+        )]);
+    }
+    let mut testpmd = Testpmd::start(bench.cpu(), bench.huge_pages())?;
     let [mut left, mut right] = bench.null_ports(FRAME)?;
     let tables = Publisher::new(());
     let mut worker = Worker {

@@ -6,8 +6,8 @@ use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet, MacAddr};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_UDP};
 use kith_wire::udp::{self, Udp};
 use std::net::SocketAddrV4;
-use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
+use zerocopy::{Immutable, IntoBytes, Unaligned};
 
 /// Octets of Ethernet, IPv4 and UDP together.
 pub const LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN;
@@ -39,26 +39,30 @@ impl Outer {
         if !packet.grow_front(LEN) {
             return Err(DropReason::BufferRoom);
         }
-        let ethernet = Ethernet {
-            destination: self.destination.0,
-            source: self.source.0,
-            ethertype: U16::new(ETHERTYPE_IPV4),
+        let headers = Headers {
+            ethernet: Ethernet {
+                destination: self.destination.0,
+                source: self.source.0,
+                ethertype: U16::new(ETHERTYPE_IPV4),
+            },
+            ip,
+            udp,
         };
-        let bytes = packet.bytes_mut();
-        let (head, rest) = bytes
-            .split_at_mut_checked(ethernet::HEADER_LEN)
-            .ok_or(DropReason::BufferRoom)?;
-        head.copy_from_slice(ethernet.as_bytes());
-        let (head, rest) = rest
-            .split_at_mut_checked(ipv4::HEADER_LEN)
-            .ok_or(DropReason::BufferRoom)?;
-        head.copy_from_slice(ip.as_bytes());
-        rest.get_mut(..udp::HEADER_LEN)
-            .ok_or(DropReason::BufferRoom)?
-            .copy_from_slice(udp.as_bytes());
-        Ok(())
+        let written = headers.write_to_prefix(packet.bytes_mut());
+        written.map_err(|_| DropReason::BufferRoom)
     }
 }
+
+/// What is put in front, in one piece.
+#[derive(IntoBytes, Immutable, Unaligned)]
+#[repr(C)]
+struct Headers {
+    ethernet: Ethernet,
+    ip: Ipv4,
+    udp: Udp,
+}
+
+const _: () = assert!(size_of::<Headers>() == LEN);
 
 #[cfg(all(test, not(loom)))]
 mod tests {

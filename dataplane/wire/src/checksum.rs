@@ -151,6 +151,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_header_is_whole_in_any_byte_order(mut header: [u8; 20], broken: Option<u8>) {
+            header[10..12].fill(0);
+            let checksum = slow(&header);
+            header[10..12].copy_from_slice(&checksum.to_be_bytes());
+            if let Some(bit) = broken {
+                header[usize::from(bit) % 20] ^= 1 << (bit % 8);
+            }
+            prop_assert_eq!(is_whole(&header), slow(&header) == 0 && header != [0; 20]);
+        }
+
+        #[test]
         fn equals_the_definition(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
             prop_assert_eq!(Sum::ZERO.add_bytes(&bytes).finish(), slow(&bytes));
         }

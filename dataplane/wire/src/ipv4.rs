@@ -116,9 +116,18 @@ impl Ipv4 {
     }
 
     /// A header for a packet of ours: no options, DF set, default time to live, checksum filled in.
+    #[inline]
     #[must_use]
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, total_len: u16) -> Self {
-        let mut header = Self {
+        // From the fields themselves: all but three words of the sum are known at compile time.
+        let sum = Sum::ZERO
+            .add_u16(0x4500)
+            .add_u16(total_len)
+            .add_u16(DONT_FRAGMENT)
+            .add_u16(u16::from_be_bytes([DEFAULT_TTL, protocol]))
+            .add_u32(source.to_bits())
+            .add_u32(destination.to_bits());
+        Self {
             version_ihl: 0x45,
             tos: 0,
             total_len: U16::new(total_len),
@@ -126,12 +135,10 @@ impl Ipv4 {
             flags_fragment: U16::new(DONT_FRAGMENT),
             ttl: DEFAULT_TTL,
             protocol,
-            checksum: U16::ZERO,
+            checksum: U16::new(sum.finish()),
             source: U32::new(source.to_bits()),
             destination: U32::new(destination.to_bits()),
-        };
-        header.refill_checksum();
-        header
+        }
     }
 
     /// Octets of the whole packet, header included.
@@ -207,23 +214,25 @@ impl Ipv4 {
     }
 
     /// What a relay does: new source and destination, and one hop less. The caller has seen that the time to live is above
-    /// 1. One incremental update of the checksum for both (RFC 1624).
+    /// 1. One incremental update of the checksum for both (RFC 1624), in the byte order of this machine: a sum does not
+    /// depend on it (RFC 1071 section 2(B)).
     #[inline]
     pub fn relay(&mut self, source: Ipv4Addr, destination: Ipv4Addr) {
-        let old = u16::from_be_bytes([self.ttl, self.protocol]);
-        self.ttl = self.ttl.saturating_sub(1);
-        let new = u16::from_be_bytes([self.ttl, self.protocol]);
+        // A time to live that is one less takes 0x0100 from its word, whatever the word is.
+        const ONE_HOP: u16 = 0x0100;
+        let (source, destination) = (U32::new(source.to_bits()), U32::new(destination.to_bits()));
+        let word = |field: U32| u32::from_ne_bytes(field.to_bytes());
         let sum = Sum::ZERO
-            .add_u16(!self.checksum.get())
-            .add_u16(!old)
-            .add_u16(new)
-            .add_u32(!self.source.get())
-            .add_u32(!self.destination.get())
-            .add_u32(source.to_bits())
-            .add_u32(destination.to_bits());
-        self.checksum.set(sum.finish());
-        self.source.set(source.to_bits());
-        self.destination.set(destination.to_bits());
+            .add_u16(!u16::from_ne_bytes(self.checksum.to_bytes()))
+            .add_u16(!ONE_HOP.to_be())
+            .add_u32(!word(self.source))
+            .add_u32(!word(self.destination))
+            .add_u32(word(source))
+            .add_u32(word(destination));
+        self.checksum = U16::from_bytes(sum.finish().to_ne_bytes());
+        self.ttl = self.ttl.wrapping_sub(1);
+        self.source = source;
+        self.destination = destination;
     }
 
     /// Another protocol and length, as ESP makes them (RFC 4303 section 3.1.1); checksum updated incrementally.
@@ -317,6 +326,33 @@ mod tests {
             prop_assert_eq!(header.destination().to_bits(), destination);
             prop_assert_eq!((header.ttl(), header.protocol()), (ttl - 1, protocol));
             prop_assert_eq!(payload.len(), usize::from(len) - 20);
+        }
+
+        #[test]
+        fn relaying_is_readdressing_and_a_hop(source: u32, destination: u32, ttl in 2u8.., protocol: u8) {
+            let mut packet = packet();
+            (packet[8], packet[9]) = (ttl, protocol);
+            refill(&mut packet);
+            let mut twin = packet.clone();
+            Ipv4::mut_from_prefix(&mut packet).unwrap().0.relay(source.into(), destination.into());
+            let step_by_step = Ipv4::mut_from_prefix(&mut twin).unwrap().0;
+            step_by_step.readdress(source.into(), destination.into());
+            step_by_step.decrement_ttl();
+            prop_assert_eq!(&packet, &twin);
+            prop_assert!(Ipv4::parse(&packet).is_ok());
+        }
+
+        #[test]
+        fn sound_is_what_parses(at in 0usize..20, flipped in 1u8.., repaired: bool, available in 0usize..40) {
+            let mut packet = packet();
+            packet[at] ^= flipped;
+            if repaired {
+                refill(&mut packet);
+            }
+            let mut longer = packet.to_vec();
+            longer.resize(available.max(HEADER_LEN), 0);
+            let (header, _) = Ipv4::ref_from_prefix(&longer).unwrap();
+            prop_assert_eq!(header.is_sound(longer.len()), Ipv4::parse(&longer).is_ok());
         }
 
         #[test]

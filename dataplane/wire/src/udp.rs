@@ -33,6 +33,7 @@ impl Udp {
     }
 
     /// A header for `data_len` octets without checksum. `None` if that does not fit a UDP length.
+    #[inline]
     #[must_use]
     pub fn new(source: u16, destination: u16, data_len: usize) -> Option<Self> {
         let length = u16::try_from(data_len.checked_add(HEADER_LEN)?).ok()?;

@@ -21,6 +21,7 @@ use crate::BenchError;
 use crate::measure::{Plan, Summary};
 use crate::report::{Goal, Row};
 use lab::Lab;
+pub(crate) use lab::which;
 use std::path::PathBuf;
 use tools::{Missing, Overlay};
 
@@ -46,7 +47,7 @@ struct Turn {
 pub fn run(plan: &Plan, options: &Options) -> Result<Vec<Row>, BenchError> {
     let what = "one TCP stream between two members over veth ÷ best other overlay";
     for (program, package) in [("ip", "iproute2"), ("iperf3", "iperf3"), ("ping", "iputils-ping")] {
-        if lab::which(program).is_none() {
+        if which(program).is_none() {
             return Ok(vec![Row::not_run("P9", what, format!("install {package}"))]);
         }
     }

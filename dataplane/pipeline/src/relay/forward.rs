@@ -70,11 +70,8 @@ pub(super) fn forward<P: Packet>(
     to: Binding,
 ) -> Result<PortIndex, Verdict> {
     let address = Ipv4Addr::from_bits(to.address());
-    let Next { port: index, hop } = tables
-        .route(address)
-        .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
-    let port = tables
-        .port(index)
+    let (Next { port: index, hop }, port) = tables
+        .route_by(address)
         .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
     let station = last_hop
         .station(tables, hop)

@@ -27,6 +27,9 @@ pub struct Port {
     pub mtu: u16,
 }
 
+/// As many as a [`PortIndex`] can name.
+const MOST_PORTS: usize = 1 << u8::BITS;
+
 /// Where a packet goes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Next {
@@ -60,12 +63,9 @@ impl Port {
     #[inline]
     #[must_use]
     pub fn on_link(&self, address: Ipv4Addr) -> bool {
-        let differing = self.address.to_bits() ^ address.to_bits();
-        // A prefix of 0 leaves 32 bits to shift out, which `checked_shr` answers with None: everything is on the link.
-        differing
-            .checked_shr(32 - u32::from(self.prefix_len.min(32)))
-            .unwrap_or(0)
-            == 0
+        let differing = u64::from(self.address.to_bits() ^ address.to_bits());
+        // In 64 bits, so that all 32 can be shifted out: with a prefix of 0 everything is on the link.
+        differing >> (32 - self.prefix_len.min(32)) == 0
     }
 }
 
@@ -74,14 +74,23 @@ impl Tables {
     #[inline]
     #[must_use]
     pub fn route(&self, destination: Ipv4Addr) -> Option<Next> {
+        self.route_by(destination).map(|(next, _)| next)
+    }
+
+    /// As [`Tables::route`], and the port itself.
+    #[inline(always)]
+    pub(super) fn route_by(&self, destination: Ipv4Addr) -> Option<(Next, &Port)> {
         let mut via_gateway = None;
-        for (index, port) in (0..=u8::MAX).map(PortIndex).zip(&self.ports) {
+        for (index, port) in self.ports.iter().enumerate().take(MOST_PORTS) {
+            let next = |hop| {
+                let port = PortIndex(index as u8);
+                Next { port, hop }
+            };
             if port.on_link(destination) {
-                let hop = destination;
-                return Some(Next { port: index, hop });
+                return Some((next(destination), port));
             }
             if let (None, Some(hop)) = (via_gateway, port.gateway) {
-                via_gateway = Some(Next { port: index, hop });
+                via_gateway = Some((next(hop), port));
             }
         }
         via_gateway
