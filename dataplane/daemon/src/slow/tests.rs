@@ -325,6 +325,41 @@ fn a_router_lowers_the_path_of_the_session_it_quotes_and_of_no_other() {
 }
 
 #[test]
+fn a_router_that_quotes_the_shim_has_the_sender_told_at_once() {
+    let mut slow = slow();
+    let (alice, bob) = (member(0, ALICE).bound, member(1, BOB).bound);
+    let asks = Arp::new(Operation::Request, (THEIRS, ALICE), (MacAddr::ZERO, DIRECTOR));
+    give(&mut slow, PuntReason::Arp, &frame(ETHERTYPE_ARP, asks.as_bytes()));
+    // What Alice sent, as it left the director towards Bob, and what a router quotes of it.
+    let sent_by_alice = data(alice, 1452);
+    let mut quoted = relayed((DIRECTOR, 20202), bob);
+    quoted.extend(&sent_by_alice[42..14 + 128]);
+    let sent = give(&mut slow, PuntReason::IcmpLocal, &too_big(1400, &quoted));
+    let (ethernet, ip, payload) = parsed(&sent[0]);
+    assert_eq!(
+        (ethernet.destination, ip.source(), ip.destination()),
+        (THEIRS, DIRECTOR, ALICE)
+    );
+    let (icmp, body) = Icmp::parse(&payload).unwrap();
+    let told = icmp.too_big(body).unwrap().unwrap();
+    assert_eq!(
+        (told.mtu, told.quoted.source(), told.quoted.destination()),
+        (1400, ALICE, DIRECTOR)
+    );
+    assert_eq!(told.quoted_payload[..2], alice.port().to_be_bytes());
+    assert_eq!(told.quoted_payload[2..4], 20202u16.to_be_bytes());
+    assert_eq!(
+        told.quoted_payload[8..],
+        quoted[28..],
+        "shim and virtual header as Alice made them"
+    );
+    // Without a shim in the quote nobody can be told; the path is lowered all the same.
+    let short = too_big(1300, &quoted[..28]);
+    assert!(give(&mut slow, PuntReason::IcmpLocal, &short).is_empty());
+    assert_eq!(slow.tables().sessions.path(1).mtu, 1300);
+}
+
+#[test]
 fn the_sender_of_a_packet_too_big_is_told_the_size_and_which_one() {
     let mut slow = slow();
     let offending = data(member(0, ALICE).bound, 1452);
