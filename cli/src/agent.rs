@@ -91,8 +91,8 @@ fn describe(status: &Status) -> String {
     out += &format!("\n{}", output::table(&headers, &peers));
     let packets = &status.packets;
     out += &format!(
-        "\n{} from the adapter, {} to it; {} to the network, {} from it; {} wait for keys\n",
-        packets.tun_rx, packets.tun_tx, packets.udp_tx, packets.udp_rx, packets.waiting
+        "\n{} from the adapter, {} to it; {} to the network, {} from it; {} wait for keys; {} lost in a full socket buffer\n",
+        packets.tun_rx, packets.tun_tx, packets.udp_tx, packets.udp_rx, packets.waiting, packets.udp_overflow
     );
     if !status.drops.is_empty() {
         let drops: Vec<Vec<String>> = status

@@ -358,6 +358,7 @@ impl Control {
             tun_writes: inward.tun_calls.get(),
             udp_sends: out.udp_calls.get(),
             udp_receives: inward.udp_calls.get(),
+            udp_overflow: inward.overflow.get(),
         }
     }
 }

@@ -173,6 +173,9 @@ pub struct Packets {
     pub udp_sends: u64,
     /// Receives from the socket.
     pub udp_receives: u64,
+    /// Datagrams that the kernel threw away because the socket's buffer was full; not among `udp_rx`.
+    #[serde(default)]
+    pub udp_overflow: u64,
 }
 
 /// Why the agent could not be asked.

@@ -56,6 +56,8 @@ struct Path {
     decap: Decap,
     group: Group,
     peers: Vec<Peer>,
+    /// What the kernel said last.
+    overflow: u32,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl InboundThread {
             notes: self.notes.clone(),
             decap: Decap::new(self.capacity),
             group: Group::new(self.tun.joins_udp()),
+            overflow: 0,
         };
         let mut buffer = vec![0; RECEIVE_LEN].into_boxed_slice();
         let mut control = Control::default();
@@ -95,6 +98,7 @@ impl InboundThread {
             match received {
                 Ok(Some(received)) => {
                     path.shared.inbound.udp_calls.add(1);
+                    path.count_overflow(received.overflow);
                     let tables = self.tables.load().clone();
                     path.take(&tables, &mut buffer, received);
                 }
@@ -211,6 +215,18 @@ impl Path {
         let peer = &mut self.peers[member.0 as usize];
         if peer.heard != Some(spi) && self.notes.try_send(Note::Keys(member, Event::Heard(spi))).is_ok() {
             peer.heard = Some(spi);
+        }
+    }
+
+    /// Datagrams that the kernel threw away before we could count them as received.
+    #[inline]
+    fn count_overflow(&mut self, said: Option<u32>) {
+        if let Some(said) = said {
+            self.shared
+                .inbound
+                .overflow
+                .add(u64::from(said.wrapping_sub(self.overflow)));
+            self.overflow = said;
         }
     }
 

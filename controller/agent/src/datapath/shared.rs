@@ -73,6 +73,8 @@ pub struct Way {
     pub tun_calls: Counter,
     /// System calls on the socket.
     pub udp_calls: Counter,
+    /// Datagrams that the kernel threw away because the socket's buffer was full: never received, so no drop of ours.
+    pub overflow: Counter,
     /// Packets that wait for keys: entered minus left.
     pub waiting: Counter,
     /// By member.

@@ -8,7 +8,9 @@ use crate::config;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::sockopt::{Ipv4RecvErr, RcvBuf, RcvBufForce, SndBuf, SndBufForce, UdpGroSegment};
+use nix::sys::socket::sockopt::{
+    Ipv4RecvErr, RcvBuf, RcvBufForce, RxqOvfl, SndBuf, SndBufForce, UdpGroSegment,
+};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SetSockOpt, SockaddrIn, recvmsg, sendmsg, setsockopt,
 };
@@ -36,6 +38,9 @@ pub struct Received {
     pub segment: usize,
     /// From where.
     pub from: SocketAddrV4,
+    /// How many datagrams the kernel has thrown away since the socket was opened because its buffer was full (wraps);
+    /// `None` while it has thrown away none.
+    pub overflow: Option<u32>,
 }
 
 /// A report that packets were too large.
@@ -54,7 +59,7 @@ pub struct Control(Vec<u8>);
 
 impl Default for Control {
     fn default() -> Self {
-        Self(cmsg_space!(i32, [u8; 64]))
+        Self(cmsg_space!(i32, u32, [u8; 64]))
     }
 }
 
@@ -66,6 +71,7 @@ impl Udp {
         enlarge(&socket, SndBufForce, SndBuf)?;
         setsockopt(&socket, UdpGroSegment, &true)?;
         setsockopt(&socket, Ipv4RecvErr, &true)?;
+        setsockopt(&socket, RxqOvfl, &1)?;
         set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
         Ok(Self(socket))
     }
@@ -110,14 +116,23 @@ impl Udp {
         match recvmsg::<SockaddrIn>(self.0.as_raw_fd(), &mut pieces, Some(&mut control.0), flags) {
             Ok(message) => {
                 let len = message.bytes;
-                let mut segment = len;
+                let (mut segment, mut overflow) = (len, None);
                 for control in message.cmsgs()? {
-                    if let ControlMessageOwned::UdpGroSegments(size) = control {
-                        segment = usize::try_from(size).unwrap_or(len);
+                    match control {
+                        ControlMessageOwned::UdpGroSegments(size) => {
+                            segment = usize::try_from(size).unwrap_or(len);
+                        }
+                        ControlMessageOwned::RxqOvfl(count) => overflow = Some(count),
+                        _ => {}
                     }
                 }
                 let from = message.address.map_or(UNKNOWN, SocketAddrV4::from);
-                Ok(Some(Received { len, segment, from }))
+                Ok(Some(Received {
+                    len,
+                    segment,
+                    from,
+                    overflow,
+                }))
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
