@@ -7,6 +7,11 @@ use clap::Args;
 use kith_api::client::Client;
 use std::path::{Path, PathBuf};
 
+/// Says to programs that `kith lab exec` runs which lab they are in.
+pub const LAB_VARIABLE: &str = "KITH_LAB";
+/// Says to them on which node.
+pub const NODE_VARIABLE: &str = "KITH_NODE";
+
 /// Which program to ask.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Target {
@@ -39,6 +44,9 @@ impl Target {
         let mut found = self.in_labs(kind)?;
         if self.lab.is_none() && self.node.is_none() && Path::new(system).exists() {
             found.push(("this computer".into(), system.into()));
+        }
+        if self.lab.is_none() && self.node.is_none() && found.len() > 1 {
+            prefer_here(&mut found);
         }
         match found.as_slice() {
             [] => Err(Error::NothingToAsk { what }),
@@ -76,6 +84,18 @@ impl Target {
             }
         }
         Ok(found)
+    }
+}
+
+/// Of several, a program inside a lab means the one on its own node, or else the ones of its own lab.
+fn prefer_here(found: &mut Vec<(String, PathBuf)>) {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let (lab, node) = (format!("{}/", variable(LAB_VARIABLE)), variable(NODE_VARIABLE));
+    let here = format!("{lab}{node}");
+    if found.iter().any(|(name, _)| *name == here) {
+        found.retain(|(name, _)| *name == here);
+    } else if found.iter().any(|(name, _)| name.starts_with(&lab)) {
+        found.retain(|(name, _)| name.starts_with(&lab));
     }
 }
 

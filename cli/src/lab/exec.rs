@@ -5,6 +5,7 @@
 
 use super::need_root;
 use super::record::{self, Record};
+use crate::dataplane::target::{LAB_VARIABLE, NODE_VARIABLE};
 use crate::error::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -27,6 +28,8 @@ pub fn inside(record: &Record, node: &str) -> Result<Command, Error> {
     let namespace = &record.node(node)?.namespace;
     let mut command = Command::new("ip");
     command
+        .env(LAB_VARIABLE, &record.name)
+        .env(NODE_VARIABLE, node)
         .args([
             "netns",
             "exec",
