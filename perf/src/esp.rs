@@ -16,10 +16,10 @@
 //! within the measured time.
 
 use crate::BenchError;
+use crate::around::strip_outer;
 use crate::flows::{HERE, OURS, ROUTER, Random};
 use crate::measure::{Arena, Plan, Slices, interleave};
 use crate::report::{Goal, Row};
-use crate::wrap::strip_outer;
 use kith_esp::aead::{Aead, DefaultAead};
 use kith_esp::{
     HEADER_LEN as ESP_FRONT, ICV_LEN, Inbound, Key, Limits, Millis, Outbound, SaKeys, Salt, Spi,
@@ -137,7 +137,7 @@ impl EspArena {
         let mut plain = Ipv4::new(ALICE, BOB, PROTOCOL_UDP, (ipv4::HEADER_LEN + size) as u16)
             .as_bytes()
             .to_vec();
-        plain.extend((0..size).map(|_| random.next() as u8));
+        plain.extend((0..size).map(|_| random.draw() as u8));
         let member = |address, endpoint| Member {
             address,
             endpoint,

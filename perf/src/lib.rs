@@ -16,6 +16,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod around;
 pub mod esp;
 pub mod flows;
 pub mod measure;

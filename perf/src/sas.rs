@@ -107,7 +107,7 @@ impl SasArena {
         Self {
             worlds: members.map(World::new),
             counters: Counters::default(),
-            flows: (0..FLOWS).map(|_| random.next() as u32).collect(),
+            flows: (0..FLOWS).map(|_| random.draw() as u32).collect(),
             packets: vec![HostPacket::new(2048 + HEADROOM, HEADROOM); BURST],
             size: 64,
             next: 0,
@@ -118,7 +118,7 @@ impl SasArena {
     #[inline(always)]
     fn restore(&mut self, which: usize, packet: &mut HostPacket) -> u32 {
         let members = self.worlds[which.max(1) - 1].members;
-        let number = (u64::from(self.flows[self.next]) * u64::from(members) >> 32) as u32;
+        let number = ((u64::from(self.flows[self.next]) * u64::from(members)) >> 32) as u32;
         self.next = (self.next + 1) % FLOWS;
         let total = ipv4::HEADER_LEN + self.size;
         let header = Ipv4::new(OWN, address(number), PROTOCOL_UDP, total as u16);

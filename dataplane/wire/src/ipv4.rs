@@ -213,9 +213,9 @@ impl Ipv4 {
         self.checksum.set(update_u16(self.checksum.get(), old, new));
     }
 
-    /// What a relay does: new source and destination, and one hop less. The caller has seen that the time to live is above
-    /// 1. One incremental update of the checksum for both (RFC 1624), in the byte order of this machine: a sum does not
-    /// depend on it (RFC 1071 section 2(B)).
+    /// What a relay does: new source and destination, and one hop less. The caller has seen that one is left.
+    /// The checksum is updated once for both (RFC 1624), in the byte order of this machine: a sum does not depend on it
+    /// (RFC 1071 section 2(B)).
     #[inline]
     pub fn relay(&mut self, source: Ipv4Addr, destination: Ipv4Addr) {
         // A time to live that is one less takes 0x0100 from its word, whatever the word is.
@@ -333,7 +333,7 @@ mod tests {
             let mut packet = packet();
             (packet[8], packet[9]) = (ttl, protocol);
             refill(&mut packet);
-            let mut twin = packet.clone();
+            let mut twin = packet;
             Ipv4::mut_from_prefix(&mut packet).unwrap().0.relay(source.into(), destination.into());
             let step_by_step = Ipv4::mut_from_prefix(&mut twin).unwrap().0;
             step_by_step.readdress(source.into(), destination.into());
