@@ -4,7 +4,7 @@
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 4
-BENCH_ARGS ?= all
+BENCH_ARGS ?= all --with-boringtun
 DEMO_TOPOLOGY ?= topologies/quickstart.yaml
 
 .PHONY: help setup setup-bench build demo test bench lint fuzz clean

@@ -6,7 +6,7 @@ mod target;
 mod top;
 
 pub use ping::{Pinged, Probe, probe};
-pub use target::{Target, sockets};
+pub use target::{LAB_VARIABLE, NODE_VARIABLE, Target, sockets};
 
 use crate::error::Error;
 use crate::output::{self, Format};

@@ -5,7 +5,7 @@
 
 use super::need_root;
 use super::record::{self, Record};
-use crate::dataplane::target::{LAB_VARIABLE, NODE_VARIABLE};
+use crate::dataplane::{LAB_VARIABLE, NODE_VARIABLE};
 use crate::error::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
