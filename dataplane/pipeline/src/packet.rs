@@ -32,24 +32,43 @@ pub trait Packet {
     }
 }
 
-/// A packet in memory of ours: a fixed buffer, and where in it the packet lies.
+/// A packet in part of a buffer, with what lies around it as room.
 #[derive(Debug, Clone)]
-pub struct HostPacket {
-    buffer: Box<[u8]>,
+pub struct Slot<B> {
+    buffer: B,
     start: usize,
     end: usize,
+}
+
+/// A packet in memory of its own.
+pub type HostPacket = Slot<Box<[u8]>>;
+
+impl<B: AsRef<[u8]>> Slot<B> {
+    /// The packet `buffer[start..end]`; cut to the buffer.
+    #[inline]
+    #[must_use]
+    pub fn within(buffer: B, start: usize, end: usize) -> Self {
+        let end = end.min(buffer.as_ref().len());
+        Self {
+            start: start.min(end),
+            end,
+            buffer,
+        }
+    }
+
+    /// Where the packet lies in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
 }
 
 impl HostPacket {
     /// An empty packet of `capacity` octets that begins behind `headroom` of them.
     #[must_use]
     pub fn new(capacity: usize, headroom: usize) -> Self {
-        let start = headroom.min(capacity);
-        Self {
-            buffer: vec![0; capacity].into_boxed_slice(),
-            start,
-            end: start,
-        }
+        Self::within(vec![0; capacity].into_boxed_slice(), headroom, headroom)
     }
 
     /// A packet with this content, and 128 octets of room on both sides.
@@ -76,15 +95,15 @@ impl HostPacket {
     }
 }
 
-impl Packet for HostPacket {
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet for Slot<B> {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
+        &self.buffer.as_ref()[self.start..self.end]
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.end]
+        &mut self.buffer.as_mut()[self.start..self.end]
     }
 
     #[inline]
@@ -103,7 +122,7 @@ impl Packet for HostPacket {
 
     #[inline]
     fn grow_back(&mut self, n: usize) -> bool {
-        let fits = n <= self.buffer.len() - self.end;
+        let fits = n <= self.buffer.as_ref().len() - self.end;
         self.end += if fits { n } else { 0 };
         fits
     }
@@ -131,5 +150,14 @@ mod tests {
         assert!(packet.bytes().is_empty());
         packet.set_len(usize::MAX);
         assert_eq!(packet.bytes().len(), 1);
+    }
+
+    #[test]
+    fn a_slot_grows_into_somebody_elses_buffer_and_no_further() {
+        let mut buffer = [0u8; 100];
+        let mut slot = Slot::within(buffer.as_mut_slice(), 40, 60);
+        assert!(slot.grow_front(40) && !slot.grow_front(1));
+        assert!(slot.grow_back(40) && !slot.grow_back(1));
+        assert_eq!(Slot::within(buffer.as_mut_slice(), 200, 300).range(), 100..100);
     }
 }

@@ -3,14 +3,13 @@
 use super::coalesce::Group;
 use super::segment::VNET_LEN;
 use super::shared::{Note, Shared, ToInbound, Waker, wait};
-use super::slot::Slot;
 use super::tun::Tun;
 use super::udp::{Control, Received, Udp};
 use crate::keying::Event;
 use kith_esp::{Millis, Spi};
 use kith_pipeline::host::decap::{Decap, Decapsulated};
 use kith_pipeline::host::tables::{HostTables, MemberIndex};
-use kith_pipeline::packet::Packet;
+use kith_pipeline::packet::{Packet, Slot};
 use kith_pipeline::reason::{DropReason, PuntReason};
 use kith_pipeline::table::snapshot::Reader;
 use kith_wire::ipv4::Ipv4;
@@ -172,7 +171,7 @@ impl Path {
         from: SocketAddrV4,
     ) {
         let way = &shared.inbound;
-        let mut slot = Slot::new(buffer, range.start, range.end);
+        let mut slot = Slot::within(&mut *buffer, range.start, range.end);
         match self.decap.decapsulate(tables, &way.counters, now, &mut slot) {
             Decapsulated::Deliver { member, spi } => {
                 let range = slot.range();

@@ -18,7 +18,6 @@ pub mod inbound;
 pub mod outbound;
 pub mod segment;
 pub mod shared;
-pub mod slot;
 mod sum;
 pub mod train;
 pub mod tun;

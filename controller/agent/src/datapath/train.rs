@@ -1,7 +1,7 @@
 //! Packets on their way out that one system call can carry: to one endpoint, of one length, the last perhaps shorter.
 
-use super::slot::Slot;
 use super::udp::{MOST_BYTES, MOST_PACKETS, Udp, refuses_segments};
+use kith_pipeline::packet::Slot;
 use kith_pipeline::reason::DropReason;
 use kith_wire::{ipv4, shim};
 use nix::libc;
@@ -75,11 +75,11 @@ impl Train {
         len: usize,
         fragment: bool,
         fill: impl FnOnce(&mut [u8]) -> Result<(), DropReason>,
-    ) -> Result<Slot<'_>, DropReason> {
+    ) -> Result<Slot<&mut [u8]>, DropReason> {
         let front = if fragment { FRONT_FRAGMENT } else { FRONT };
         let room = self.buffer.get_mut(self.used..).ok_or(DropReason::BufferRoom)?;
         fill(room.get_mut(front..front + len).ok_or(DropReason::BufferRoom)?)?;
-        Ok(Slot::new(room, front, front + len))
+        Ok(Slot::within(room, front, front + len))
     }
 
     /// Couples the packet that was sealed at `range` of its place. If it does not fit the run, the run leaves first.
