@@ -47,7 +47,7 @@ struct Arguments {
     /// The kith-agent to measure.
     #[arg(long, global = true, default_value = "target/release/kith-agent")]
     agent: PathBuf,
-    /// Build boringtun-cli from crates.io into target/bench-tools if it is not there.
+    /// Have cargo build boringtun-cli into target/bench-tools if it is not there.
     #[arg(long, global = true)]
     with_boringtun: bool,
 }

@@ -160,7 +160,7 @@ fn boringtun(options: &Options) -> Result<PathBuf, Missing> {
     }
     if !options.build_boringtun {
         return Err(Missing::Tool(
-            "say --with-boringtun: it is built from crates.io".into(),
+            "say --with-boringtun: cargo builds it".into(),
         ));
     }
     let root = text(&options.tools);
