@@ -136,7 +136,7 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
     // The overlays first: afterwards this thread is bound to one CPU, and children would be, too.
     if wants(What::Overlay) {
         eprintln!("P9, P10: overlays");
-        rows.extend(overlay::run(plan, &overlay_options(arguments))?);
+        keep(&mut rows, "P9", overlay::run(plan, &overlay_options(arguments)))?;
     }
     if [What::Worker, What::Relay, What::Wrap, What::Esp, What::Sas]
         .into_iter()
@@ -146,26 +146,36 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         let mut bench = Bench::new(cpu)?;
         if wants(What::Worker) {
             eprintln!("P1: empty worker loop");
-            rows.extend(worker::run(&mut bench, plan)?);
+            keep(&mut rows, "P1", worker::run(&mut bench, plan))?;
         }
         if wants(What::Relay) {
             eprintln!("P2, P3: relay");
-            rows.extend(relay::run(&mut bench, plan)?);
+            keep(&mut rows, "P2", relay::run(&mut bench, plan))?;
         }
         if wants(What::Wrap) {
             eprintln!("P4: shim and outer headers");
-            rows.extend(wrap::run(&mut bench, plan)?);
+            keep(&mut rows, "P4", wrap::run(&mut bench, plan))?;
         }
         if wants(What::Esp) {
             eprintln!("P6: cipher and path");
-            rows.extend(esp::run(plan)?);
+            keep(&mut rows, "P6", esp::run(plan))?;
         }
         if wants(What::Sas) {
             eprintln!("P8: security associations");
-            rows.extend(sas::run(plan, arguments.sas)?);
+            keep(&mut rows, "P8", sas::run(plan, arguments.sas))?;
         }
     }
     Ok(rows)
+}
+
+/// A part that could not be measured costs its own rows, not those of the others. Wrong output is not to be passed over.
+fn keep(rows: &mut Vec<Row>, id: &'static str, made: Result<Vec<Row>, BenchError>) -> Result<(), BenchError> {
+    match made {
+        Ok(made) => rows.extend(made),
+        Err(error @ BenchError::Wrong { .. }) => return Err(error),
+        Err(error) => rows.push(Row::not_run(id, "not measured", error.to_string())),
+    }
+    Ok(())
 }
 
 fn overlay_options(arguments: &Arguments) -> overlay::Options {

@@ -40,7 +40,10 @@ impl Testpmd {
             "--vdev=net_null1,size=64",
             "--log-level=error",
         ]);
-        if !huge_pages {
+        if huge_pages {
+            // As we take them: needs no mounted hugetlbfs.
+            command.arg("--in-memory");
+        } else {
             command.args(["--no-huge", "-m", &MEMORY_MIB.to_string()]);
         }
         command.args([
@@ -58,7 +61,7 @@ impl Testpmd {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .map_err(BenchError::io("start dpdk-testpmd"))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {

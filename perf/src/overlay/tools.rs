@@ -159,9 +159,7 @@ fn boringtun(options: &Options) -> Result<PathBuf, Missing> {
         return Ok(found);
     }
     if !options.build_boringtun {
-        return Err(Missing::Tool(
-            "say --with-boringtun: cargo builds it".into(),
-        ));
+        return Err(Missing::Tool("say --with-boringtun: cargo builds it".into()));
     }
     let root = text(&options.tools);
     let command = ["cargo", "install", "boringtun-cli", "--root", &root];
