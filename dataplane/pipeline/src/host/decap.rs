@@ -182,7 +182,7 @@ impl<A: Aead> Decap<A> {
     }
 }
 
-/// The member a virtual packet claims to be from, if it is for us. The packet is cut to its total length.
+/// The member a virtual packet claims to be from, if it is for us. One whose total length is not all there is, is refused.
 #[inline]
 fn find<'t, P: Packet>(
     tables: &'t HostTables,
