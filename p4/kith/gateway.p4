@@ -1,0 +1,184 @@
+// The group agent's gateway: packets of devices that run nothing of ours, into and out of the tunnels (source document
+// 001, figures 22 to 26). Both directions meet at one policy table.
+
+control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_port) {
+    DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) association_counter;
+    DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) member_counter;
+
+    // The address that stands in for a remote member on a LAN, and the community it is of.
+    @name(".to_virtual")
+    action to_virtual(bit<16> community, bit<32> address) {
+        meta.community = community;
+        meta.destination = address;
+    }
+
+    @name(".local_destination")
+    table local_destination {
+        key = { meta.lan_port: exact @name("port"); meta.lan_address: exact @name("address"); }
+        actions = { to_virtual; @defaultonly NoAction; }
+        const default_action = NoAction;
+        size = 65536;
+    }
+
+    // The device that this gateway stands in for.
+    @name(".from_member")
+    action from_member(bit<32> address, bit<32> director, bit<32> pseudo) {
+        meta.source = address;
+        hdr.bridge.source_director = director;
+        hdr.bridge.source_member = pseudo;
+    }
+
+    @name(".local_source")
+    table local_source {
+        key = {
+            meta.lan_port: exact @name("port");
+            meta.lan_address: exact @name("address");
+            meta.lan_community: exact @name("community");
+        }
+        actions = { from_member; @defaultonly NoAction; }
+        const default_action = NoAction;
+        size = 65536;
+    }
+
+    // A security association belongs to one pair of members: it says who sent the packet, and to whom.
+    @name(".open_with")
+    action open_with(bit<32> sa, bit<16> community, bit<32> source, bit<32> destination, bit<16> mtu) {
+        association_counter.count((bit<32>)hdr.inner.total_len);
+        meta.sa = sa;
+        meta.community = community;
+        meta.source = source;
+        meta.destination = destination;
+        meta.mtu = mtu;
+    }
+
+    @name(".association")
+    table association {
+        key = { hdr.esp.spi: exact @name("spi"); }
+        actions = { open_with; @defaultonly NoAction; }
+        const default_action = NoAction;
+        pna_direct_counter = association_counter;
+        size = 65536;
+    }
+
+    @name(".allow")
+    action allow() { }
+
+    @name(".deny")
+    action deny() {
+        DROP(DROP_POLICY_DENIED); }
+
+    // First match; what matches nothing is denied. Ports are 0 where the protocol has none.
+    @name(".policy")
+    table policy {
+        key = {
+            meta.community: ternary @name("community");
+            meta.source: ternary @name("source");
+            meta.destination: ternary @name("destination");
+            meta.protocol: ternary @name("protocol");
+            meta.source_port: ternary @name("source_port");
+            meta.destination_port: ternary @name("destination_port");
+        }
+        actions = { allow; deny; }
+        const default_action = deny;
+        size = 4096;
+    }
+
+    // Where the tunnel to a member ends, and under which security association packets go there.
+    @name(".seal_to")
+    action seal_to(bit<32> sa, bit<32> address, bit<16> port, bit<32> director, bit<32> pseudo, bit<16> mtu) {
+        member_counter.count((bit<32>)hdr.ipv4.total_len);
+        meta.sa = sa;
+        meta.mtu = mtu;
+        hdr.bridge.remote_address = address;
+        hdr.bridge.remote_port = port;
+        hdr.bridge.destination_director = director;
+        hdr.bridge.destination_member = pseudo;
+    }
+
+    @name(".await_keys")
+    action await_keys() { PUNT(PUNT_KEYS_MISSING); }
+
+    @name(".member")
+    table member {
+        key = {
+            meta.community: exact @name("community");
+            meta.source: exact @name("source");
+            meta.destination: exact @name("destination");
+        }
+        actions = { seal_to; await_keys; @defaultonly NoAction; }
+        const default_action = NoAction;
+        pna_direct_counter = member_counter;
+        size = 65536;
+    }
+
+    // Which device it is that has the virtual address, and on which LAN.
+    @name(".deliver")
+    action deliver(bit<32> port, bit<32> address) {
+        meta.egress_port = port;
+        meta.next_hop = address;
+    }
+
+    @name(".virtual_destination")
+    table virtual_destination {
+        key = { meta.virtual_community: exact @name("community"); meta.virtual_address: exact @name("address"); }
+        actions = { deliver; @defaultonly NoAction; }
+        const default_action = NoAction;
+        size = 65536;
+    }
+
+    @name(".stand_in")
+    action stand_in(bit<32> address) { meta.remote_address = address; }
+
+    @name(".virtual_source")
+    table virtual_source {
+        key = {
+            meta.virtual_port: exact @name("port");
+            meta.virtual_community: exact @name("community");
+            meta.virtual_address: exact @name("address");
+        }
+        actions = { stand_in; @defaultonly NoAction; }
+        const default_action = NoAction;
+        size = 65536;
+    }
+
+    apply {
+        if (meta.path == PATH_ENCAP) {
+            meta.lan_port = input_port;
+            meta.lan_address = hdr.ipv4.destination;
+            if (!local_destination.apply().hit) {
+                DROP(DROP_IPV4_NOT_OURS);
+            } else {
+                meta.lan_address = hdr.ipv4.source;
+                meta.lan_community = meta.community;
+                if (!local_source.apply().hit) {
+                    DROP(DROP_LOCAL_UNKNOWN);
+                }
+            }
+        } else if (meta.path == PATH_DECAP) {
+            if (!association.apply().hit) {
+                DROP(DROP_ESP_SPI_UNKNOWN);
+            }
+        }
+        if (meta.verdict == GOES_ON && meta.path != PATH_DECAP) {
+            policy.apply();
+        }
+        if (meta.verdict == GOES_ON && meta.path == PATH_ENCAP) {
+            if (!member.apply().hit) {
+                DROP(DROP_MEMBER_UNKNOWN);
+            }
+        }
+        if (meta.verdict == GOES_ON && meta.path == PATH_OPENED) {
+            meta.virtual_community = meta.community;
+            meta.virtual_address = meta.destination;
+            if (!virtual_destination.apply().hit) {
+                DROP(DROP_VIRTUAL_NOT_OURS);
+            } else {
+                meta.virtual_port = meta.egress_port;
+                meta.virtual_address = meta.source;
+                if (!virtual_source.apply().hit) {
+                    DROP(DROP_MEMBER_UNKNOWN);
+                }
+            }
+        }
+    }
+}

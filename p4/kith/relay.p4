@@ -1,0 +1,66 @@
+// The route director: a packet between two sessions of one community (source document 001, figure 7, steps 673 to 677).
+
+control Relay(inout headers_t hdr, inout metadata_t meta) {
+    DirectMeter(PNA_MeterType_t.PACKETS) sender_meter;
+
+    DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) session_counter;
+
+    // Whoever sends through this director must be bound to where the packet came from.
+    @name(".authorise")
+    action authorise(bit<32> address, bit<16> port, bit<16> community) {
+        PNA_MeterColor_t color = sender_meter.dpdk_execute(32w1);
+        if (color == PNA_MeterColor_t.RED) { meta.within_rate = 8w0; } else { meta.within_rate = 8w1; }
+        meta.sender_address = address;
+        meta.sender_port = port;
+        meta.sender_community = community;
+    }
+
+    @name(".sender")
+    table sender {
+        key = { hdr.shim.source_member: exact @name("source_member"); }
+        actions = { authorise; @defaultonly NoAction; }
+        const default_action = NoAction;
+
+        pna_direct_meter = sender_meter;
+        size = 1048576;
+    }
+
+    @name(".relay_to")
+    action relay_to(bit<32> address, bit<16> port, bit<16> community, bit<16> mtu) {
+        session_counter.count((bit<32>)hdr.ipv4.total_len);
+        meta.remote_address = address;
+        meta.remote_port = port;
+        meta.remote_community = community;
+        meta.mtu = mtu;
+    }
+
+    @name(".session")
+    table session {
+        key = { hdr.shim.destination_member: exact @name("destination_member"); }
+        actions = { relay_to; @defaultonly NoAction; }
+        const default_action = NoAction;
+        pna_direct_counter = session_counter;
+        size = 1048576;
+    }
+
+    apply {
+        if (!sender.apply().hit) {
+            DROP(DROP_SOURCE_UNKNOWN);
+        } else if (meta.sender_address != hdr.ipv4.source || meta.sender_port != hdr.udp.source) {
+            PUNT(PUNT_SOURCE_MISMATCH);
+        } else if (meta.within_rate == 8w0) {
+            DROP(DROP_SOURCE_LIMITED);
+        } else if (!session.apply().hit) {
+            DROP(DROP_DESTINATION_UNKNOWN);
+        } else if (meta.sender_community != meta.remote_community) {
+            DROP(DROP_COMMUNITY_MISMATCH);
+        } else if (hdr.ipv4.ttl <= 8w1) {
+            // RFC 1812 section 5.3.1. The time to live counts on through a director, so a loop of directors ends.
+            DROP(DROP_TTL_EXPIRED);
+        } else if (hdr.ipv4.total_len > meta.mtu) {
+            PUNT(PUNT_MTU_EXCEEDED);
+        } else {
+            meta.next_hop = meta.remote_address;
+        }
+    }
+}
