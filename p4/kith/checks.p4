@@ -84,6 +84,16 @@ control InnerChecks(inout headers_t hdr, inout metadata_t meta) {
     }
 }
 
+// What the crypto block opened. It looked at the header; a fragment that was sealed whole is one only now.
+control OpenedChecks(inout headers_t hdr, inout metadata_t meta) {
+    apply {
+        bit<16> fragment = hdr.ipv4.flags_fragment & IPV4_FRAGMENT_BITS;
+        if (fragment != 0) {
+            DROP(DROP_VIRTUAL_FRAGMENT);
+        }
+    }
+}
+
 // UDP and shim of a packet to this node; the port is ours if the role has one.
 control TunnelChecks(inout headers_t hdr, inout metadata_t meta) {
     apply {

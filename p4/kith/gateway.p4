@@ -11,6 +11,7 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) association_counter;
     DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) member_counter;
     InnerChecks() inner_checks;
+    OpenedChecks() opened_checks;
 
     // The address that stands in for a remote member on a LAN, and the community it is of.
     @name(".to_virtual")
@@ -175,34 +176,29 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
             payload = hdr.inner.total_len - 16w20;
             bit<32> ports = hdr.esp.spi & 32w0xFFFF;
             if (meta.verdict == GOES_ON) {
-                if (hdr.inner.protocol == PROTOCOL_ESP) {
-                    if (payload < 16w8) {
-                        DROP(DROP_ESP_TRUNCATED);
-                    } else if (!association.apply().hit) {
-                        DROP(DROP_ESP_SPI_UNKNOWN);
-                    } else if (hdr.inner.destination != meta.destination) {
-                        DROP(DROP_VIRTUAL_NOT_OURS);
-                    } else if (hdr.inner.source != meta.source) {
-                        // In transport mode nothing but the association says who sent it.
-                        DROP(DROP_VIRTUAL_SOURCE_SPOOFED);
-                    }
-                } else {
+                if (hdr.inner.protocol != PROTOCOL_ESP) {
                     DROP(DROP_CLEARTEXT_REFUSED);
                     if (hdr.inner.protocol == PROTOCOL_UDP && ports == KEYING_PORT) {
                         if (payload > 16w7) {
                             PUNT(PUNT_KEYING);
                         }
                     }
+                } else if (payload < 16w8) {
+                    DROP(DROP_ESP_TRUNCATED);
+                } else if (!association.apply().hit) {
+                    DROP(DROP_ESP_SPI_UNKNOWN);
+                } else if (hdr.inner.destination != meta.destination) {
+                    DROP(DROP_VIRTUAL_NOT_OURS);
+                } else if (hdr.inner.source != meta.source) {
+                    // In transport mode nothing but the association says who sent it.
+                    DROP(DROP_VIRTUAL_SOURCE_SPOOFED);
                 }
             }
         } else if (meta.path == PATH_OPENED) {
-            bit<16> fragment = hdr.ipv4.flags_fragment & IPV4_FRAGMENT_BITS;
             meta.community = hdr.bridge.community;
             meta.source = hdr.ipv4.source;
             meta.destination = hdr.ipv4.destination;
-            if (fragment != 0) {
-                DROP(DROP_VIRTUAL_FRAGMENT);
-            }
+            opened_checks.apply(hdr, meta);
         }
 
         // May these two speak like this?

@@ -4,7 +4,7 @@
 // inverted, and what comes instead, are laid out as a header of their own and summed up. An IPv4 header is summed up anew.
 // On this target a sum of zero comes out as all ones.
 
-// How large the first option of a TCP SYN may be for segments to fit the path through the tunnel; smaller ones stay.
+// A TCP SYN asks for no larger segments than the tunnel's path takes. Only the first option is looked at.
 control ClampMss(inout headers_t hdr, in metadata_t meta) {
     apply {
         bit<16> payload = hdr.ipv4.total_len - 16w20;
@@ -33,8 +33,8 @@ control ClampMss(inout headers_t hdr, in metadata_t meta) {
     }
 }
 
-// Source and destination of `hdr.ipv4` become meta.new_source and meta.new_destination; all that was written to
-// `hdr.change` before goes into the checksum of UDP or TCP with them.
+// New source and destination, and the checksums over and under them. All that was written to `hdr.change` before goes
+// into that of UDP or TCP too.
 control Readdress(inout headers_t hdr, inout metadata_t meta) {
     InternetChecksum() header_sum;
     InternetChecksum() payload_sum;
@@ -108,7 +108,7 @@ control PushOuter(inout headers_t hdr, inout metadata_t meta) {
     }
 }
 
-// What the second pass must know; and, of a packet to open, nothing of the outside.
+// What the second pass must know, in front; of a packet to open, instead of what was outside.
 control PushBridge(inout headers_t hdr, inout metadata_t meta) {
     apply {
         hdr.bridge.setValid();
