@@ -20,6 +20,7 @@
 #include "kith/relay.p4"
 #include "kith/gateway.p4"
 #include "kith/forward.p4"
+#include "kith/rewrite.p4"
 #include "kith/main.p4"
 #include "kith/deparser.p4"
 

@@ -1,39 +1,44 @@
 // Is it sound, and is it for this node? Every length is compared with the frame's before a field behind it is believed.
 
-// A frame's Ethernet and IPv4 headers, as they came by a network port.
+// A frame's IPv4 header, as it came by a network port.
 control Ipv4Checks(inout headers_t hdr, inout metadata_t meta) {
     InternetChecksum() sum;
 
     apply {
         bit<16> available = hdr.receive.frame_len - 16w14;
         bit<8> version = hdr.ipv4.version_ihl & 8w0xF0;
-        bit<16> claimed = hdr.ipv4.checksum;
-        hdr.ipv4.checksum = 0;
+        bit<16> reserved = hdr.ipv4.flags_fragment & IPV4_RESERVED_FLAG;
+        bit<16> fragment = hdr.ipv4.flags_fragment & IPV4_FRAGMENT_BITS;
+        bit<32> net = hdr.ipv4.source & 32w0xFF000000;
+        // A header that contains its checksum sums up to zero, in either of its two representations (RFC 1071).
+        sum.clear();
         sum.add(hdr.ipv4);
-        bit<16> computed = sum.get();
-        hdr.ipv4.checksum = claimed;
-        bit<8> first = (bit<8>)(hdr.ipv4.source >> 24);
+        bit<16> rest = sum.get();
 
         if (available < 16w20) {
             DROP(DROP_IPV4_TRUNCATED);
         } else if (version != 8w0x40) {
             DROP(DROP_IPV4_VERSION);
-        } else if (hdr.ipv4.version_ihl > 8w0x45) {
+        } else if (hdr.ipv4.version_ihl > IPV4_NO_OPTIONS) {
             DROP(DROP_IPV4_OPTIONS);
-        } else if (hdr.ipv4.version_ihl < 8w0x45) {
+        } else if (hdr.ipv4.version_ihl < IPV4_NO_OPTIONS) {
             DROP(DROP_IPV4_LENGTH);
         } else if (hdr.ipv4.total_len < 16w20) {
             DROP(DROP_IPV4_LENGTH);
         } else if (hdr.ipv4.total_len > available) {
             DROP(DROP_IPV4_LENGTH);
-        } else if ((hdr.ipv4.flags_fragment & 16w0x8000) != 0) {
+        } else if (reserved != 0) {
             DROP(DROP_IPV4_LENGTH);
-        } else if (computed != claimed && (computed != 0 || claimed != 16w0xFFFF)) {
-            // Both representations of zero are right (RFC 1071).
+        } else if (rest != 0 && rest != 16w0xFFFF) {
             DROP(DROP_IPV4_CHECKSUM);
-        } else if ((hdr.ipv4.flags_fragment & 16w0x3FFF) != 0) {
+        } else if (fragment != 0) {
             DROP(DROP_IPV4_FRAGMENT);
-        } else if (first == 8w0 || first == 8w127 || first >= 8w224) {
+        } else if (net == 0) {
+            DROP(DROP_IPV4_MARTIAN);
+        } else if (net == 32w0x7F000000) {
+            DROP(DROP_IPV4_MARTIAN);
+        } else if (hdr.ipv4.source > 32w0xDFFFFFFF) {
+            // RFC 1122 section 3.2.1.3: multicast and above.
             DROP(DROP_IPV4_MARTIAN);
         } else if (meta.role == ROLE_DIRECTOR && hdr.ipv4.source == meta.director) {
             DROP(DROP_IPV4_MARTIAN);
@@ -46,29 +51,31 @@ control InnerChecks(inout headers_t hdr, inout metadata_t meta) {
     InternetChecksum() sum;
 
     apply {
-        bit<16> available = hdr.ipv4.total_len - 16w48;
+        bit<16> available = hdr.ipv4.total_len - OUTER_OVERHEAD;
         bit<8> version = hdr.inner.version_ihl & 8w0xF0;
-        bit<16> claimed = hdr.inner.checksum;
-        hdr.inner.checksum = 0;
+        bit<16> reserved = hdr.inner.flags_fragment & IPV4_RESERVED_FLAG;
+        bit<16> fragment = hdr.inner.flags_fragment & IPV4_FRAGMENT_BITS;
+        sum.clear();
         sum.add(hdr.inner);
-        bit<16> computed = sum.get();
-        hdr.inner.checksum = claimed;
+        bit<16> rest = sum.get();
 
         if (available < 16w20) {
             DROP(DROP_VIRTUAL_TRUNCATED);
         } else if (version != 8w0x40) {
             DROP(DROP_VIRTUAL_VERSION);
-        } else if (hdr.inner.version_ihl > 8w0x45) {
+        } else if (hdr.inner.version_ihl > IPV4_NO_OPTIONS) {
             DROP(DROP_VIRTUAL_OPTIONS);
-        } else if (hdr.inner.version_ihl < 8w0x45) {
+        } else if (hdr.inner.version_ihl < IPV4_NO_OPTIONS) {
             DROP(DROP_VIRTUAL_LENGTH);
-        } else if (hdr.inner.total_len < 16w20 || hdr.inner.total_len > available) {
+        } else if (hdr.inner.total_len < 16w20) {
             DROP(DROP_VIRTUAL_LENGTH);
-        } else if ((hdr.inner.flags_fragment & 16w0x8000) != 0) {
+        } else if (hdr.inner.total_len > available) {
             DROP(DROP_VIRTUAL_LENGTH);
-        } else if (computed != claimed && (computed != 0 || claimed != 16w0xFFFF)) {
+        } else if (reserved != 0) {
+            DROP(DROP_VIRTUAL_LENGTH);
+        } else if (rest != 0 && rest != 16w0xFFFF) {
             DROP(DROP_VIRTUAL_CHECKSUM);
-        } else if ((hdr.inner.flags_fragment & 16w0x3FFF) != 0) {
+        } else if (fragment != 0) {
             DROP(DROP_VIRTUAL_FRAGMENT);
         } else if (hdr.inner.total_len != available) {
             // The virtual packet is all there is: octets behind it are not padding, they are a lie.
@@ -77,10 +84,24 @@ control InnerChecks(inout headers_t hdr, inout metadata_t meta) {
     }
 }
 
+// What the crypto block opened. It looked at the header; a fragment that was sealed whole is one only now.
+control OpenedChecks(inout headers_t hdr, inout metadata_t meta) {
+    apply {
+        bit<16> fragment = hdr.ipv4.flags_fragment & IPV4_FRAGMENT_BITS;
+        if (fragment != 0) {
+            DROP(DROP_VIRTUAL_FRAGMENT);
+        }
+    }
+}
+
 // UDP and shim of a packet to this node; the port is ours if the role has one.
 control TunnelChecks(inout headers_t hdr, inout metadata_t meta) {
     apply {
         bit<16> payload = hdr.ipv4.total_len - 16w20;
+        // What a director hears from members, and what a gateway, a member itself, hears from its director.
+        bool control_type = hdr.shim.data_type == TYPE_KEEP_ALIVE || hdr.shim.data_type == TYPE_LEAVE
+            || (hdr.shim.data_type == TYPE_ADDRESS_REQUEST && meta.role == ROLE_DIRECTOR)
+            || (hdr.shim.data_type == TYPE_ADDRESS_RESPONSE && meta.role == ROLE_GATEWAY);
         if (payload < 16w8) {
             DROP(DROP_UDP_TRUNCATED);
         } else if (hdr.udp.len != payload) {
@@ -91,12 +112,11 @@ control TunnelChecks(inout headers_t hdr, inout metadata_t meta) {
             DROP(DROP_UDP_CHECKSUM);
         } else if (payload < 16w28) {
             DROP(DROP_SHIM_TRUNCATED);
-        } else if (hdr.shim.version != 8w1) {
+        } else if (hdr.shim.version != SHIM_VERSION) {
             DROP(DROP_SHIM_VERSION);
         } else if (hdr.shim.data_type == TYPE_PING) {
             PUNT(PUNT_PING);
-        } else if (hdr.shim.data_type == TYPE_ADDRESS_REQUEST || hdr.shim.data_type == TYPE_KEEP_ALIVE
-                   || hdr.shim.data_type == TYPE_LEAVE) {
+        } else if (control_type) {
             PUNT(PUNT_CONTROL);
         } else if (hdr.shim.data_type != TYPE_VIRTUAL) {
             DROP(DROP_SHIM_TYPE_UNKNOWN);

@@ -7,17 +7,39 @@
 
 #define ETHERTYPE_IPV4 16w0x0800
 #define ETHERTYPE_ARP  16w0x0806
+#define STATION_BROADCAST 48w0xFFFFFFFFFFFF
+
 #define PROTOCOL_ICMP 8w1
-#define PROTOCOL_IPV4 8w4
 #define PROTOCOL_TCP  8w6
 #define PROTOCOL_UDP  8w17
 #define PROTOCOL_ESP  8w50
 
+#define IPV4_NO_OPTIONS    8w0x45
+#define IPV4_RESERVED_FLAG 16w0x8000
+#define IPV4_DONT_FRAGMENT 16w0x4000
+// More fragments, or an offset.
+#define IPV4_FRAGMENT_BITS 16w0x3FFF
+// RFC 1700's recommended default.
+#define DEFAULT_TTL 8w64
+
+#define TCP_FLAG_SYN   8w0x02
+#define TCP_OPTION_MSS 8w2
+
+#define SHIM_VERSION          8w1
 #define TYPE_VIRTUAL          8w1
 #define TYPE_PING             8w2
 #define TYPE_ADDRESS_REQUEST  8w3
+#define TYPE_ADDRESS_RESPONSE 8w4
 #define TYPE_LEAVE            8w5
 #define TYPE_KEEP_ALIVE       8w6
+
+// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
+#define KEYING_PORT 32w20202
+
+// Outer IPv4, UDP and shim of a packet.
+#define OUTER_OVERHEAD 16w48
+// And with virtual IPv4 header, ESP header, IV and ICV: what sealing adds besides payload, padding and trailer.
+#define SEALED_FIXED 32w100
 
 #define BRIDGE_SEAL 8w1
 #define BRIDGE_OPEN 8w2

@@ -45,12 +45,14 @@ control Forward(inout headers_t hdr, inout metadata_t meta) {
     }
 
     apply {
-        if (meta.path != PATH_OPENED && meta.path != PATH_INJECTED) {
+        // A device on a LAN is its own next hop; of a second pass all is known but the port's station.
+        if (meta.path == PATH_RELAY || meta.path == PATH_ENCAP) {
             if (!route.apply().hit) {
                 DROP(DROP_ROUTE_UNKNOWN);
             }
         }
-        if (meta.verdict == GOES_ON && meta.path != PATH_INJECTED) {
+        if (meta.verdict == GOES_ON
+                && (meta.path == PATH_RELAY || meta.path == PATH_ENCAP || meta.path == PATH_DECAP)) {
             if (!neighbor.apply().hit) {
                 PUNT(PUNT_NEIGHBOR_MISS);
             }
@@ -58,9 +60,6 @@ control Forward(inout headers_t hdr, inout metadata_t meta) {
         if (meta.verdict == GOES_ON) {
             if (!egress_port.apply().hit) {
                 DROP(DROP_ROUTE_UNKNOWN);
-            } else if (meta.path != PATH_INJECTED) {
-                hdr.ethernet.source = meta.own_station;
-                hdr.ethernet.destination = meta.next_station;
             }
         }
     }

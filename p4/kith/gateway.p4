@@ -1,9 +1,17 @@
 // The group agent's gateway: packets of devices that run nothing of ours, into and out of the tunnels (source document
 // 001, figures 22 to 26). Both directions meet at one policy table.
+//
+//   encap   local_destination ► local_source ► policy ► member ► ttl ► mtu            ► Forward ► [seal] ► sealed
+//   decap   association ► addresses ► virtual_destination ► virtual_source            ► Forward ► [open] ► opened
+//   opened  fragment ► policy
+//
+// All that may send a packet up to the CPU is asked before the cipher: what goes up is the frame as it came.
 
 control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_port) {
     DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) association_counter;
     DirectCounter<bit<64>>(PNA_CounterType_t.PACKETS_AND_BYTES) member_counter;
+    InnerChecks() inner_checks;
+    OpenedChecks() opened_checks;
 
     // The address that stands in for a remote member on a LAN, and the community it is of.
     @name(".to_virtual")
@@ -24,8 +32,8 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     @name(".from_member")
     action from_member(bit<32> address, bit<32> director, bit<32> pseudo) {
         meta.source = address;
-        hdr.bridge.source_director = director;
-        hdr.bridge.source_member = pseudo;
+        meta.source_director = director;
+        meta.source_member = pseudo;
     }
 
     @name(".local_source")
@@ -43,7 +51,9 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     // A security association belongs to one pair of members: it says who sent the packet, and to whom.
     @name(".open_with")
     action open_with(bit<32> sa, bit<16> community, bit<32> source, bit<32> destination, bit<16> mtu) {
-        association_counter.count((bit<32>)hdr.inner.total_len);
+        if (hdr.inner.source == source && hdr.inner.destination == destination) {
+            association_counter.count((bit<32>)hdr.inner.total_len);
+        }
         meta.sa = sa;
         meta.community = community;
         meta.source = source;
@@ -86,13 +96,17 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     // Where the tunnel to a member ends, and under which security association packets go there.
     @name(".seal_to")
     action seal_to(bit<32> sa, bit<32> address, bit<16> port, bit<32> director, bit<32> pseudo, bit<16> mtu) {
-        member_counter.count((bit<32>)hdr.ipv4.total_len);
+        if (hdr.ipv4.ttl > 8w1) {
+            if (meta.sealed_len <= (bit<32>)mtu) {
+                member_counter.count((bit<32>)hdr.ipv4.total_len);
+            }
+        }
         meta.sa = sa;
         meta.mtu = mtu;
-        hdr.bridge.remote_address = address;
-        hdr.bridge.remote_port = port;
-        hdr.bridge.destination_director = director;
-        hdr.bridge.destination_member = pseudo;
+        meta.remote_address = address;
+        meta.remote_port = port;
+        meta.destination_director = director;
+        meta.destination_member = pseudo;
     }
 
     @name(".await_keys")
@@ -127,7 +141,7 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     }
 
     @name(".stand_in")
-    action stand_in(bit<32> address) { meta.remote_address = address; }
+    action stand_in(bit<32> address) { meta.new_source = address; }
 
     @name(".virtual_source")
     table virtual_source {
@@ -142,6 +156,9 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     }
 
     apply {
+        bit<16> payload = 0;
+
+        // The virtual addresses of a packet from the LAN, or the address of one from the tunnel.
         if (meta.path == PATH_ENCAP) {
             meta.lan_port = input_port;
             meta.lan_address = hdr.ipv4.destination;
@@ -155,19 +172,84 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
                 }
             }
         } else if (meta.path == PATH_DECAP) {
-            if (!association.apply().hit) {
-                DROP(DROP_ESP_SPI_UNKNOWN);
+            inner_checks.apply(hdr, meta);
+            payload = hdr.inner.total_len - 16w20;
+            bit<32> ports = hdr.esp.spi & 32w0xFFFF;
+            if (meta.verdict == GOES_ON) {
+                if (hdr.inner.protocol != PROTOCOL_ESP) {
+                    DROP(DROP_CLEARTEXT_REFUSED);
+                    if (hdr.inner.protocol == PROTOCOL_UDP && ports == KEYING_PORT) {
+                        if (payload > 16w7) {
+                            PUNT(PUNT_KEYING);
+                        }
+                    }
+                } else if (payload < 16w8) {
+                    DROP(DROP_ESP_TRUNCATED);
+                } else if (!association.apply().hit) {
+                    DROP(DROP_ESP_SPI_UNKNOWN);
+                } else if (hdr.inner.destination != meta.destination) {
+                    DROP(DROP_VIRTUAL_NOT_OURS);
+                } else if (hdr.inner.source != meta.source) {
+                    // In transport mode nothing but the association says who sent it.
+                    DROP(DROP_VIRTUAL_SOURCE_SPOOFED);
+                }
             }
+        } else if (meta.path == PATH_OPENED) {
+            meta.community = hdr.bridge.community;
+            meta.source = hdr.ipv4.source;
+            meta.destination = hdr.ipv4.destination;
+            opened_checks.apply(hdr, meta);
         }
-        if (meta.verdict == GOES_ON && meta.path != PATH_DECAP) {
+
+        // May these two speak like this?
+        if (meta.verdict == GOES_ON && (meta.path == PATH_ENCAP || meta.path == PATH_OPENED)) {
+            payload = hdr.ipv4.total_len - 16w20;
+            // Written on each branch: else the compiler takes the header's field for the key, far from the key's others.
+            if (hdr.ipv4.protocol == PROTOCOL_TCP) {
+                meta.protocol = PROTOCOL_TCP;
+                if (payload > 16w19) {
+                    meta.has_tcp = 8w1;
+                    meta.source_port = hdr.tcp.source;
+                    meta.destination_port = hdr.tcp.destination;
+                }
+            } else if (hdr.ipv4.protocol == PROTOCOL_UDP) {
+                meta.protocol = PROTOCOL_UDP;
+                if (payload > 16w7) {
+                    meta.has_udp = 8w1;
+                    meta.source_port = hdr.udp.source;
+                    meta.destination_port = hdr.udp.destination;
+                }
+            } else {
+                meta.protocol = hdr.ipv4.protocol;
+            }
             policy.apply();
         }
+
+        // The tunnel of a packet from the LAN.
         if (meta.verdict == GOES_ON && meta.path == PATH_ENCAP) {
+            // Payload and trailer are padded to 4 octets (RFC 4303 section 2.4).
+            bit<32> padded = (bit<32>)hdr.ipv4.total_len;
+            padded = padded - 32w15;
+            padded = padded & 32w0xFFFFFFFC;
+            meta.sealed_len = padded + SEALED_FIXED;
             if (!member.apply().hit) {
                 DROP(DROP_MEMBER_UNKNOWN);
+            } else if (meta.verdict == GOES_ON) {
+                bit<32> mtu = (bit<32>)meta.mtu;
+                if (hdr.ipv4.ttl < 8w2) {
+                    DROP(DROP_TTL_EXPIRED);
+                } else if (meta.sealed_len > mtu) {
+                    PUNT(PUNT_MTU_EXCEEDED);
+                } else {
+                    meta.next_hop = meta.remote_address;
+                    meta.new_source = meta.source;
+                    meta.new_destination = meta.destination;
+                }
             }
         }
-        if (meta.verdict == GOES_ON && meta.path == PATH_OPENED) {
+
+        // The device that a packet from the tunnel is for.
+        if (meta.verdict == GOES_ON && meta.path == PATH_DECAP) {
             meta.virtual_community = meta.community;
             meta.virtual_address = meta.destination;
             if (!virtual_destination.apply().hit) {

@@ -26,14 +26,18 @@ header ethernet_t {
     bit<16> ethertype;
 }
 
-// What a packet needs after the crypto block; between Ethernet and virtual packet.
+// What the second pass of a packet needs to know; between Ethernet and virtual packet, from and to the crypto block.
 header bridge_t {
     bit<8>  direction;      // BRIDGE_SEAL or BRIDGE_OPEN
     bit<8>  reserved;
     bit<16> community;
-    bit<32> remote_address;
-    bit<16> remote_port;
+    bit<32> egress_port;
+    bit<48> station;        // of the next hop
     bit<16> mtu;            // of the path to the member, for the segment size of TCP
+    bit<32> source;         // open: the address that stands in for the sender on the LAN
+    bit<32> destination;    // seal: the tunnel's end; open: the device's address on the LAN
+    bit<16> port;           // seal: UDP port of the tunnel's end
+    bit<16> unused;
     bit<32> source_director;
     bit<32> destination_director;
     bit<32> source_member;
@@ -99,6 +103,22 @@ header esp_t {
     bit<32> sequence;
 }
 
+// What changes under a UDP or TCP checksum; never sent. `old` values are inverted.
+header change_t {
+    bit<16> old_checksum;
+    bit<16> unused;
+    bit<16> old_mss;
+    bit<16> new_mss;
+    bit<16> old_source_port;
+    bit<16> old_destination_port;
+    bit<16> new_source_port;
+    bit<16> new_destination_port;
+    bit<32> old_source;
+    bit<32> old_destination;
+    bit<32> new_source;
+    bit<32> new_destination;
+}
+
 struct headers_t {
     receive_t    receive;
     packet_in_t  packet_in;
@@ -112,4 +132,5 @@ struct headers_t {
     shim_t       shim;
     ipv4_t       inner;
     esp_t        esp;
+    change_t     change;
 }

@@ -25,10 +25,10 @@ control KithControl(
 
     Ipv4Checks() ipv4_checks;
     TunnelChecks() tunnel_checks;
-    InnerChecks() inner_checks;
     Relay() relay;
     Gateway() gateway;
     Forward() forward;
+    Rewrite() rewrite;
 
     @name(".accept_by")
     action accept_by(bit<48> station, bit<32> address) {
@@ -38,7 +38,7 @@ control KithControl(
 
     @name(".ingress_port")
     table ingress_port {
-        key = { istd.input_port: exact @name("port"); }
+        key = { meta.own_port: exact @name("port"); }
         actions = { accept_by; @defaultonly NoAction; }
         const default_action = NoAction;
         size = 256;
@@ -72,68 +72,90 @@ control KithControl(
     apply {
         meta.verdict = GOES_ON;
         meta.path = PATH_NONE;
+        meta.has_tcp = 8w0;
+        meta.has_udp = 8w0;
+        meta.source_port = 0;
+        meta.destination_port = 0;
         bool from_crypto;
         ipsec_status status;
         from_crypto = accelerator.from_ipsec(status);
         endpoint.apply();
 
-        // 1. Own station: what came, and for whom.
+        // 1. Own station: what came, and for whom. A sealed packet asks for the addresses of the port that it leaves by.
         if (hdr.packet_out.isValid()) {
             meta.path = PATH_INJECTED;
             meta.egress_port = (bit<32>)hdr.packet_out.egress_port;
-        } else if (from_crypto) {
-            if (hdr.bridge.direction == BRIDGE_SEAL) { meta.path = PATH_SEALED; } else { meta.path = PATH_OPENED; }
-        } else if (!ingress_port.apply().hit) {
-            DROP(DROP_ETHERNET_NOT_OURS);
-        } else if (hdr.receive.frame_len < 16w14) {
-            DROP(DROP_ETHERNET_TRUNCATED);
-        } else if (hdr.ethernet.ethertype == ETHERTYPE_ARP) {
-            if (hdr.ethernet.destination == meta.own_station || hdr.ethernet.destination == 48w0xFFFFFFFFFFFF) {
-                PUNT(PUNT_ARP);
-            } else {
-                DROP(DROP_ETHERNET_NOT_OURS);
-            }
-        } else if (hdr.ethernet.ethertype != ETHERTYPE_IPV4) {
-            DROP(DROP_ETHERTYPE_UNKNOWN);
-        } else if (hdr.ethernet.destination != meta.own_station) {
-            DROP(DROP_ETHERNET_NOT_OURS);
         } else {
-            ipv4_checks.apply(hdr, meta);
-            if (meta.verdict == GOES_ON) {
-                if (hdr.ipv4.destination == meta.own_address
-                        || (meta.role == ROLE_DIRECTOR && hdr.ipv4.destination == meta.director)) {
-                    if (hdr.ipv4.protocol == PROTOCOL_UDP) {
-                        tunnel_checks.apply(hdr, meta);
-                    } else if (hdr.ipv4.protocol == PROTOCOL_ICMP) {
-                        PUNT(PUNT_ICMP_LOCAL);
-                    } else {
-                        DROP(DROP_PROTOCOL_UNKNOWN);
-                    }
-                } else if (meta.role == ROLE_GATEWAY) {
-                    meta.path = PATH_ENCAP;
+            meta.own_port = istd.input_port;
+            if (from_crypto) {
+                meta.egress_port = hdr.bridge.egress_port;
+                meta.next_station = hdr.bridge.station;
+                meta.own_port = (PortId_t)hdr.bridge.egress_port;
+                if (hdr.bridge.direction == BRIDGE_SEAL) { meta.path = PATH_SEALED; } else { meta.path = PATH_OPENED; }
+            }
+            if (!ingress_port.apply().hit) {
+                if (meta.path == PATH_NONE) {
+                    DROP(DROP_ETHERNET_NOT_OURS);
+                } else if (meta.path == PATH_SEALED) {
+                    DROP(DROP_ROUTE_UNKNOWN);
+                }
+            }
+        }
+        if (meta.verdict == GOES_ON && meta.path == PATH_NONE) {
+            if (hdr.receive.frame_len < 16w14) {
+                DROP(DROP_ETHERNET_TRUNCATED);
+            } else if (hdr.ethernet.ethertype == ETHERTYPE_ARP) {
+                if (hdr.ethernet.destination == meta.own_station || hdr.ethernet.destination == STATION_BROADCAST) {
+                    PUNT(PUNT_ARP);
                 } else {
-                    DROP(DROP_IPV4_NOT_OURS);
+                    DROP(DROP_ETHERNET_NOT_OURS);
+                }
+            } else if (hdr.ethernet.ethertype != ETHERTYPE_IPV4) {
+                DROP(DROP_ETHERTYPE_UNKNOWN);
+            } else if (hdr.ethernet.destination != meta.own_station) {
+                DROP(DROP_ETHERNET_NOT_OURS);
+            } else {
+                ipv4_checks.apply(hdr, meta);
+                if (meta.verdict == GOES_ON) {
+                    if (hdr.ipv4.destination == meta.own_address
+                            || (meta.role == ROLE_DIRECTOR && hdr.ipv4.destination == meta.director)) {
+                        if (hdr.ipv4.protocol == PROTOCOL_UDP) {
+                            tunnel_checks.apply(hdr, meta);
+                        } else if (hdr.ipv4.protocol == PROTOCOL_ICMP) {
+                            PUNT(PUNT_ICMP_LOCAL);
+                        } else {
+                            DROP(DROP_PROTOCOL_UNKNOWN);
+                        }
+                    } else if (meta.role == ROLE_GATEWAY) {
+                        meta.path = PATH_ENCAP;
+                    } else {
+                        DROP(DROP_IPV4_NOT_OURS);
+                    }
                 }
             }
         }
 
-        // 2. Relay, or gateway in one of its four turns.
+        // 2. Relay, or gateway.
         if (meta.verdict == GOES_ON && meta.path == PATH_RELAY) {
             relay.apply(hdr, meta);
         }
-        if (meta.verdict == GOES_ON && meta.path >= PATH_ENCAP && meta.path != PATH_INJECTED) {
+        if (meta.verdict == GOES_ON
+                && (meta.path == PATH_ENCAP || meta.path == PATH_DECAP || meta.path == PATH_OPENED)) {
             gateway.apply(hdr, meta, (bit<32>)istd.input_port);
         }
 
-        // 3. Out.
+        // 3. Out. Nothing of the packet was changed before all was decided.
         if (meta.verdict == GOES_ON) {
             forward.apply(hdr, meta);
+        }
+        if (meta.verdict == GOES_ON && meta.path != PATH_INJECTED) {
+            rewrite.apply(hdr, meta);
         }
 
         // 4. What does not go on is counted.
         if (meta.verdict == PUNTED) {
             PNA_MeterColor_t color = punt_meter.dpdk_execute((bit<32>)meta.reason, 32w1);
-            if (color == PNA_MeterColor_t.RED) {
+            if (color == COLOR_RED) {
                 meta.verdict = DROPPED;
                 if (meta.reason == PUNT_SOURCE_MISMATCH) {
                     meta.reason = DROP_SOURCE_MISMATCH;

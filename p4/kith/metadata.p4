@@ -5,26 +5,27 @@
 #define PUNTED    8w2
 #define TO_CRYPTO 8w3
 
-#define PATH_NONE  8w0
-#define PATH_RELAY 8w1
-#define PATH_ENCAP 8w2
-#define PATH_DECAP 8w3
-#define PATH_SEALED 8w4
-#define PATH_OPENED 8w5
+#define PATH_NONE     8w0
+#define PATH_RELAY    8w1
+#define PATH_ENCAP    8w2
+#define PATH_DECAP    8w3
+#define PATH_SEALED   8w4
+#define PATH_OPENED   8w5
 #define PATH_INJECTED 8w6
 
 #define ROLE_NONE     8w0
 #define ROLE_DIRECTOR 8w1
 #define ROLE_GATEWAY  8w2
 
-// Fields that make a key stand together, in the order of the key: this target looks up by one contiguous piece, and takes any other key for a
-// ternary one.
+// Fields that make a key stand together, in the order of the key: this target looks up by one contiguous piece, and
+// takes any other key for a ternary one. Nothing here is zero at the start of a packet: what is read must have been written.
 struct metadata_t {
     bit<8>  verdict;
     bit<8>  path;
     bit<8>  role;
     bit<16> reason;
-    // The port it came by, and this node.
+    // The port whose addresses are asked for, and this node.
+    PortId_t own_port;
     bit<48> own_station;
     bit<32> own_address;
     bit<32> director;
@@ -34,10 +35,17 @@ struct metadata_t {
     bit<16> sender_port;
     bit<16> sender_community;
     bit<8>  within_rate;
+    // Where it goes on the public network.
     bit<32> remote_address;
     bit<16> remote_port;
     bit<16> remote_community;
     bit<16> mtu;
+    bit<32> source_director;
+    bit<32> source_member;
+    bit<32> destination_director;
+    bit<32> destination_member;
+    bit<32> sa;
+    bit<32> sealed_len;
     // Key of policy; the first three of member.
     bit<16> community;
     bit<32> source;
@@ -45,6 +53,9 @@ struct metadata_t {
     bit<8>  protocol;
     bit<16> source_port;
     bit<16> destination_port;
+    // Is there a whole header of this kind behind the IPv4 header?
+    bit<8>  has_tcp;
+    bit<8>  has_udp;
     // Key of local_source; the first two of local_destination.
     bit<32> lan_port;
     bit<32> lan_address;
@@ -53,7 +64,9 @@ struct metadata_t {
     bit<32> virtual_port;
     bit<16> virtual_community;
     bit<32> virtual_address;
-    bit<32> sa;
+    // What the addresses become.
+    bit<32> new_source;
+    bit<32> new_destination;
     // Key of neighbor; the first of egress_port.
     bit<32> egress_port;
     bit<32> next_hop;

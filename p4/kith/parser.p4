@@ -1,4 +1,10 @@
 // Takes a frame apart without judging it: what was not there is found out by `checks`, from the lengths.
+//
+//   port    receive | ethernet | ipv4 | udp | shim | inner | esp
+//                              | ipv4 | tcp | mss
+//   CPU     receive | packet_out
+//   crypto  receive | ethernet | bridge | inner                      sealed
+//           receive | ethernet | bridge | ipv4 | udp  or  tcp | mss  opened
 
 parser KithParser(
     packet_in pkt,
@@ -9,8 +15,9 @@ parser KithParser(
     state start {
         pkt.extract(hdr.receive);
         transition select(hdr.receive.origin) {
-            ORIGIN_CPU: from_cpu;
-            default:    ethernet;
+            ORIGIN_CPU:    from_cpu;
+            ORIGIN_CRYPTO: from_crypto;
+            default:       ethernet;
         }
     }
 
@@ -19,20 +26,39 @@ parser KithParser(
         transition accept;
     }
 
-    state ethernet {
+    state from_crypto {
         pkt.extract(hdr.ethernet);
-        transition select(hdr.ethernet.ethertype) {
-            ETHERTYPE_IPV4:   ipv4;
-            ETHERTYPE_BRIDGE: bridge;
-            default:          accept;
+        pkt.extract(hdr.bridge);
+        transition select(hdr.bridge.direction) {
+            BRIDGE_SEAL: sealed;
+            default:     opened;
         }
     }
 
-    state bridge {
-        pkt.extract(hdr.bridge);
-        transition select(hdr.bridge.direction) {
-            BRIDGE_SEAL: inner;
-            default:     ipv4;
+    state sealed {
+        pkt.extract(hdr.inner);
+        transition accept;
+    }
+
+    state opened {
+        pkt.extract(hdr.ipv4);
+        transition select(hdr.ipv4.protocol) {
+            PROTOCOL_UDP: opened_udp;
+            PROTOCOL_TCP: tcp;
+            default:      accept;
+        }
+    }
+
+    state opened_udp {
+        pkt.extract(hdr.udp);
+        transition accept;
+    }
+
+    state ethernet {
+        pkt.extract(hdr.ethernet);
+        transition select(hdr.ethernet.ethertype) {
+            ETHERTYPE_IPV4: ipv4;
+            default:        accept;
         }
     }
 
@@ -54,10 +80,6 @@ parser KithParser(
     state udp {
         pkt.extract(hdr.udp);
         pkt.extract(hdr.shim);
-        transition inner;
-    }
-
-    state inner {
         pkt.extract(hdr.inner);
         pkt.extract(hdr.esp);
         transition accept;

@@ -8,8 +8,12 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
     // Whoever sends through this director must be bound to where the packet came from.
     @name(".authorise")
     action authorise(bit<32> address, bit<16> port, bit<16> community) {
-        PNA_MeterColor_t color = sender_meter.dpdk_execute(32w1);
-        if (color == PNA_MeterColor_t.RED) { meta.within_rate = 8w0; } else { meta.within_rate = 8w1; }
+        meta.within_rate = 8w1;
+        // What comes from elsewhere must not use up the sender's rate. Each packet counts 1: this target's meters count lengths.
+        if (hdr.ipv4.source == address && hdr.udp.source == port) {
+            PNA_MeterColor_t color = sender_meter.dpdk_execute(32w1);
+            if (color == COLOR_RED) { meta.within_rate = 8w0; }
+        }
         meta.sender_address = address;
         meta.sender_port = port;
         meta.sender_community = community;
@@ -27,7 +31,14 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
 
     @name(".relay_to")
     action relay_to(bit<32> address, bit<16> port, bit<16> community, bit<16> mtu) {
-        session_counter.count((bit<32>)hdr.ipv4.total_len);
+        // A direct counter is counted in an action or not at all: what this entry lets pass, before it is known where to.
+        if (meta.sender_community == community) {
+            if (hdr.ipv4.ttl > 8w1) {
+                if (hdr.ipv4.total_len <= mtu) {
+                    session_counter.count((bit<32>)hdr.ipv4.total_len);
+                }
+            }
+        }
         meta.remote_address = address;
         meta.remote_port = port;
         meta.remote_community = community;
@@ -54,13 +65,15 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
             DROP(DROP_DESTINATION_UNKNOWN);
         } else if (meta.sender_community != meta.remote_community) {
             DROP(DROP_COMMUNITY_MISMATCH);
-        } else if (hdr.ipv4.ttl <= 8w1) {
+        } else if (hdr.ipv4.ttl < 8w2) {
             // RFC 1812 section 5.3.1. The time to live counts on through a director, so a loop of directors ends.
             DROP(DROP_TTL_EXPIRED);
         } else if (hdr.ipv4.total_len > meta.mtu) {
             PUNT(PUNT_MTU_EXCEEDED);
         } else {
             meta.next_hop = meta.remote_address;
+            meta.new_source = meta.director;
+            meta.new_destination = meta.remote_address;
         }
     }
 }

@@ -50,6 +50,7 @@ mod mempool;
 mod packet;
 mod port;
 mod ring;
+pub mod swx;
 mod thread;
 
 pub use burst::{BURST, Burst, Drain};
