@@ -2,26 +2,21 @@
 
 use super::{Dataplane, Link, Service, State, service};
 use crate::clock::Clock;
-use crate::journal::{Journal, JournalError};
 use crate::neighbor::Limits as NeighborLimits;
 use crate::slow::{self, Slow};
 use crate::worker::{Shared, Worker};
 use kith_api::config::{self, Config, HugePages};
-use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
-use kith_director::{DirectorKey, Rate, Time};
 use kith_dpdk::{
     Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
     ThreadError,
 };
-use kith_pipeline::meter;
 use kith_pipeline::relay::{self, Tables};
 use kith_pipeline::table::exact::ExactTable;
 use kith_pipeline::table::session::SessionTable;
-use kith_wire::control::KeyId;
 use kith_wire::ethernet::MacAddr;
-use kith_wire::shim::PseudoIp;
-use ring::rand::{SecureRandom, SystemRandom};
+use kith_wire::shim::{DEFAULT_PORT, PseudoIp};
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -70,23 +65,6 @@ pub enum StartError {
     /// No thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
-    /// Sessions cannot be kept.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The director refuses its settings.
-    #[error("director: {0}")]
-    Director(#[from] server::ConfigError),
-    /// The director refuses a grant.
-    #[error("grant of {name:?}: {error}")]
-    Grant {
-        /// Whose.
-        name: String,
-        /// Why.
-        error: server::GrantError,
-    },
-    /// No random numbers.
-    #[error("the system gives no random numbers, without which cookies could be guessed")]
-    Random,
     /// No clock.
     #[error("DPDK found no frequency of the time stamp counter")]
     Clock,
@@ -102,50 +80,14 @@ fn advice(device: &str) -> String {
     )
 }
 
-pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
+pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     let started = Instant::now();
-    let journal = config.state_dir.as_deref().map(Journal::open).transpose()?;
     let eal = Eal::init(environment(&config))?;
     let clock = Clock::start().ok_or(StartError::Clock)?;
     let pool = pool(&eal, &config)?;
     let (mut ports, networks) = open_ports(&eal, &config, &pool)?;
 
-    let mut director = director(&config)?;
-    let mut restored = 0;
-    let journal = match journal {
-        Some((mut journal, read)) => {
-            let outcome = director.restore(Time::ZERO, &read);
-            if journal.wants_compaction(outcome.sessions) {
-                journal.replace(director.journal())?;
-            }
-            restored = outcome.sessions;
-            info!(
-                sessions = outcome.sessions,
-                outdated = outcome.outdated,
-                octets_lost = read.lost_len,
-                "journal read"
-            );
-            Some(journal)
-        }
-        None => None,
-    };
-    // The keys are the director's now; the configuration's copies are wiped.
-    let written = std::mem::take(&mut config.director.grants);
-    let communities = written
-        .iter()
-        .map(|grant| (grant.community.index, grant.community.name.clone()))
-        .collect();
-    let grants = written
-        .into_iter()
-        .map(|grant| super::Grant {
-            name: grant.name,
-            key_id: grant.key_id,
-            community: grant.community.index,
-            reserved: grant.pseudo,
-        })
-        .collect();
-
-    let slow = Slow::new(tables(&config, networks), director, NeighborLimits::default());
+    let slow = Slow::new(tables(&config, networks), NeighborLimits::default());
     let capacity = slow.tables().sessions.capacity();
     let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
     let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
@@ -168,13 +110,10 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
     let state = Arc::new(State {
         started,
         clock,
-        communities,
-        grants,
         workers: shared,
-        restored,
         pool: pool.clone(),
         huge_pages: eal.uses_huge_pages(),
-        service: Mutex::new(Service::new(slow, links, journal, pool)),
+        service: Mutex::new(Service::new(slow, links, pool)),
         ports: Mutex::new(ports),
         stop_workers: AtomicBool::new(false),
         stop_slow: AtomicBool::new(false),
@@ -269,71 +208,17 @@ fn open_ports(
     Ok((ports, networks))
 }
 
-fn pool_range(config: &Config) -> Result<PoolRange, StartError> {
-    let pool = config.director.pseudo_pool;
-    let first = PseudoIp::new(pool.first.to_bits()).ok_or(server::ConfigError::Pool)?;
-    Ok(PoolRange {
-        first,
-        count: pool.count,
-    })
-}
-
-fn director(config: &Config) -> Result<Director, StartError> {
-    let wanted = &config.director;
-    let range = pool_range(config)?;
-    let mut settings = DirectorConfig::new(config.director_address(), range);
-    settings.port = wanted.udp_port;
-    settings.lifetime = wanted.session_lifetime.0;
-    settings.keep_alive = wanted.keep_alive.0;
-    settings.quarantine = wanted.quarantine.0;
-    settings.max_sessions_per_community = wanted.max_sessions_per_community.unwrap_or(range.count);
-    settings.mtu = config.ports.iter().map(|port| port.mtu).min().unwrap_or(1500);
-    let rate = |rate: config::Rate| Rate {
-        per_second: rate.per_second,
-        burst: rate.burst,
-    };
-    settings.limits.member = rate(wanted.limits.member);
-    settings.limits.strangers = rate(wanted.limits.strangers);
-    settings.limits.source = rate(wanted.limits.source);
-    settings.limits.pings = rate(wanted.limits.pings);
-
-    let mut secret = [0u8; 32];
-    SystemRandom::new()
-        .fill(&mut secret)
-        .map_err(|_| StartError::Random)?;
-    let mut director = Director::new(settings, secret)?;
-    for grant in &wanted.grants {
-        let added = Grant {
-            key_id: KeyId(grant.key_id),
-            key: DirectorKey::new(*grant.key.octets()),
-            community: grant.community.index,
-            reserved: grant.pseudo.and_then(|pseudo| PseudoIp::new(pseudo.to_bits())),
-            name: grant.name.clone(),
-        };
-        director
-            .add_grant(Time::ZERO, added)
-            .map_err(|error| StartError::Grant {
-                name: grant.name.clone(),
-                error,
-            })?;
-    }
-    Ok(director)
-}
-
 fn tables(config: &Config, ports: Vec<relay::Port>) -> Tables {
-    let pool = config.director.pseudo_pool;
-    // Configurations whose pool begins at 0 are refused.
-    let first = PseudoIp::new(pool.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
+    let sessions = config.sessions;
+    // Configurations that begin at 0 are refused.
+    let first = PseudoIp::new(sessions.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
     Tables {
-        director: config.director_address(),
-        udp_port: config.director.udp_port,
+        director: ports.first().map_or(Ipv4Addr::UNSPECIFIED, |port| port.address),
+        udp_port: DEFAULT_PORT,
         ports,
         neighbors: ExactTable::default(),
-        sessions: Arc::new(SessionTable::new(first, pool.count as usize)),
-        sender_rate: config.sender_rate.map(|rate| meter::Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
+        sessions: Arc::new(SessionTable::new(first, sessions.count as usize)),
+        sender_rate: None,
         punt_rates: slow::punt_rates(),
     }
 }

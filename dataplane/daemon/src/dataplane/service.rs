@@ -1,8 +1,7 @@
-//! The slow path's thread: rings, time and the journal around [`Slow`].
+//! The slow path's thread: rings, time and the queue to the controller around [`Slow`].
 
 use super::State;
-use crate::journal::{Journal, JournalError};
-use crate::slow::Slow;
+use crate::slow::{HandOver, PacketIn, PacketOutError, Slow};
 use crate::worker::{INJECT_HEADER, PUNT_HEADER};
 use kith_dpdk::{Burst, Consumer, Mbuf, Mempool, Producer};
 use kith_pipeline::packet::Packet;
@@ -12,9 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
-use tracing::error;
 
-/// Between two ticks of neighbours and director.
+/// Between two ticks of neighbours.
 const TICK: Nanos = Nanos(100_000_000);
 /// The first and the longest sleep of a slow path with nothing to do.
 const SLEEP: (Duration, Duration) = (Duration::from_micros(50), Duration::from_micros(500));
@@ -33,24 +31,48 @@ pub struct Service {
     pub slow: Slow<Mbuf>,
     /// The rings, by worker.
     pub links: Vec<Link>,
-    journal: Option<Journal>,
+    controller: Option<Box<dyn Controller>>,
     pool: Mempool,
     burst: Burst,
     next_tick: Nanos,
 }
 
+/// Who takes the packets that the slow path does not decide about. Never waits.
+pub trait Controller: Send {
+    /// Takes a copy of the frame, or says why not.
+    fn packet_in(&mut self, ingress: PortIndex, reason: PuntReason, frame: &[u8]) -> HandOver;
+}
+
 impl Service {
-    /// A slow path with these rings; without a journal nothing survives.
+    /// A slow path with these rings, and no controller yet.
     #[must_use]
-    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, journal: Option<Journal>, pool: Mempool) -> Self {
+    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, pool: Mempool) -> Self {
         Self {
             slow,
             links,
-            journal,
+            controller: None,
             pool,
             burst: Burst::new(),
             next_tick: Nanos(0),
         }
+    }
+
+    /// From now on, this one is given packets.
+    pub fn set_controller(&mut self, controller: Box<dyn Controller>) {
+        self.controller = Some(controller);
+    }
+
+    /// Is there one?
+    #[must_use]
+    pub fn has_controller(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// Sends a frame of the controller's by this port.
+    pub fn packet_out(&mut self, egress: u32, frame: &[u8]) -> Result<(), PacketOutError> {
+        self.slow.packet_out(egress, frame, &mut || self.pool.alloc())?;
+        self.deliver(0);
+        Ok(())
     }
 
     /// Packets in rings.
@@ -89,21 +111,23 @@ impl Service {
             self.next_tick = Nanos(now.0.saturating_add(TICK.0));
             self.slow.tick(now, &mut || self.pool.alloc());
             self.deliver(0);
-            self.compact();
         }
         found > 0
     }
 
-    /// Syncs the journal, and forgets what cannot be sent any more.
-    pub fn close(&mut self) -> Result<(), JournalError> {
-        self.slow.out.clear();
-        self.keep();
-        self.journal.as_ref().map_or(Ok(()), Journal::sync)
-    }
-
-    /// First the journal, then the packets: what a member is told is remembered.
+    /// Sees to it that packets get where the slow path wants them.
     fn deliver(&mut self, worker: usize) {
-        self.keep();
+        for PacketIn {
+            ingress,
+            reason,
+            packet,
+        } in std::mem::take(&mut self.slow.up)
+        {
+            let outcome = self.controller.as_mut().map_or(HandOver::Nobody, |controller| {
+                controller.packet_in(ingress, reason, packet.bytes())
+            });
+            self.slow.handed_over(reason, outcome);
+        }
         let Some(link) = self.links.get_mut(worker) else {
             return;
         };
@@ -113,33 +137,6 @@ impl Service {
                 link.down.push(packet).is_ok()
             };
             self.slow.delivered(taken);
-        }
-    }
-
-    fn keep(&mut self) {
-        if self.slow.journal.is_empty() {
-            return;
-        }
-        let entries = std::mem::take(&mut self.slow.journal);
-        let kept = self.journal.as_mut().map(|journal| journal.append(&entries));
-        self.give_up(kept);
-    }
-
-    fn compact(&mut self) {
-        let director = self.slow.director();
-        let kept = self
-            .journal
-            .as_mut()
-            .filter(|journal| journal.wants_compaction(director.config().pool.count.min(1024) as usize))
-            .map(|journal| journal.replace(director.journal()));
-        self.give_up(kept);
-    }
-
-    /// A journal that failed once has a hole: better none at all. Sessions live on; only a restart forgets them.
-    fn give_up(&mut self, kept: Option<Result<(), JournalError>>) {
-        if let Some(Err(problem)) = kept {
-            error!(%problem, "sessions are not kept any more; a restart will forget them");
-            self.journal = None;
         }
     }
 }

@@ -113,7 +113,7 @@ impl<P: Packet> Slow<P> {
             Verdict::Transmit(port) => self.send(port, packet),
             // The relay has counted it.
             Verdict::Drop(_) => {}
-            Verdict::Punt(PuntReason::SourceMismatch) => self.source_mismatch(now, ingress, packet),
+            Verdict::Punt(reason @ PuntReason::SourceMismatch) => self.hand_over(ingress, reason, packet),
             Verdict::Punt(PuntReason::MtuExceeded) => self.mtu_exceeded(now, ingress, packet),
             Verdict::Punt(_) => self.dropped(DropReason::NeighborUnresolved, 1),
         }

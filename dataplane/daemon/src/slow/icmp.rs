@@ -1,17 +1,16 @@
-//! ICMP: echo, and path MTU in both directions (RFC 1191).
+//! ICMP: echo, and path MTU (RFC 1191).
 
-use super::{ERRORS, Slow, time};
+use super::{ERRORS, Slow};
 use kith_pipeline::packet::Packet;
-use kith_pipeline::reason::DropReason;
+use kith_pipeline::reason::{DropReason, PuntReason};
 use kith_pipeline::units::{Nanos, PortIndex};
-use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet, MacAddr};
-use kith_wire::icmp::{self, ECHO_REQUEST, Icmp, TooBig};
-use kith_wire::ipv4::{self, Ipv4, PROTOCOL_UDP};
+use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet};
+use kith_wire::icmp::{self, ECHO_REQUEST, Icmp};
+use kith_wire::ipv4::{self, Ipv4};
 use kith_wire::shim::Shim;
-use kith_wire::udp::{self, Udp};
-use std::net::SocketAddrV4;
+use kith_wire::udp;
+use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// Octets quoted of a packet that is too big: outer header, UDP, shim, virtual header, SPI and sequence number, and some more. What
 /// follows is ciphertext, which tells the sender nothing.
@@ -19,16 +18,8 @@ const QUOTE: usize = 128;
 /// Octets of an ICMP error that quotes so much.
 const ERROR_LEN: usize = ipv4::HEADER_LEN + icmp::HEADER_LEN + QUOTE;
 
-/// An ICMP error, and the way it takes.
-struct Report {
-    error: [u8; ERROR_LEN],
-    len: usize,
-    port: PortIndex,
-    station: MacAddr,
-}
-
 impl<P: Packet> Slow<P> {
-    pub(super) fn icmp(&mut self, now: Nanos, ingress: PortIndex, packet: P) {
+    pub(super) fn icmp(&mut self, ingress: PortIndex, packet: P) {
         let packet_bytes = packet.bytes().get(ethernet::HEADER_LEN..).unwrap_or_default();
         let Ok((_, payload)) = Ipv4::parse(packet_bytes) else {
             return self.refuse();
@@ -40,16 +31,13 @@ impl<P: Packet> Slow<P> {
             return self.echo(ingress, packet);
         }
         match header.too_big(data) {
-            Some(Ok(told)) if self.lower_path_mtu(now, &told) => {
-                let report = self.report_to_sender(now, &told);
-                self.counts.consumed.add(1);
-                if let Some(report) = report {
-                    self.pass_on(report, packet);
-                }
+            // RFC 5927 section 7.2: a packet that was too big was bigger than what would have fit. Which session it was
+            // of, if any, the controller knows.
+            Some(Ok(told)) if told.quoted.total_len() > told.mtu => {
+                self.hand_over(ingress, PuntReason::IcmpLocal, packet);
             }
-            // It speaks of a packet that we did not send, or of one that would have fit: forged, or of no use.
             Some(_) => self.refuse(),
-            // Other messages ask nothing of a director.
+            // Other messages ask nothing of a dataplane.
             None => self.counts.consumed.add(1),
         }
     }
@@ -64,104 +52,6 @@ impl<P: Packet> Slow<P> {
         } else {
             self.refuse();
         }
-    }
-
-    /// Does a router speak of a packet that this director sent, and did that change or confirm a path MTU?
-    fn lower_path_mtu(&mut self, now: Nanos, told: &TooBig<'_>) -> bool {
-        let tables = self.publisher.current();
-        let port = |at: usize| {
-            told.quoted_payload
-                .get(at..at + 2)
-                .map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
-        };
-        let from_us = told.quoted.source() == tables.director
-            && told.quoted.protocol() == PROTOCOL_UDP
-            && port(0) == Some(tables.udp_port);
-        // RFC 5927 section 7.2: a packet that was too big was bigger than what would have fit.
-        if !from_us || told.quoted.total_len() <= told.mtu {
-            return false;
-        }
-        let Some(to) = port(2).map(|port| SocketAddrV4::new(told.quoted.destination(), port)) else {
-            return false;
-        };
-        let Some(&pseudo) = self.bound.get(&to) else {
-            return false;
-        };
-        let lowered = self.director.path_mtu(time(now), pseudo, told.mtu);
-        self.obey_director();
-        lowered
-    }
-
-    /// What to tell the member whose packet a router found too big: the router told us, for the outer header is ours. If it
-    /// quotes enough, the shim says whose packet it was; so the sender learns by its first loss, not by its second.
-    fn report_to_sender(&self, now: Nanos, told: &TooBig<'_>) -> Option<Report> {
-        let tables = self.publisher.current();
-        let quoted = told
-            .quoted_payload
-            .get(..told.quoted_payload.len().min(QUOTE - ipv4::HEADER_LEN))?;
-        let (shim, _) = Shim::parse(quoted.get(udp::HEADER_LEN..)?).ok()?;
-        let sender = tables
-            .sessions
-            .binding(tables.sessions.index(shim.source_member.get()))?
-            .socket_addr();
-        let path = tables
-            .sessions
-            .path(tables.sessions.index(shim.destination_member.get()));
-        let hop = tables.route(*sender.ip())?;
-        let station = *tables.neighbors.get(hop.hop)?;
-        if !told.quoted.dont_fragment() || !self.errors.admit(ERRORS, now, 1) {
-            return None;
-        }
-        // The packet as its sender knows it: from its own address to ours.
-        let mut quote = [0u8; QUOTE];
-        let len = ipv4::HEADER_LEN + quoted.len();
-        let (head, rest) = quote.split_at_mut(ipv4::HEADER_LEN);
-        let mut ip = *told.quoted;
-        ip.readdress(*sender.ip(), tables.director);
-        head.copy_from_slice(ip.as_bytes());
-        rest[..quoted.len()].copy_from_slice(quoted);
-        let (udp, _) = Udp::mut_from_prefix(rest).ok()?;
-        let addresses = |ip: &Ipv4| (ip.source().to_bits(), ip.destination().to_bits());
-        udp.readdress(
-            addresses(told.quoted),
-            addresses(&ip),
-            sender.port(),
-            tables.udp_port,
-        );
-        let mut error = [0u8; ERROR_LEN];
-        let len =
-            icmp::write_too_big(&mut error, tables.director, *sender.ip(), path.mtu, &quote[..len]).ok()?;
-        Some(Report {
-            error,
-            len,
-            port: hop.port,
-            station,
-        })
-    }
-
-    /// Sends a report in the buffer of the one that caused it, which is as long or longer.
-    fn pass_on(&mut self, report: Report, mut packet: P) {
-        let tables = self.publisher.current();
-        let excess = packet
-            .bytes()
-            .len()
-            .checked_sub(ethernet::HEADER_LEN + report.len);
-        let (Some(port), Some(excess)) = (tables.port(report.port), excess) else {
-            return;
-        };
-        if !packet.shrink_back(excess) {
-            return;
-        }
-        let header = Ethernet {
-            destination: report.station,
-            source: port.mac,
-            ethertype: U16::new(ETHERTYPE_IPV4),
-        };
-        let (head, rest) = packet.bytes_mut().split_at_mut(ethernet::HEADER_LEN);
-        head.copy_from_slice(header.as_bytes());
-        rest.copy_from_slice(&report.error[..report.len]);
-        self.counts.originated.add(1);
-        self.send(report.port, packet);
     }
 
     /// Tells the sender of a packet how large it may be.

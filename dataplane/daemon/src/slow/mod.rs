@@ -1,30 +1,28 @@
 //! The slow path: everything a worker cannot decide, without I/O.
 //!
 //! ```text
-//!  punt ─┬─ arp ────────────► neighbours ─► answer, learn, let waiting packets go        see `arp`
-//!        ├─ neighbor_miss ──► neighbours: wait, ask                                      see `arp`
-//!        ├─ icmp_local ─────► echo answered; too-big lowers a session's path MTU         see `icmp`
-//!        ├─ mtu_exceeded ───► the sender is told                                         see `icmp`
-//!        ├─ control, ping ──► director ─► answer, session table, journal                 see `control`
-//!        └─ source_mismatch ► director ─► a challenge to where the packet came from      see `control`
+//!  punt ─┬─ arp ─────────────► neighbours ─► answer, learn, let waiting packets go        see `arp`
+//!        ├─ neighbor_miss ───► neighbours: wait, ask                                      see `arp`
+//!        ├─ icmp_local ──────► echo answered; too-big to the controller                   see `icmp`
+//!        ├─ mtu_exceeded ────► the sender is told                                         see `icmp`
+//!        └─ control, ping, source_mismatch, keying, keys_missing ──► the controller       see `punt`
 //! ```
 //!
-//! The host gives packets and time, and then does what stands in [`Slow::journal`] and [`Slow::out`], in this order. Answers go back
-//! to the station they came from: that keeps no state for a sender who has proved nothing, and needs no ARP.
+//! What keeps links alive stays here, and works while the controller is away: neighbours, echo, path MTU. All that needs a
+//! decision about members goes to the controller as packet-in. The host gives packets and time, and then sees to [`Slow::out`]
+//! and [`Slow::up`]. Answers go back to the station they came from: that keeps no state for a sender who has proved
+//! nothing, and needs no ARP.
 //!
 //! Packets are conserved: `taken + originated = sent + consumed + dropped + held`.
 
 mod arp;
-mod control;
 mod icmp;
+mod punt;
 #[cfg(test)]
 mod tests;
 
 use crate::neighbor::{Ask, Limits, Neighbors};
 use crate::worker::Shared;
-use kith_director::Time;
-use kith_director::journal::Entry;
-use kith_director::server::Director;
 use kith_pipeline::counters::Counter;
 use kith_pipeline::meter::{Bucket, Rate};
 use kith_pipeline::packet::Packet;
@@ -33,10 +31,9 @@ use kith_pipeline::relay::{PuntRates, Tables};
 use kith_pipeline::table::exact::ExactTable;
 use kith_pipeline::table::snapshot::{Publisher, Reader};
 use kith_pipeline::units::{Nanos, PortIndex};
-use kith_wire::shim::PseudoIp;
-use std::collections::HashMap;
-use std::net::SocketAddrV4;
 use std::sync::Arc;
+
+pub use punt::{HandOver, PacketIn, PacketOutError};
 
 /// How many packets of each reason a worker may send up.
 #[must_use]
@@ -45,7 +42,7 @@ pub fn punt_rates() -> PuntRates {
         per_second: 2_000,
         burst: 256,
     }; PuntReason::COUNT];
-    // The director has finer limits of its own; these only keep one kind from filling the ring.
+    // The controller has finer limits of its own; these only keep one kind from filling the ring.
     rates[PuntReason::Control as usize] = Rate {
         per_second: 50_000,
         burst: 512,
@@ -76,26 +73,27 @@ pub struct Counts {
     pub originated: Counter,
     /// To workers.
     pub sent: Counter,
-    /// Read, and of no more use.
+    /// Read, and of no more use, or the controller's.
     pub consumed: Counter,
+    /// Handed to the controller, by reason. Those of `source_mismatch` are copies: the packet itself is a drop.
+    pub packet_ins: [Counter; PuntReason::COUNT],
+    /// Made by the controller; also among [`Counts::originated`].
+    pub packet_outs: Counter,
     /// Drops, and sessions' packets that waited for a neighbour.
     pub shared: Arc<Shared>,
 }
 
 /// The slow path of one dataplane.
 pub struct Slow<P> {
-    director: Director,
     neighbors: Neighbors<Waiting<P>>,
     publisher: Publisher<Tables>,
     generation: u64,
-    /// Which session is bound to an address: routers quote no more of a packet than that.
-    bound: HashMap<SocketAddrV4, PseudoIp>,
     errors: Bucket,
     counts: Counts,
     /// Packets to send, in order.
     pub out: Vec<(PortIndex, P)>,
-    /// What to append to the journal before anything of `out` is sent.
-    pub journal: Vec<Entry>,
+    /// Packets for the controller, in order.
+    pub up: Vec<PacketIn<P>>,
 }
 
 /// A packet that waits for its next hop's station.
@@ -106,31 +104,27 @@ struct Waiting<P> {
 }
 
 impl<P: Packet> Slow<P> {
-    /// The slow path of these tables, whose sessions are what the director says.
+    /// The slow path of these tables.
     #[must_use]
-    pub fn new(tables: Tables, director: Director, neighbors: Limits) -> Self {
+    pub fn new(tables: Tables, neighbors: Limits) -> Self {
         let shared = Shared::new(tables.sessions.capacity());
-        let mut slow = Self {
-            director,
+        Self {
             neighbors: Neighbors::new(neighbors),
             publisher: Publisher::new(tables),
             generation: 1,
-            bound: HashMap::new(),
             errors: Bucket::default(),
             counts: Counts {
                 taken: Counter::default(),
                 originated: Counter::default(),
                 sent: Counter::default(),
                 consumed: Counter::default(),
+                packet_ins: std::array::from_fn(|_| Counter::default()),
+                packet_outs: Counter::default(),
                 shared,
             },
             out: Vec::new(),
-            journal: Vec::new(),
-        };
-        // A director that was restored has sessions to enter.
-        slow.obey_director();
-        slow.journal.clear();
-        slow
+            up: Vec::new(),
+        }
     }
 
     /// Deals with a packet that a worker sent up. `make` gives empty packets with headroom, as long as there are any.
@@ -146,18 +140,17 @@ impl<P: Packet> Slow<P> {
         match reason {
             PuntReason::Arp => self.arp(now, ingress, packet),
             PuntReason::NeighborMiss => self.neighbor_miss(now, ingress, packet, make),
-            PuntReason::IcmpLocal => self.icmp(now, ingress, packet),
+            PuntReason::IcmpLocal => self.icmp(ingress, packet),
             PuntReason::MtuExceeded => self.mtu_exceeded(now, ingress, packet),
-            PuntReason::Control | PuntReason::Ping => self.control(now, ingress, packet),
-            PuntReason::SourceMismatch => self.source_mismatch(now, ingress, packet),
+            PuntReason::Control | PuntReason::Ping | PuntReason::SourceMismatch => {
+                self.hand_over(ingress, reason, packet);
+            }
         }
         self.publish_if_changed();
     }
 
     /// Time passes. To be called about ten times a second.
     pub fn tick(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        self.director.tick(time(now));
-        self.obey_director();
         let (mut asks, mut lost) = (Vec::new(), Vec::new());
         self.neighbors.tick(now, &mut asks, &mut lost);
         for ask in asks {
@@ -203,12 +196,6 @@ impl<P: Packet> Slow<P> {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-
-    /// The director.
-    #[must_use]
-    pub fn director(&self) -> &Director {
-        &self.director
     }
 
     /// Neighbours for listings.
@@ -277,9 +264,4 @@ impl<P: Packet> Slow<P> {
         self.publisher.publish(next);
         self.generation += 1;
     }
-}
-
-/// The director's clock has milliseconds.
-fn time(now: Nanos) -> Time {
-    Time::from_millis(now.0 / 1_000_000)
 }

@@ -1,0 +1,117 @@
+//! Packets for the controller, and packets from it.
+//!
+//! ```text
+//!  packet ► Slow::up ► host: queue to the P4Runtime primary ─┬─ taken:      consumed, or a copy of what was dropped already
+//!                                                           ├─ full:       punt_queue_full
+//!                                                           └─ nobody:     slow_path_refused
+//! ```
+//!
+//! A packet goes up as it was received. Nothing here waits for a controller, and nothing is kept for one that is away: what
+//! matters is sent again by whoever sent it.
+
+use super::Slow;
+use kith_pipeline::packet::Packet;
+use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::units::PortIndex;
+use kith_wire::ethernet;
+
+/// A packet for the controller.
+#[derive(Debug)]
+pub struct PacketIn<P> {
+    /// Where it came in.
+    pub ingress: PortIndex,
+    /// Why it goes up.
+    pub reason: PuntReason,
+    /// The whole frame.
+    pub packet: P,
+}
+
+/// What became of a packet for the controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// It is in the queue to the controller.
+    Taken,
+    /// The queue is full.
+    Full,
+    /// No controller is there.
+    Nobody,
+}
+
+/// Why a packet of the controller's is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PacketOutError {
+    /// Out of where?
+    #[error("there is no port {0}; ports are numbered from 0 in the order of the configuration")]
+    Port(u32),
+    /// Too short or too long.
+    #[error("a frame of {len} octets cannot leave by this port: it must have 14 to {max}")]
+    Length {
+        /// The frame's.
+        len: usize,
+        /// The most that the port takes.
+        max: usize,
+    },
+    /// No packet buffer.
+    #[error("no packet buffer is free; try again")]
+    Buffers,
+}
+
+impl<P: Packet> Slow<P> {
+    /// The controller is to have it.
+    pub(super) fn hand_over(&mut self, ingress: PortIndex, reason: PuntReason, packet: P) {
+        if is_drop(reason) {
+            self.dropped(DropReason::SourceMismatch, 1);
+        }
+        self.up.push(PacketIn {
+            ingress,
+            reason,
+            packet,
+        });
+    }
+
+    /// What became of a packet of [`Slow::up`].
+    pub fn handed_over(&self, reason: PuntReason, outcome: HandOver) {
+        if outcome == HandOver::Taken {
+            self.counts.packet_ins[reason as usize].add(1);
+        }
+        match outcome {
+            _ if is_drop(reason) => {}
+            HandOver::Taken => self.counts.consumed.add(1),
+            HandOver::Full => self.dropped(DropReason::PuntQueueFull, 1),
+            HandOver::Nobody => self.refuse(),
+        }
+    }
+
+    /// Sends a frame of the controller's.
+    pub fn packet_out(
+        &mut self,
+        egress: u32,
+        frame: &[u8],
+        make: &mut dyn FnMut() -> Option<P>,
+    ) -> Result<(), PacketOutError> {
+        let tables = self.publisher.current();
+        let index = u8::try_from(egress).map_err(|_| PacketOutError::Port(egress))?;
+        let port = tables
+            .port(PortIndex(index))
+            .ok_or(PacketOutError::Port(egress))?;
+        let max = ethernet::HEADER_LEN + usize::from(port.mtu);
+        if !(ethernet::HEADER_LEN..=max).contains(&frame.len()) {
+            let len = frame.len();
+            return Err(PacketOutError::Length { len, max });
+        }
+        let mut packet = make().ok_or(PacketOutError::Buffers)?;
+        if !packet.grow_back(frame.len()) {
+            return Err(PacketOutError::Buffers);
+        }
+        packet.bytes_mut().copy_from_slice(frame);
+        self.counts.originated.add(1);
+        self.counts.packet_outs.add(1);
+        self.send(PortIndex(index), packet);
+        Ok(())
+    }
+}
+
+/// Is the packet itself gone, whatever the controller makes of the news? A sender whose session is bound elsewhere may be forged.
+fn is_drop(reason: PuntReason) -> bool {
+    reason == PuntReason::SourceMismatch
+}
