@@ -1,6 +1,6 @@
 """p4runtime-shell, as it comes, against a running kith-dataplane.
 
-    p4runtime_shell.py ADDRESS DEVICE_ID ALICE_PORT BOB_PORT
+    p4runtime_shell.py ADDRESS DEVICE_ID ALICE_PORT BOB_PORT AUTHORITY CERTIFICATE KEY
 
 Speaks with the test that started it: says `written` when alice may send to bob, waits for a line that says how many packets
 bob got and of how many IPv4 octets each, and says `done` when all that it looked at was right.
@@ -12,7 +12,7 @@ import grpc
 import p4runtime_sh.shell as shell
 from google.rpc import code_pb2
 from p4runtime_sh.context import P4Type
-from p4runtime_sh.p4runtime import P4RuntimeClient, P4RuntimeWriteException
+from p4runtime_sh.p4runtime import P4RuntimeClient, P4RuntimeWriteException, SSLOptions
 from p4.v1 import p4runtime_pb2
 
 DIRECTOR, ALICE, BOB = "203.0.113.10", "203.0.113.21", "203.0.113.22"
@@ -98,9 +98,9 @@ def read_counters(packets, octets):
     assert len(drops) == 56, drops
 
 
-def second_client(address, device_id):
+def second_client(address, device_id, tls):
     """A lower election id: it reads, and may not write."""
-    backup = P4RuntimeClient(device_id, address, (0, 1))
+    backup = P4RuntimeClient(device_id, address, (0, 1), ssl_options=tls)
     try:
         update = p4runtime_pb2.Update(type=p4runtime_pb2.Update.DELETE)
         update.entity.table_entry.CopyFrom(entries("session")[0].msg())
@@ -127,7 +127,8 @@ def delete():
 
 def main():
     address, device_id, alice_port, bob_port = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-    shell.setup(device_id=device_id, grpc_addr=address, election_id=(0, 10), verbose=False)
+    tls = SSLOptions(False, *sys.argv[5:8])
+    shell.setup(device_id=device_id, grpc_addr=address, election_id=(0, 10), ssl_options=tls, verbose=False)
     try:
         list_tables()
         insert(alice_port, bob_port)
@@ -135,7 +136,7 @@ def main():
         print("written", flush=True)
         packets, octets = map(int, sys.stdin.readline().split())
         read_counters(packets, octets)
-        second_client(address, device_id)
+        second_client(address, device_id, tls)
         delete()
         print("done", flush=True)
     finally:

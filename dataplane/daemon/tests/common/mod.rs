@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod controller;
+pub mod tls;
 
 use controller::Controller;
 use kith_api::client::Client as Stats;
@@ -97,7 +98,7 @@ impl Lab {
         lab
     }
 
-    fn dp(&self) -> String {
+    pub fn dp(&self) -> String {
         format!("kt-dp-{}", self.id)
     }
 
