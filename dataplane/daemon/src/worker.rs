@@ -49,6 +49,15 @@ impl Shared {
             direct: DirectCounters::new(sessions),
         })
     }
+
+    /// Counters for the slow path. It looks at packets that a worker has counted for their entries already.
+    #[must_use]
+    pub fn slow() -> Arc<Self> {
+        Arc::new(Self {
+            counters: Counters::default(),
+            direct: DirectCounters::none(),
+        })
+    }
 }
 
 /// A transmit queue, and what is to be sent through it.

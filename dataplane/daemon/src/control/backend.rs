@@ -27,8 +27,8 @@ pub struct Pipeline {
     pub(super) mtus: Vec<u16>,
     /// Where a punt meter has no configuration.
     pub(super) punt_rates: PuntRates,
-    /// Of workers and slow path.
-    pub(super) shared: Vec<Arc<Shared>>,
+    pub(super) workers: Vec<Arc<Shared>>,
+    pub(super) slow: Arc<Shared>,
     /// Senders' meters as they were written; the table knows the peak rate alone.
     pub(super) meters: HashMap<PseudoIp, MeterConfig>,
     /// Where counters stood when a controller set them.
@@ -249,21 +249,29 @@ impl Pipeline {
             };
             counters.get(index)
         };
-        let all = self.shared.iter().map(of);
+        let all = self.workers.iter().map(of);
         let (packets, bytes) = all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         Count { packets, bytes }
     }
 
     fn raw_cell(&self, array: CounterArray, index: usize) -> u64 {
-        let of = |shared: &Arc<Shared>| match array {
-            CounterArray::Drops => DropReason::ALL
-                .get(index)
-                .map_or(0, |reason| shared.counters.dropped(*reason).get()),
-            CounterArray::Punts => PuntReason::ALL
-                .get(index)
-                .map_or(0, |reason| shared.counters.punted(*reason).get()),
-        };
-        self.shared.iter().map(of).sum()
+        match array {
+            CounterArray::Drops => {
+                let Some(reason) = DropReason::ALL.get(index) else {
+                    return 0;
+                };
+                let all = self.workers.iter().chain([&self.slow]);
+                all.map(|shared| shared.counters.dropped(*reason).get()).sum()
+            }
+            // What the slow path sends up once more was counted when it came.
+            CounterArray::Punts => {
+                let Some(reason) = PuntReason::ALL.get(index) else {
+                    return 0;
+                };
+                let punted = |shared: &Arc<Shared>| shared.counters.punted(*reason).get();
+                self.workers.iter().map(punted).sum()
+            }
+        }
     }
 }
 

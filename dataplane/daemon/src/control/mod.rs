@@ -24,11 +24,12 @@ use crate::worker::Shared;
 use arc_swap::ArcSwap;
 use kith_api::config::Cidr;
 use kith_p4runtime::entry::{
-    AcceptBy, EgressPortKey, Entry, IngressPortKey, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
-    RouteKey,
+    AcceptBy, EgressPortKey, Entry, IngressPortKey, Key, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
+    RouteKey, SessionKey,
 };
 use kith_p4runtime::packet::PacketOut;
-use kith_p4runtime::target::{Store, UpdateError};
+use kith_p4runtime::target::{Backend, Store, UpdateError};
+use kith_p4runtime::update::Count;
 use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::sender::SenderTable;
 use kith_pipeline::table::session::SessionTable;
@@ -70,8 +71,10 @@ pub struct Settings {
     pub sessions: (PseudoIp, usize),
     /// How many packets of each reason a worker may send up, unless a controller says otherwise.
     pub punt_rates: PuntRates,
-    /// Counters of workers and slow path.
-    pub shared: Vec<Arc<Shared>>,
+    /// What workers count.
+    pub workers: Vec<Arc<Shared>>,
+    /// What the slow path counts.
+    pub slow: Arc<Shared>,
 }
 
 /// The tables of one dataplane.
@@ -110,7 +113,8 @@ impl Control {
             seen: seen.clone(),
             mtus: settings.links.iter().map(|link| link.mtu).collect(),
             punt_rates: settings.punt_rates,
-            shared: settings.shared,
+            workers: settings.workers,
+            slow: settings.slow,
             meters: HashMap::new(),
             bases: HashMap::new(),
             cells: HashMap::new(),
@@ -160,6 +164,22 @@ impl Control {
     pub fn forget(&self, neighbor: OnLink) {
         // Only a dataplane that takes no change at all refuses this one; the next generation does without the entry.
         let _forgotten = self.store.forget(key(neighbor));
+    }
+
+    /// What the sessions of these pseudo addresses count, as controllers read it.
+    #[must_use]
+    pub fn session_counts(&self, pseudos: &[PseudoIp]) -> Vec<Count> {
+        let key = |pseudo: &PseudoIp| {
+            Key::Session(SessionKey {
+                destination_member: *pseudo,
+            })
+        };
+        self.store.with_backend(|pipeline| {
+            pseudos
+                .iter()
+                .map(|pseudo| pipeline.count(&key(pseudo)))
+                .collect()
+        })
     }
 
     /// Frees generations that nobody reads any more.

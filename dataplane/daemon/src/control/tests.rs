@@ -32,7 +32,8 @@ fn control() -> (Control, Receiver<PacketOut>, Arc<Shared>) {
         links: vec![link(1, None), link(2, Some(Ipv4Addr::new(203, 0, 2, 1)))],
         sessions: (PseudoIp::new(FIRST).unwrap(), 4),
         punt_rates: punt_rates(),
-        shared: vec![shared.clone()],
+        workers: vec![shared.clone()],
+        slow: Shared::slow(),
     };
     let (control, frames) = Control::new(settings).unwrap();
     (control, frames, shared)

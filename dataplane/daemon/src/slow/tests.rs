@@ -39,7 +39,7 @@ fn bound(address: Ipv4Addr) -> SocketAddrV4 {
 
 /// Tables of one port with a gateway on its link, and counters.
 pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
-    let shared = Shared::new(8);
+    let shared = Shared::slow();
     let link = Link {
         station: OURS,
         network: format!("{DIRECTOR}/24").parse().unwrap(),
@@ -50,7 +50,8 @@ pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
         links: vec![link],
         sessions: (PseudoIp::new(FIRST).unwrap(), 8),
         punt_rates: punt_rates(),
-        shared: vec![shared.clone()],
+        workers: Vec::new(),
+        slow: shared.clone(),
     };
     let (control, _frames) = Control::new(settings).unwrap();
     (Arc::new(control), shared)
