@@ -24,7 +24,7 @@ pub struct Server {
 
 impl Server {
     pub async fn start(config: Config) -> Self {
-        let store = Arc::new(Store::new(Memory::new(4), []).unwrap());
+        let store = Arc::new(Store::new(Memory::new(4), &[]).unwrap());
         let service = Service::new(store.clone(), config);
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("p4rt.sock");
