@@ -240,6 +240,8 @@ fn settings(
             first.unwrap_or_else(|| unreachable!("at least 1")),
             config.sessions.count as usize,
         ),
+        // Nobody installs keys yet.
+        associations: 0,
         punt_rates: slow::punt_rates(),
         workers: workers.to_vec(),
         slow: slow.clone(),

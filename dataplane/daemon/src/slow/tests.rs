@@ -49,6 +49,7 @@ pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
     let settings = Settings {
         links: vec![link],
         sessions: (PseudoIp::new(FIRST).unwrap(), 8),
+        associations: 1,
         punt_rates: punt_rates(),
         workers: Vec::new(),
         slow: shared.clone(),
