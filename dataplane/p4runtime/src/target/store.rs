@@ -176,23 +176,23 @@ impl<B: Backend> Target for Store<B> {
                 return Ok(outcomes);
             }
         }
-        if !batch.changed.is_empty() {
-            if let Err(error) = state.backend.publish(&state.rows, &batch.changed) {
-                // Packets still see the last generation: the rows go back to it. What changed in place goes back as well, unless
-                // each update stands for itself.
-                let all = atomicity != Atomicity::Continue;
-                let (back, stays) = batch
-                    .log
-                    .into_iter()
-                    .partition(|(_, undo)| all || undo.is_snapshot());
-                batch.log = stays;
-                for (outcome, update) in outcomes.iter_mut().zip(updates) {
-                    if outcome.is_ok() && (all || update.is_snapshot()) {
-                        *outcome = Err(error.clone().into());
-                    }
+        if !batch.changed.is_empty()
+            && let Err(error) = state.backend.publish(&state.rows, &batch.changed)
+        {
+            // Packets still see the last generation: the rows go back to it. What changed in place goes back as well, unless
+            // each update stands for itself.
+            let all = atomicity != Atomicity::Continue;
+            let (back, stays) = batch
+                .log
+                .into_iter()
+                .partition(|(_, undo)| all || undo.is_snapshot());
+            batch.log = stays;
+            for (outcome, update) in outcomes.iter_mut().zip(updates) {
+                if outcome.is_ok() && (all || update.is_snapshot()) {
+                    *outcome = Err(error.clone().into());
                 }
-                state.undo(back);
             }
+            state.undo(back);
         }
         for (number, set) in batch.counts {
             if outcomes[number].is_ok() {
