@@ -225,6 +225,12 @@ impl Director {
         true
     }
 
+    /// The host could not receive messages until now, and gives every session a whole lifetime to be heard again. Call it
+    /// before any message that came since then.
+    pub fn hear_all(&mut self, now: Time) {
+        self.slots.touch_all(now);
+    }
+
     /// Ends what is over. Call at [`Director::deadline`]; earlier or later does no harm.
     pub fn tick(&mut self, now: Time) {
         self.expire(now);
