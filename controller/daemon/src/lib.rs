@@ -16,6 +16,9 @@
 //! over a restart; [`status`] is asked by tools.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod director;
+pub mod host;
 pub mod journal;
 pub mod southbound;
+pub mod status;

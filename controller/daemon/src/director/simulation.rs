@@ -74,7 +74,7 @@ impl World {
                     {
                         self.assert_true(frame);
                     }
-                    if !self.fake.submit(request.clone()) {
+                    if let Err(request) = self.fake.submit(request) {
                         self.core.not_submitted(&request);
                     }
                 }

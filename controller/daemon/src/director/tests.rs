@@ -119,9 +119,9 @@ pub(super) fn settle(core: &mut Core, fake: &mut Fake, millis: u64) -> Vec<Task>
         while let Some(task) = core.poll(at(millis)) {
             did += 1;
             if let Task::Request(request) = &task
-                && !fake.submit(request.clone())
+                && let Err(request) = fake.submit(request.clone())
             {
-                core.not_submitted(request);
+                core.not_submitted(&request);
             }
             tasks.push(task);
         }

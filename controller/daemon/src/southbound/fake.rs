@@ -169,13 +169,13 @@ fn enter<T>(
 }
 
 impl Southbound for Fake {
-    fn submit(&mut self, request: Request) -> bool {
+    fn submit(&mut self, request: Request) -> Result<(), Request> {
         if !self.takes_requests() {
-            return false;
+            return Err(request);
         }
         if self.chance(self.badness.breaks) {
             self.disconnect();
-            return false;
+            return Err(request);
         }
         match request {
             Request::Read => self.events.push_back(Event::Entries(Entries {
@@ -192,7 +192,7 @@ impl Southbound for Fake {
         if self.chance(self.badness.breaks) {
             self.disconnect();
         }
-        true
+        Ok(())
     }
 
     fn event(&mut self) -> impl Future<Output = Event> + Send {

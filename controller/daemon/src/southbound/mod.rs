@@ -25,8 +25,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A way to one dataplane. It connects by itself, and again when the connection breaks.
 pub trait Southbound: Send {
-    /// Asks for something. False: nothing comes of it, because there is no connection, or no room for another packet-out.
-    fn submit(&mut self, request: Request) -> bool;
+    /// Asks for something. It comes back if nothing can come of it: there is no connection, or no room for another packet-out.
+    fn submit(&mut self, request: Request) -> Result<(), Request>;
 
     /// The next thing that happened. May be dropped before it is ready: nothing is lost.
     fn event(&mut self) -> impl Future<Output = Event> + Send;

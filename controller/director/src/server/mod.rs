@@ -294,6 +294,12 @@ impl Director {
         resting.map(Entry::Unbound).chain(bound)
     }
 
+    /// How many entries [`Director::journal`] gives.
+    #[must_use]
+    pub fn journal_len(&self) -> usize {
+        self.slots.sessions() + self.pool.resting_count()
+    }
+
     /// Every session, by pseudo address.
     pub fn sessions(&self, now: Time) -> impl Iterator<Item = SessionView<'_>> {
         self.slots.iter().map(move |(slot, session)| SessionView {
