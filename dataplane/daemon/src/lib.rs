@@ -26,6 +26,7 @@
 pub mod clock;
 pub mod dataplane;
 pub mod journal;
+pub mod link;
 pub mod neighbor;
 pub mod slow;
 pub mod stats;

@@ -11,6 +11,7 @@
 //! Entries and waiting packets are bounded, for each neighbour and in all: whoever makes packets to addresses where nobody is
 //! fills his own queue. Cost: a tick walks all entries; it is called ten times a second, not for each packet.
 
+use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_wire::ethernet::MacAddr;
 use std::collections::HashMap;
@@ -263,11 +264,14 @@ impl<P> Neighbors<P> {
     }
 
     /// Everyone who is known.
-    pub fn stations(&self) -> impl Iterator<Item = (Ipv4Addr, MacAddr)> {
+    pub fn stations(&self) -> impl Iterator<Item = (OnLink, MacAddr)> {
         self.entries
             .iter()
             .filter_map(|(&address, entry)| match entry.state {
-                State::Known { station, .. } | State::Probing { station, .. } => Some((address, station)),
+                State::Known { station, .. } | State::Probing { station, .. } => {
+                    let port = entry.port;
+                    Some((OnLink { port, address }, station))
+                }
                 State::Asking { .. } => None,
             })
     }
@@ -310,6 +314,10 @@ mod tests {
         Nanos(seconds * 1_000_000_000)
     }
 
+    fn on_link(address: Ipv4Addr) -> OnLink {
+        OnLink { port: PORT, address }
+    }
+
     fn few() -> Neighbors<u32> {
         Neighbors::new(Limits {
             entries: 2,
@@ -337,7 +345,7 @@ mod tests {
         assert_eq!(neighbors.seen(at(0), PORT, A, STATION, false), [1, 2]);
         assert!(neighbors.take_changed() && !neighbors.take_changed());
         assert_eq!(neighbors.hold(at(1), PORT, A, 3), Held::Known(3));
-        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [(A, STATION)]);
+        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [(on_link(A), STATION)]);
         assert_eq!(neighbors.held(), 0);
     }
 
@@ -398,8 +406,12 @@ mod tests {
         neighbors.seen(at(0), PORT, A, STATION, true);
         let other = MacAddr([2, 0, 0, 0, 0, 99]);
         neighbors.seen(at(0), PortIndex(1), A, other, true);
-        assert_eq!(neighbors.stations().next(), Some((A, STATION)));
+        assert_eq!(neighbors.stations().next(), Some((on_link(A), STATION)));
         neighbors.seen(at(0), PORT, A, other, false);
-        assert_eq!(neighbors.stations().next(), Some((A, other)), "it got a new card");
+        assert_eq!(
+            neighbors.stations().next(),
+            Some((on_link(A), other)),
+            "it got a new card"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use super::{Dataplane, Link, Service, State, service};
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
+use crate::link::{self, Network};
 use crate::neighbor::Limits as NeighborLimits;
 use crate::slow::{self, Slow};
 use crate::worker::{Shared, Worker};
@@ -14,9 +15,11 @@ use kith_dpdk::{
     ThreadError,
 };
 use kith_pipeline::meter;
-use kith_pipeline::relay::{self, Tables};
-use kith_pipeline::table::exact::ExactTable;
+use kith_pipeline::table::TableError;
+use kith_pipeline::table::endpoint::Role;
+use kith_pipeline::table::sender::SenderTable;
 use kith_pipeline::table::session::SessionTable;
+use kith_pipeline::tables::Tables;
 use kith_wire::control::KeyId;
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::PseudoIp;
@@ -84,6 +87,9 @@ pub enum StartError {
         /// Why.
         error: server::GrantError,
     },
+    /// More ports or routes than tables take.
+    #[error("ports: {0}")]
+    Ports(#[from] TableError),
     /// No random numbers.
     #[error("the system gives no random numbers, without which cookies could be guessed")]
     Random,
@@ -145,8 +151,13 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
         })
         .collect();
 
-    let slow = Slow::new(tables(&config, networks), director, NeighborLimits::default());
-    let capacity = slow.tables().sessions.capacity();
+    let sender_rate = config.sender_rate.map(|rate| meter::Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
+    });
+    let tables = tables(&config, &networks)?;
+    let slow = Slow::new(tables, networks, sender_rate, director, NeighborLimits::default());
+    let capacity = slow.tables().session.pool().size();
     let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
     let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
     for queues in &mut queues {
@@ -234,11 +245,7 @@ fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
     Ok(Mempool::new(eal, "packets", &config)?)
 }
 
-fn open_ports(
-    eal: &Eal,
-    config: &Config,
-    pool: &Mempool,
-) -> Result<(Vec<Port>, Vec<relay::Port>), StartError> {
+fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, Vec<Network>), StartError> {
     let (mut ports, mut networks) = (Vec::new(), Vec::new());
     for (index, wanted) in config.ports.iter().enumerate() {
         let fail = |error| StartError::Port {
@@ -257,7 +264,7 @@ fn open_ports(
         let port = Port::open(eal, &settings, std::slice::from_ref(pool)).map_err(fail)?;
         let mac = MacAddr(port.mac().map_err(fail)?.0);
         info!(index, device = port.device(), driver = port.driver(), %mac, address = %wanted.address, "port open");
-        networks.push(relay::Port {
+        networks.push(Network {
             mac,
             address: wanted.address.address,
             prefix_len: wanted.address.prefix_len,
@@ -320,22 +327,20 @@ fn director(config: &Config) -> Result<Director, StartError> {
     Ok(director)
 }
 
-fn tables(config: &Config, ports: Vec<relay::Port>) -> Tables {
+fn tables(config: &Config, networks: &[Network]) -> Result<Tables, TableError> {
     let pool = config.director.pseudo_pool;
     // Configurations whose pool begins at 0 are refused.
     let first = PseudoIp::new(pool.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
-    Tables {
-        director: config.director_address(),
+    let sender = SenderTable::new(first, pool.count as usize);
+    let session = SessionTable::new(first, pool.count as usize);
+    let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
+    tables.endpoint = Role::Director {
+        address: config.director_address(),
         udp_port: config.director.udp_port,
-        ports,
-        neighbors: ExactTable::default(),
-        sessions: Arc::new(SessionTable::new(first, pool.count as usize)),
-        sender_rate: config.sender_rate.map(|rate| meter::Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
-        punt_rates: slow::punt_rates(),
-    }
+    };
+    tables.punt_rates = slow::punt_rates();
+    link::enter(&mut tables, networks)?;
+    Ok(tables)
 }
 
 /// Starts a worker, and waits until it has its CPU.

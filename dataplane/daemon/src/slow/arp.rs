@@ -1,10 +1,10 @@
 //! ARP (RFC 826), and packets whose next hop is not known yet.
 
-use super::{Slow, Waiting};
+use super::{Slow, Waiting, endpoint};
 use crate::neighbor::{Ask, Held};
 use kith_pipeline::packet::Packet;
+use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::Relay;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::arp::{self, Arp, Operation};
@@ -26,14 +26,16 @@ impl<P: Packet> Slow<P> {
             .get(ethernet::HEADER_LEN..)
             .and_then(|payload| Arp::parse(payload).ok().copied());
         let tables = self.publisher.current();
-        let (Some(arp), Some(port)) = (heard, tables.port(ingress)) else {
+        let (director, _) = endpoint(&tables);
+        let (Some(arp), Some(port)) = (heard, self.network(ingress)) else {
             return self.refuse();
         };
         let ((station, sender), (_, target)) = (arp.sender(), arp.target());
-        let ours = target == port.address || target == tables.director && port.on_link(target);
+        let own = port.mac;
+        let ours = target == port.address || target == director && port.on_link(target);
         // RFC 5227 section 2.1.1: who looks whether an address is free has none himself. He is answered, and not learnt.
         let probe = sender.is_unspecified();
-        let possible = probe || port.on_link(sender) && sender != port.address && sender != tables.director;
+        let possible = probe || port.on_link(sender) && sender != port.address && sender != director;
         if station.is_group() || station == MacAddr::ZERO || !possible {
             return self.refuse();
         }
@@ -48,8 +50,8 @@ impl<P: Packet> Slow<P> {
         if !asks_us {
             return self.counts.consumed.add(1);
         }
-        let answer = Arp::new(Operation::Reply, (port.mac, target), (station, sender));
-        if write(&mut packet, station, port.mac, &answer) {
+        let answer = Arp::new(Operation::Reply, (own, target), (station, sender));
+        if write(&mut packet, station, own, &answer) {
             self.send(ingress, packet);
         } else {
             self.refuse();
@@ -57,8 +59,7 @@ impl<P: Packet> Slow<P> {
     }
 
     pub(super) fn send_request(&mut self, ask: Ask, make: &mut dyn FnMut() -> Option<P>) {
-        let tables = self.publisher.current();
-        let Some(port) = tables.port(ask.port) else {
+        let Some(port) = self.network(ask.port) else {
             return;
         };
         // No buffer: the next tick asks again.
@@ -69,7 +70,8 @@ impl<P: Packet> Slow<P> {
             (MacAddr::ZERO, ask.target),
         );
         let to = ask.station.unwrap_or(MacAddr::BROADCAST);
-        if packet.grow_back(FRAME) && write(&mut packet, to, port.mac, &request) {
+        let station = port.mac;
+        if packet.grow_back(FRAME) && write(&mut packet, to, station, &request) {
             self.counts.originated.add(1);
             self.send(ask.port, packet);
         }
@@ -84,8 +86,8 @@ impl<P: Packet> Slow<P> {
     ) {
         let tables = self.publisher.current();
         let next = receiver(packet.bytes())
-            .and_then(|pseudo| tables.sessions.binding(tables.sessions.index(pseudo)))
-            .and_then(|binding| tables.route(Ipv4Addr::from_bits(binding.address())));
+            .and_then(|pseudo| tables.session.relay_to(tables.session.pool().index(pseudo)))
+            .and_then(|to| tables.route.next(Ipv4Addr::from_bits(to.binding.address())));
         let Some(next) = next else {
             // The session ended meanwhile.
             return self.dropped(DropReason::DestinationUnknown, 1);
@@ -105,10 +107,10 @@ impl<P: Packet> Slow<P> {
     fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
         let tables = self.publisher.current();
         let shared = self.counts.shared.clone();
-        let relay = Relay::new(&shared.counters, &shared.sessions);
+        let mut path = Path::new(&shared.counters, &shared.direct);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
         let burst = std::slice::from_mut(&mut packet);
-        relay.process(&tables, ingress, now, burst, &mut verdicts);
+        path.process(&tables, ingress, now, burst, &mut verdicts);
         match verdicts[0] {
             Verdict::Transmit(port) => self.send(port, packet),
             // The relay has counted it.

@@ -5,7 +5,8 @@ use kith_director::server::{Event, Output, TableOp};
 use kith_pipeline::outer::{self, Outer};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::DropReason;
-use kith_pipeline::table::session::{Binding, PathLimits};
+use kith_pipeline::table::pool::Binding;
+use kith_pipeline::table::session::RelayTo;
 use kith_pipeline::units::{CommunityIndex, Nanos, PortIndex};
 use kith_wire::ethernet::{self, Ethernet, MacAddr};
 use kith_wire::ipv4::Ipv4;
@@ -82,7 +83,7 @@ impl<P: Packet> Slow<P> {
         let pseudo = match change {
             TableOp::Bind { pseudo, .. } | TableOp::Unbind { pseudo } => pseudo,
         };
-        let old = tables.sessions.binding(tables.sessions.index(pseudo.to_bits()));
+        let old = tables.sender.get(pseudo);
         if let Some(old) = old.map(Binding::socket_addr)
             && self.bound.get(&old) == Some(&pseudo)
         {
@@ -101,21 +102,31 @@ impl<P: Packet> Slow<P> {
                     return;
                 };
                 self.bound.insert(bound, pseudo);
-                let limits = PathLimits { mtu, sender_only };
-                tables
-                    .sessions
-                    .bind(pseudo, Binding::new(bound, community), limits);
+                let binding = Binding::new(bound, community);
+                let to = RelayTo { binding, mtu };
+                // The director's pool is the tables': an address outside cannot be.
+                let _entered = match old {
+                    Some(_) => tables.sender.modify(pseudo, binding).map(drop),
+                    None => tables.sender.insert(pseudo, binding, self.sender_rate),
+                };
+                let _entered = match (tables.session.get(pseudo), sender_only) {
+                    (None, true) => Ok(()),
+                    (Some(_), true) => tables.session.remove(pseudo).map(drop),
+                    (Some(_), false) => tables.session.modify(pseudo, to).map(drop),
+                    (None, false) => tables.session.insert(pseudo, to),
+                };
             }
             TableOp::Unbind { pseudo } => {
-                tables.sessions.unbind(pseudo);
+                // Nothing is there any more of one who only sent.
+                let _gone = tables.session.remove(pseudo);
+                let _gone = tables.sender.remove(pseudo);
             }
         }
     }
 
     /// Puts headers around UDP data: back to where the envelope came from.
     fn close(&self, ingress: PortIndex, envelope: &Envelope, packet: &mut P) -> bool {
-        let tables = self.publisher.current();
-        let Some(port) = tables.port(ingress) else {
+        let Some(port) = self.network(ingress) else {
             return false;
         };
         let outer = Outer {

@@ -1,13 +1,15 @@
 //! ICMP: echo, and path MTU in both directions (RFC 1191).
 
-use super::{ERRORS, Slow, time};
+use super::{ERRORS, Slow, endpoint, time};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::DropReason;
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::session::RelayTo;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet, MacAddr};
 use kith_wire::icmp::{self, ECHO_REQUEST, Icmp, TooBig};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_UDP};
-use kith_wire::shim::Shim;
+use kith_wire::shim::{PseudoIp, Shim};
 use kith_wire::udp::{self, Udp};
 use std::net::SocketAddrV4;
 use zerocopy::network_endian::U16;
@@ -74,9 +76,10 @@ impl<P: Packet> Slow<P> {
                 .get(at..at + 2)
                 .map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
         };
-        let from_us = told.quoted.source() == tables.director
+        let (director, udp_port) = endpoint(&tables);
+        let from_us = told.quoted.source() == director
             && told.quoted.protocol() == PROTOCOL_UDP
-            && port(0) == Some(tables.udp_port);
+            && port(0) == Some(udp_port);
         // RFC 5927 section 7.2: a packet that was too big was bigger than what would have fit.
         if !from_us || told.quoted.total_len() <= told.mtu {
             return false;
@@ -100,15 +103,19 @@ impl<P: Packet> Slow<P> {
             .quoted_payload
             .get(..told.quoted_payload.len().min(QUOTE - ipv4::HEADER_LEN))?;
         let (shim, _) = Shim::parse(quoted.get(udp::HEADER_LEN..)?).ok()?;
+        let (director, udp_port) = endpoint(&tables);
         let sender = tables
-            .sessions
-            .binding(tables.sessions.index(shim.source_member.get()))?
+            .sender
+            .get(PseudoIp::new(shim.source_member.get())?)?
             .socket_addr();
         let path = tables
-            .sessions
-            .path(tables.sessions.index(shim.destination_member.get()));
-        let hop = tables.route(*sender.ip())?;
-        let station = *tables.neighbors.get(hop.hop)?;
+            .session
+            .get(PseudoIp::new(shim.destination_member.get())?)?;
+        let next = tables.route.next(*sender.ip())?;
+        let station = *tables.neighbor.get(OnLink {
+            port: next.port,
+            address: next.hop,
+        })?;
         if !told.quoted.dont_fragment() || !self.errors.admit(ERRORS, now, 1) {
             return None;
         }
@@ -117,36 +124,29 @@ impl<P: Packet> Slow<P> {
         let len = ipv4::HEADER_LEN + quoted.len();
         let (head, rest) = quote.split_at_mut(ipv4::HEADER_LEN);
         let mut ip = *told.quoted;
-        ip.readdress(*sender.ip(), tables.director);
+        ip.readdress(*sender.ip(), director);
         head.copy_from_slice(ip.as_bytes());
         rest[..quoted.len()].copy_from_slice(quoted);
         let (udp, _) = Udp::mut_from_prefix(rest).ok()?;
         let addresses = |ip: &Ipv4| (ip.source().to_bits(), ip.destination().to_bits());
-        udp.readdress(
-            addresses(told.quoted),
-            addresses(&ip),
-            sender.port(),
-            tables.udp_port,
-        );
+        udp.readdress(addresses(told.quoted), addresses(&ip), sender.port(), udp_port);
         let mut error = [0u8; ERROR_LEN];
-        let len =
-            icmp::write_too_big(&mut error, tables.director, *sender.ip(), path.mtu, &quote[..len]).ok()?;
+        let len = icmp::write_too_big(&mut error, director, *sender.ip(), path.mtu, &quote[..len]).ok()?;
         Some(Report {
             error,
             len,
-            port: hop.port,
+            port: next.port,
             station,
         })
     }
 
     /// Sends a report in the buffer of the one that caused it, which is as long or longer.
     fn pass_on(&mut self, report: Report, mut packet: P) {
-        let tables = self.publisher.current();
         let excess = packet
             .bytes()
             .len()
             .checked_sub(ethernet::HEADER_LEN + report.len);
-        let (Some(port), Some(excess)) = (tables.port(report.port), excess) else {
+        let (Some(port), Some(excess)) = (self.network(report.port), excess) else {
             return;
         };
         if !packet.shrink_back(excess) {
@@ -183,8 +183,11 @@ impl<P: Packet> Slow<P> {
         if !ip.dont_fragment() || !self.errors.admit(ERRORS, now, 1) {
             return;
         }
-        let index = tables.sessions.index(shim.destination_member.get());
-        let mtu = tables.sessions.path(index).mtu;
+        let index = tables.session.pool().index(shim.destination_member.get());
+        // A session that ended meanwhile: nothing to tell.
+        let Some(RelayTo { mtu, .. }) = tables.session.relay_to(index) else {
+            return;
+        };
         let quote = &offending[..offending.len().min(QUOTE)];
         let mut error = [0u8; ERROR_LEN];
         let Ok(len) = icmp::write_too_big(&mut error, ip.destination(), ip.source(), mtu, quote) else {
@@ -203,8 +206,7 @@ impl<P: Packet> Slow<P> {
 
     /// Addresses a frame to the station it came from.
     pub(super) fn turn_around(&self, ingress: PortIndex, packet: &mut P) -> bool {
-        let tables = self.publisher.current();
-        let (Some(port), Ok((old, _))) = (tables.port(ingress), Ethernet::parse(packet.bytes())) else {
+        let (Some(port), Ok((old, _))) = (self.network(ingress), Ethernet::parse(packet.bytes())) else {
             return false;
         };
         let header = Ethernet {

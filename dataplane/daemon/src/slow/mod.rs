@@ -20,6 +20,7 @@ mod icmp;
 #[cfg(test)]
 mod tests;
 
+use crate::link::Network;
 use crate::neighbor::{Ask, Limits, Neighbors};
 use crate::worker::Shared;
 use kith_director::Time;
@@ -29,9 +30,10 @@ use kith_pipeline::counters::Counter;
 use kith_pipeline::meter::{Bucket, Rate};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::{PuntRates, Tables};
+use kith_pipeline::table::endpoint::Role;
 use kith_pipeline::table::exact::ExactTable;
 use kith_pipeline::table::snapshot::{Publisher, Reader};
+use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_wire::shim::PseudoIp;
 use std::collections::HashMap;
@@ -85,6 +87,8 @@ pub struct Counts {
 /// The slow path of one dataplane.
 pub struct Slow<P> {
     director: Director,
+    networks: Vec<Network>,
+    sender_rate: Option<Rate>,
     neighbors: Neighbors<Waiting<P>>,
     publisher: Publisher<Tables>,
     generation: u64,
@@ -106,12 +110,20 @@ struct Waiting<P> {
 }
 
 impl<P: Packet> Slow<P> {
-    /// The slow path of these tables, whose sessions are what the director says.
+    /// The slow path of these tables on these networks, whose sessions are what the director says.
     #[must_use]
-    pub fn new(tables: Tables, director: Director, neighbors: Limits) -> Self {
-        let shared = Shared::new(tables.sessions.capacity());
+    pub fn new(
+        tables: Tables,
+        networks: Vec<Network>,
+        sender_rate: Option<Rate>,
+        director: Director,
+        neighbors: Limits,
+    ) -> Self {
+        let shared = Shared::new(tables.session.pool().size());
         let mut slow = Self {
             director,
+            networks,
+            sender_rate,
             neighbors: Neighbors::new(neighbors),
             publisher: Publisher::new(tables),
             generation: 1,
@@ -150,6 +162,8 @@ impl<P: Packet> Slow<P> {
             PuntReason::MtuExceeded => self.mtu_exceeded(now, ingress, packet),
             PuntReason::Control | PuntReason::Ping => self.control(now, ingress, packet),
             PuntReason::SourceMismatch => self.source_mismatch(now, ingress, packet),
+            // A gateway's; this is a director.
+            PuntReason::Keying | PuntReason::KeysMissing => self.refuse(),
         }
         self.publish_if_changed();
     }
@@ -170,17 +184,17 @@ impl<P: Packet> Slow<P> {
 
     /// Says on every link who is there, and asks for the gateways, so that the first packets need not wait.
     pub fn start(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        let tables = self.publisher.current();
-        for (index, port) in (0u8..).zip(&tables.ports) {
+        for (index, network) in (0u8..).zip(self.networks.clone()) {
             let port_index = PortIndex(index);
             let announcement = Ask {
                 port: port_index,
-                target: port.address,
+                target: network.address,
                 station: None,
             };
             self.send_request(announcement, make);
-            let gateway = port.gateway;
-            let ask = gateway.and_then(|gateway| self.neighbors.prepare(now, port_index, gateway));
+            let ask = network
+                .gateway
+                .and_then(|gateway| self.neighbors.prepare(now, port_index, gateway));
             if let Some(ask) = ask {
                 self.send_request(ask, make);
             }
@@ -203,6 +217,16 @@ impl<P: Packet> Slow<P> {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The ports and their networks.
+    #[must_use]
+    pub fn networks(&self) -> &[Network] {
+        &self.networks
+    }
+
+    fn network(&self, port: PortIndex) -> Option<&Network> {
+        self.networks.get(usize::from(port.0))
     }
 
     /// The director.
@@ -270,12 +294,20 @@ impl<P: Packet> Slow<P> {
         }
         let current = self.publisher.current();
         let next = Tables {
-            neighbors: ExactTable::new(self.neighbors.stations()),
+            neighbor: ExactTable::new(self.neighbors.stations()),
             ..Tables::clone(&current)
         };
         drop(current);
         self.publisher.publish(next);
         self.generation += 1;
+    }
+}
+
+/// The director's public address and its port.
+fn endpoint(tables: &Tables) -> (std::net::Ipv4Addr, u16) {
+    match tables.endpoint {
+        Role::Director { address, udp_port } => (address, udp_port),
+        Role::Gateway { .. } | Role::Nothing => (std::net::Ipv4Addr::UNSPECIFIED, 0),
     }
 }
 

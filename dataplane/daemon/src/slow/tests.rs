@@ -6,7 +6,8 @@ use kith_director::journal::{Binding, Read};
 use kith_director::server::{DirectorConfig, Grant, PoolRange};
 use kith_pipeline::outer::Outer;
 use kith_pipeline::packet::HostPacket;
-use kith_pipeline::relay::Port;
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::sender::SenderTable;
 use kith_pipeline::table::session::SessionTable;
 use kith_wire::arp::{Arp, Operation};
 use kith_wire::control::{Control, KeyId, LEN, Status};
@@ -70,22 +71,22 @@ fn slow() -> Slow<HostPacket> {
         ..Read::default()
     };
     assert_eq!(director.restore(time(at(0)), &read).sessions, 2);
-    let tables = Tables {
-        director: DIRECTOR,
+    let networks = vec![Network {
+        mac: OURS,
+        address: DIRECTOR,
+        prefix_len: 24,
+        gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
+        mtu: 1500,
+    }];
+    let (sender, session) = (SenderTable::new(first, 8), SessionTable::new(first, 8));
+    let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
+    tables.endpoint = Role::Director {
+        address: DIRECTOR,
         udp_port: 20202,
-        ports: vec![Port {
-            mac: OURS,
-            address: DIRECTOR,
-            prefix_len: 24,
-            gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
-            mtu: 1500,
-        }],
-        neighbors: ExactTable::default(),
-        sessions: Arc::new(SessionTable::new(first, 8)),
-        sender_rate: None,
-        punt_rates: punt_rates(),
     };
-    Slow::new(tables, director, Limits::default())
+    tables.punt_rates = punt_rates();
+    crate::link::enter(&mut tables, &networks).unwrap();
+    Slow::new(tables, networks, None, director, Limits::default())
 }
 
 fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
@@ -185,7 +186,13 @@ fn who_asks_for_us_is_answered_and_learnt() {
         (answer.operation(), answer.sender()),
         (Operation::Reply, (OURS, DIRECTOR))
     );
-    assert_eq!(slow.tables().neighbors.get(ALICE), Some(&THEIRS));
+    assert_eq!(
+        slow.tables().neighbor.get(OnLink {
+            port: PORT,
+            address: ALICE
+        }),
+        Some(&THEIRS)
+    );
     assert_eq!(slow.generation(), 2);
 }
 
@@ -221,7 +228,7 @@ fn arp_that_nobody_honest_sends_changes_nothing() {
     let probe = arp(Operation::Request, (THEIRS, Ipv4Addr::UNSPECIFIED), DIRECTOR);
     assert_eq!(give(&mut slow, PuntReason::Arp, &probe).len(), 1);
     give(&mut slow, PuntReason::Arp, &[0; 20]);
-    assert_eq!((slow.tables().neighbors.len(), slow.generation()), (0, 1));
+    assert_eq!((slow.tables().neighbor.len(), slow.generation()), (0, 1));
     assert_eq!(drops(&slow, DropReason::SlowPathRefused), 5);
 }
 
@@ -244,7 +251,7 @@ fn a_packet_waits_for_its_neighbour_and_is_relayed_then() {
     assert_eq!((ethernet.destination, ethernet.source), (THEIRS, OURS));
     assert_eq!((ip.source(), ip.destination(), ip.ttl()), (DIRECTOR, BOB, 63));
     assert_eq!(slow.held(), 0);
-    assert_eq!(slow.counts().shared.sessions.get(1), (1, 108));
+    assert_eq!(slow.counts().shared.direct.session.get(1), (1, 108));
 }
 
 #[test]
@@ -295,8 +302,9 @@ fn a_router_lowers_the_path_of_the_session_it_quotes_and_of_no_other() {
     let mut slow = slow();
     let bob = member(1, BOB).bound;
     let mtus = |slow: &Slow<HostPacket>| {
-        let sessions = slow.tables().sessions.clone();
-        (sessions.path(0).mtu, sessions.path(1).mtu)
+        let session = slow.tables().session.clone();
+        let mtu = |index| session.relay_to(index).unwrap().mtu;
+        (mtu(0), mtu(1))
     };
     let forged = [
         too_big(1400, &relayed((ALICE, 20202), bob)),
@@ -356,7 +364,7 @@ fn a_router_that_quotes_the_shim_has_the_sender_told_at_once() {
     // Without a shim in the quote nobody can be told; the path is lowered all the same.
     let short = too_big(1300, &quoted[..28]);
     assert!(give(&mut slow, PuntReason::IcmpLocal, &short).is_empty());
-    assert_eq!(slow.tables().sessions.path(1).mtu, 1300);
+    assert_eq!(slow.tables().session.relay_to(1).unwrap().mtu, 1300);
 }
 
 #[test]
@@ -402,7 +410,7 @@ fn an_address_request_without_cookie_is_challenged_and_changes_nothing() {
     assert_eq!(answer.status, Status::Challenge);
     assert!(
         slow.tables()
-            .sessions
+            .sender
             .binding(0)
             .unwrap()
             .is_at(ALICE.to_bits(), 4000)
@@ -421,7 +429,7 @@ fn an_address_request_without_cookie_is_challenged_and_changes_nothing() {
     );
     assert!(
         slow.tables()
-            .sessions
+            .sender
             .binding(0)
             .unwrap()
             .is_at(ALICE.to_bits(), 5000)

@@ -221,17 +221,17 @@ fn sessions(state: &State, offset: u32, limit: u32) -> Sessions {
     };
     let service = state.service();
     let slow = &service.slow;
-    let table = slow.tables().sessions.clone();
+    let pool = slow.tables().session.pool();
     let relayed = |index| {
         let all = state.workers.iter().chain([&slow.counts().shared]);
-        all.map(|shared| shared.sessions.get(index))
+        all.map(|shared| shared.direct.session.get(index))
             .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     };
     let listed = slow
         .director()
         .sessions(kith_director::Time::from_millis(state.clock.now().0 / 1_000_000));
     let sessions = listed.skip(offset as usize).take(limit as usize).map(|session| {
-        let (packets, bytes) = relayed(table.index(session.pseudo.to_bits()));
+        let (packets, bytes) = relayed(pool.index(session.pseudo.to_bits()));
         Session {
             pseudo: Ipv4Addr::from_bits(session.pseudo.to_bits()),
             member: session.name.into(),
@@ -288,8 +288,8 @@ fn table(name: &str, columns: &[&str], rows: Vec<Vec<String>>, total: u64) -> Ta
 }
 
 fn ports_table(state: &State) -> Table {
-    let tables = state.service().slow.tables();
-    let rows = tables.ports.iter().enumerate().map(|(index, port)| {
+    let networks = state.service().slow.networks().to_vec();
+    let rows = networks.iter().enumerate().map(|(index, port)| {
         vec![
             index.to_string(),
             port.mac.to_string(),
@@ -352,20 +352,22 @@ fn neighbors_table(state: &State) -> Table {
 
 /// The table as workers see it, where the listing of sessions shows the director's side.
 fn sessions_table(state: &State) -> Table {
-    let sessions = state.service().slow.tables().sessions.clone();
-    let rows = sessions
+    let tables = state.service().slow.tables();
+    let rows = tables
+        .sender
         .iter()
         .take(MAX_SESSIONS as usize)
-        .map(|(pseudo, binding, path)| {
+        .map(|(pseudo, binding)| {
+            let to = tables.session.get(pseudo);
             vec![
                 pseudo.to_string(),
                 binding.socket_addr().to_string(),
-                path.mtu.to_string(),
-                path.sender_only.to_string(),
+                to.map_or_else(String::new, |to| to.mtu.to_string()),
+                to.is_none().to_string(),
             ]
         });
     let rows = rows.collect();
-    let total = sessions.iter().count() as u64;
+    let total = tables.sender.iter().count() as u64;
     table(
         "sessions",
         &["pseudo", "bound", "mtu", "sender_only"],
