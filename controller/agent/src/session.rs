@@ -1,9 +1,13 @@
 //! The director session of this agent: the state machine of `kith-director`, its clock and its status.
+//!
+//! Problem: whoever answers for a director may be gone for minutes while its dataplane goes on relaying. Idea: silence proves
+//! nothing. The pseudo address stays in use while the director is asked again and again; only its word (no session, or
+//! another address) changes it.
 
 use crate::config::{Director, Validated};
 use crate::keying::Moment;
 use crate::status::{DirectorStatus, SessionState};
-use kith_director::client::{Client, ClientConfig, Event, Phase};
+use kith_director::client::{Client, ClientConfig, Event, Lost, Phase};
 use kith_director::{DirectorKey, Time};
 use kith_esp::Millis;
 use kith_wire::control::{KeyId, LEN};
@@ -14,7 +18,8 @@ use std::time::Duration;
 pub struct Session {
     client: Client,
     director: SocketAddrV4,
-    since: Option<Millis>,
+    /// The pseudo address that the director gave last and has not taken back, and since when it is ours.
+    held: Option<(Ipv4Addr, Millis)>,
 }
 
 /// What followed from an input.
@@ -41,7 +46,7 @@ impl Session {
         Some(Self {
             client,
             director: director.address,
-            since: None,
+            held: None,
         })
     }
 
@@ -78,12 +83,10 @@ impl Session {
         self.client.deadline().map(|at| Millis(at.as_millis()))
     }
 
-    /// Our pseudo address, while there is a session.
+    /// Our pseudo address, while there is a session as far as anybody has said.
     #[must_use]
     pub fn pseudo(&self) -> Option<Ipv4Addr> {
-        self.client
-            .pseudo()
-            .map(|pseudo| Ipv4Addr::from_bits(pseudo.to_bits()))
+        self.held.map(|(pseudo, _)| pseudo)
     }
 
     /// The director.
@@ -104,7 +107,7 @@ impl Session {
             },
             pseudo: self.pseudo(),
             observed: self.client.observed(),
-            since_ms: self.since.map(|at| now.millis().0.saturating_sub(at.0)),
+            since_ms: self.held.map(|(_, at)| now.millis().0.saturating_sub(at.0)),
         }
     }
 
@@ -112,20 +115,25 @@ impl Session {
         let mut change = Change::default();
         while let Some(event) = self.client.poll_event() {
             tracing::info!(?event, director = %self.director, "director session");
+            let before = self.pseudo();
             match event {
-                Event::Bound { .. } => {
-                    (self.since, change.pseudo) = (Some(now.millis()), true);
+                Event::Bound { pseudo, .. } => {
+                    let pseudo = Ipv4Addr::from_bits(pseudo.to_bits());
+                    if before != Some(pseudo) {
+                        self.held = Some((pseudo, now.millis()));
+                    }
                 }
-                Event::Lost { .. } => (self.since, change.pseudo) = (None, true),
+                Event::Lost {
+                    reason: Lost::NoSession,
+                } => self.held = None,
                 Event::Left { .. } => {
-                    self.since = None;
-                    change = Change {
-                        pseudo: true,
-                        left: true,
-                    };
+                    self.held = None;
+                    change.left = true;
+                    change.pseudo = true;
                 }
-                Event::Rebound { .. } | Event::Refused { .. } => {}
+                Event::Lost { reason: Lost::Silent } | Event::Rebound { .. } | Event::Refused { .. } => {}
             }
+            change.pseudo |= before != self.pseudo();
         }
         change
     }
@@ -133,4 +141,150 @@ impl Session {
 
 fn time(now: Moment) -> Time {
     Time::from_millis(now.millis().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kith_director::journal;
+    use kith_director::server::{self, DirectorConfig, Grant, PoolRange};
+    use kith_wire::control::Status;
+    use kith_wire::shim::PseudoIp;
+
+    const DIRECTOR: &str = "203.0.113.10:20202";
+    const MEMBER: &str = "198.51.100.1:4000";
+
+    fn at(millis: u64) -> Moment {
+        Moment {
+            micros: millis * 1000,
+            wall_nanos: 0,
+        }
+    }
+
+    fn session() -> Session {
+        let director: SocketAddrV4 = DIRECTOR.parse().unwrap();
+        let key = DirectorKey::new([7; 32]);
+        let mut client = Client::new(ClientConfig::new(director, KeyId(1), key, 1, 9));
+        client.start(Time::ZERO);
+        Session {
+            client,
+            director,
+            held: None,
+        }
+    }
+
+    fn director() -> server::Director {
+        let first = PseudoIp::new(0xf000_0001).unwrap();
+        let config = DirectorConfig::new("203.0.113.10".parse().unwrap(), PoolRange { first, count: 8 });
+        let mut director = server::Director::new(config, [1; 32]).unwrap();
+        let grant = Grant {
+            key_id: KeyId(1),
+            key: DirectorKey::new([7; 32]),
+            community: 1,
+            reserved: None,
+            name: "m".into(),
+        };
+        director.add_grant(Time::ZERO, grant).unwrap();
+        director
+    }
+
+    /// Time passes until `until`, in steps; messages go to `director`, if there is one. All changes together.
+    fn pass(
+        session: &mut Session,
+        mut director: Option<&mut server::Director>,
+        from: u64,
+        until: u64,
+    ) -> Change {
+        let mut all = Change::default();
+        for millis in (from..until).step_by(50) {
+            let change = session.tick(at(millis));
+            all.pseudo |= change.pseudo;
+            while let Some((mut message, to)) = session.transmit() {
+                let Some(director) = &mut director else { continue };
+                let from = MEMBER.parse().unwrap();
+                let verdict = director.datagram(Time::from_millis(millis), from, &mut message);
+                if verdict.is_answered() {
+                    let change = session.datagram(at(millis), to, &message);
+                    all.pseudo |= change.pseudo;
+                }
+            }
+        }
+        all
+    }
+
+    fn joined() -> (Session, server::Director) {
+        let (mut session, mut director) = (session(), director());
+        let change = pass(&mut session, Some(&mut director), 0, 1_000);
+        assert!(change.pseudo && session.pseudo().is_some());
+        (session, director)
+    }
+
+    #[test]
+    fn a_director_silent_for_ten_minutes_takes_nothing_from_a_session() {
+        let (mut session, director) = joined();
+        let pseudo = session.pseudo();
+        let octets = journal::encode_all(director.journal());
+        let away = 600_000;
+        let change = pass(&mut session, None, 1_000, away);
+        assert_eq!((change, session.pseudo()), (Change::default(), pseudo));
+        assert_eq!(
+            session.status(at(away)).state,
+            SessionState::Requesting,
+            "it goes on asking"
+        );
+        // Its controller is back with its journal.
+        let mut restarted = self::director();
+        restarted.restore(Time::from_millis(away), &journal::read(&octets).unwrap());
+        let change = pass(&mut session, Some(&mut restarted), away, away + 10_000);
+        assert_eq!((change, session.pseudo()), (Change::default(), pseudo));
+        let status = session.status(at(away + 10_000));
+        assert_eq!(status.state, SessionState::Up);
+        assert!(status.since_ms.unwrap() > 600_000, "it is the same session");
+    }
+
+    #[test]
+    fn a_directors_word_that_there_is_no_session_ends_it_and_another_begins() {
+        let (mut session, _) = joined();
+        let old = session.pseudo();
+        let mut forgetful = self::director();
+        // Somebody else took the address meanwhile.
+        let first = PseudoIp::new(0xf000_0001).unwrap();
+        let other = Grant {
+            key_id: KeyId(2),
+            key: DirectorKey::new([8; 32]),
+            community: 1,
+            reserved: Some(first),
+            name: "other".into(),
+        };
+        forgetful.add_grant(Time::ZERO, other).unwrap();
+        let change = pass(&mut session, Some(&mut forgetful), 1_000, 40_000);
+        assert!(change.pseudo);
+        assert!(session.pseudo().is_some() && session.pseudo() != old);
+    }
+
+    #[test]
+    fn a_forged_no_session_takes_nothing() {
+        let (mut session, _) = joined();
+        let pseudo = session.pseudo();
+        for millis in (1_000..20_000).step_by(50) {
+            session.tick(at(millis));
+            while let Some((message, to)) = session.transmit() {
+                let asked = kith_wire::control::Control::parse(&message).unwrap();
+                let mut answer = DirectorKey::new([7; 32]).open(asked).unwrap();
+                answer.status = Status::NoSession;
+                answer.flags = kith_wire::control::FLAG_RESPONSE;
+                let forged = DirectorKey::new([6; 32]).seal(&answer);
+                assert_eq!(session.datagram(at(millis), to, &forged), Change::default());
+            }
+        }
+        assert_eq!(session.pseudo(), pseudo);
+    }
+
+    #[test]
+    fn a_session_given_back_is_gone() {
+        let (mut session, mut director) = joined();
+        session.leave(at(1_000));
+        let change = pass(&mut session, Some(&mut director), 1_000, 2_000);
+        assert!(change.pseudo && session.pseudo().is_none());
+    }
 }

@@ -64,7 +64,7 @@ pub struct DirectorStatus {
     pub address: SocketAddrV4,
     /// How far the session is.
     pub state: SessionState,
-    /// The pseudo address there.
+    /// The pseudo address there: while there is a session as far as the director has said.
     pub pseudo: Option<Ipv4Addr>,
     /// The address and port that the director sees us under.
     pub observed: Option<SocketAddrV4>,

@@ -179,6 +179,50 @@ fn a_member_behind_a_nat_is_reached_through_its_director_even_after_the_nat_forg
 }
 
 #[test]
+fn members_go_on_while_their_director_is_silent() {
+    if !privileged() {
+        return;
+    }
+    let mut net = Net::new(1500);
+    net.good(1, &format!("ip addr add {}/24 dev wan", relay::ADDRESS));
+    let relay = Relay::start(&net.namespace(1));
+    let at = format!("\"{}:20202\"", relay::ADDRESS);
+    for which in 0..2 {
+        let (own, other) = (which + 1, 2 - which);
+        net.configure(
+            which,
+            &format!(
+                "location: {{ director: {at} }}\n\
+                 director: {{ address: {at}, key_id: {own}, key: {}, keep_alive_ms: 250 }}",
+                relay::KEYS[which]
+            ),
+            &format!("{{ director: {at}, pseudo: 240.0.0.{other} }}"),
+        );
+        net.start(which);
+    }
+    net.until("a reaches b", Duration::from_secs(5), |net| net.pings(0));
+    relay.silent(true);
+    // Five keep-alives without an answer take about eight seconds.
+    let asking = |net: &Net| net.status(0).director.unwrap().state == SessionState::Requesting;
+    let start = Instant::now();
+    while !asking(&net) {
+        assert!(net.pings(0), "while keep-alives are repeated");
+        assert!(start.elapsed() < Duration::from_secs(15));
+    }
+    for from in 0..2 {
+        net.good(from, &format!("ping -c 10 -i 0.2 -W 1 {}", ADDRESS[1 - from]));
+        let session = net.status(from).director.unwrap();
+        let pseudo = format!("240.0.0.{}", from + 1).parse().unwrap();
+        assert_eq!(session.pseudo, Some(pseudo));
+    }
+    relay.silent(false);
+    net.until("the session is up again", Duration::from_secs(10), |net| {
+        net.pings(0) && net.status(0).director.unwrap().state == SessionState::Up
+    });
+    assert_eq!(net.status(0).peers[0].agreements, 1, "the keys stay");
+}
+
+#[test]
 fn a_stopped_agent_leaves_nothing_behind() {
     if !privileged() {
         return;

@@ -29,6 +29,7 @@ pub struct Relay {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    silent: AtomicBool,
     relayed: AtomicU64,
     sessions: AtomicU64,
 }
@@ -55,6 +56,11 @@ impl Relay {
 
     pub fn relayed(&self) -> u64 {
         self.shared.relayed.load(SeqCst)
+    }
+
+    /// The director is away, or back. Relaying goes on.
+    pub fn silent(&self, silent: bool) {
+        self.shared.silent.store(silent, SeqCst);
     }
 
     pub fn sessions(&self) -> u64 {
@@ -90,7 +96,10 @@ fn run(socket: &UdpSocket, shared: &Shared) {
     let mut table: HashMap<u32, SocketAddrV4> = HashMap::new();
     let mut buffer = [0; 2048];
     while !shared.stop.load(SeqCst) {
-        director.tick(now());
+        let silent = shared.silent.load(SeqCst);
+        if !silent {
+            director.tick(now());
+        }
         let Ok((len, SocketAddr::V4(from))) = socket.recv_from(&mut buffer) else {
             continue;
         };
@@ -103,6 +112,7 @@ fn run(socket: &UdpSocket, shared: &Shared) {
                     shared.relayed.fetch_add(1, SeqCst);
                 }
             }
+            _ if silent => {}
             _ => {
                 let verdict = director.datagram(now(), from, data);
                 while let Some(output) = director.poll() {

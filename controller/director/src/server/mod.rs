@@ -225,6 +225,12 @@ impl Director {
         true
     }
 
+    /// The host could not receive messages until now, and gives every session a whole lifetime to be heard again. Call it
+    /// before any message that came since then.
+    pub fn hear_all(&mut self, now: Time) {
+        self.slots.touch_all(now);
+    }
+
     /// Ends what is over. Call at [`Director::deadline`]; earlier or later does no harm.
     pub fn tick(&mut self, now: Time) {
         self.expire(now);
@@ -286,6 +292,12 @@ impl Director {
             })
         });
         resting.map(Entry::Unbound).chain(bound)
+    }
+
+    /// How many entries [`Director::journal`] gives.
+    #[must_use]
+    pub fn journal_len(&self) -> usize {
+        self.slots.sessions() + self.pool.resting_count()
     }
 
     /// Every session, by pseudo address.

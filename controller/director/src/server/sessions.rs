@@ -174,6 +174,15 @@ impl Slots {
         }
     }
 
+    /// Counts every session as heard now; the order stays.
+    pub(super) fn touch_all(&mut self, now: Time) {
+        for slot in self.slots.iter_mut().flatten() {
+            if let Some(session) = &mut slot.session {
+                session.heard = session.heard.max(now);
+            }
+        }
+    }
+
     /// The session that expires first.
     pub(super) fn longest_unheard(&self) -> Option<(SlotId, &Session)> {
         let id = self.longest_unheard;

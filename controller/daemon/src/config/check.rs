@@ -1,0 +1,224 @@
+//! What makes no controller although it is well written.
+
+use super::{Address, Config, Director, Grant, Rate};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// A value that cannot be used, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where: `directors[1].mtu`.
+    pub at: String,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.what)
+    }
+}
+
+/// Mistakes are collected, not returned at the first.
+struct Checker(Vec<Mistake>);
+
+impl Checker {
+    fn unless(&mut self, good: bool, at: impl Into<String>, what: impl FnOnce() -> String) {
+        if !good {
+            self.0.push(Mistake {
+                at: at.into(),
+                what: what(),
+            });
+        }
+    }
+
+    fn rate(&mut self, rate: Rate, at: String) {
+        let possible = rate.per_second > 0 && (1..=u32::MAX / 1000).contains(&rate.burst);
+        self.unless(possible, at, || {
+            let most = u32::MAX / 1000;
+            format!("per_second and burst must be positive, and burst at most {most}")
+        });
+    }
+}
+
+/// Directors of one controller.
+const MAX_DIRECTORS: usize = 256;
+/// The largest pool: a /8.
+const MAX_POOL: u32 = 1 << 24;
+
+pub(super) fn check(config: &Config) -> Vec<Mistake> {
+    let mut checker = Checker(Vec::new());
+    checker.unless(!config.name.trim().is_empty(), "name", || {
+        "must not be empty".into()
+    });
+    checker.unless(config.election_id != Some(0), "election_id", || {
+        "0 is never primary; choose a positive number, or leave it out".into()
+    });
+    let socket = config.status_socket.as_os_str().len();
+    checker.unless((1..=107).contains(&socket), "status_socket", || {
+        format!("the path of a Unix socket has 1 to 107 octets, this one {socket}")
+    });
+    let directors = &config.directors;
+    checker.unless(!directors.is_empty(), "directors", || {
+        "there must be at least one".into()
+    });
+    checker.unless(directors.len() <= MAX_DIRECTORS, "directors", || {
+        format!("{} directors are more than {MAX_DIRECTORS}", directors.len())
+    });
+    for (i, director) in directors.iter().enumerate() {
+        alone(director, &format!("directors[{i}]"), &mut checker);
+        for (j, other) in directors[..i].iter().enumerate() {
+            checker.unless(
+                director.name != other.name,
+                format!("directors[{i}].name"),
+                || format!("{:?} is the name of directors[{j}] already", director.name),
+            );
+            let (mine, theirs) = (&director.dataplane, &other.dataplane);
+            let same = mine.address == theirs.address && mine.device_id == theirs.device_id;
+            checker.unless(!same, format!("directors[{i}].dataplane"), || {
+                format!(
+                    "{} device {} is that of directors[{j}] already",
+                    mine.address, mine.device_id
+                )
+            });
+        }
+    }
+    checker.0
+}
+
+fn alone(director: &Director, at: &str, checker: &mut Checker) {
+    let letters = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = &director.name;
+    let named = (1..=64).contains(&name.len()) && name.chars().all(letters) && !name.starts_with('.');
+    checker.unless(named, format!("{at}.name"), || {
+        "a name has 1 to 64 letters, digits, '-', '_' or '.', and begins with no dot".into()
+    });
+    dataplane(director, at, checker);
+    let address = director.address;
+    checker.unless(is_host(address), format!("{at}.address"), || {
+        format!("{address} is no address that a host can have")
+    });
+    checker.unless(director.udp_port != 0, format!("{at}.udp_port"), || {
+        "must not be 0".into()
+    });
+    checker.unless((576..=9000).contains(&director.mtu), format!("{at}.mtu"), || {
+        format!("{} is not between 576 and 9000", director.mtu)
+    });
+    let pool = director.pseudo_pool;
+    let last = pool.first.to_bits().checked_add(pool.count.saturating_sub(1));
+    let possible = (1..=MAX_POOL).contains(&pool.count)
+        && !pool.first.is_unspecified()
+        && last.is_some_and(|last| last < u32::MAX);
+    checker.unless(possible, format!("{at}.pseudo_pool"), || {
+        format!("must hold 1 to {MAX_POOL} addresses between 0.0.0.1 and 255.255.255.254")
+    });
+    let (keep_alive, lifetime) = (director.keep_alive, director.session_lifetime);
+    checker.unless(
+        keep_alive.0 >= Duration::from_millis(200),
+        format!("{at}.keep_alive"),
+        || format!("{keep_alive} is shorter than 200ms"),
+    );
+    checker.unless(
+        keep_alive.0.saturating_mul(3) <= lifetime.0,
+        format!("{at}.keep_alive"),
+        || {
+            format!(
+                "{keep_alive} must be at most a third of session_lifetime ({lifetime}), \
+                 or a lost keep-alive ends the session"
+            )
+        },
+    );
+    checker.unless(
+        lifetime.0 <= Duration::from_secs(86_400),
+        format!("{at}.session_lifetime"),
+        || format!("{lifetime} is longer than 24h"),
+    );
+    let limits = director.limits;
+    for (rate, name) in [
+        (Some(limits.member), "limits.member"),
+        (Some(limits.strangers), "limits.strangers"),
+        (Some(limits.source), "limits.source"),
+        (Some(limits.pings), "limits.pings"),
+        (director.sender_rate, "sender_rate"),
+    ] {
+        if let Some(rate) = rate {
+            checker.rate(rate, format!("{at}.{name}"));
+        }
+    }
+    grants(director, at, checker);
+}
+
+fn dataplane(director: &Director, at: &str, checker: &mut Checker) {
+    let dataplane = &director.dataplane;
+    match &dataplane.address {
+        Address::Unix(path) => {
+            let len = path.as_os_str().len();
+            checker.unless(
+                (1..=107).contains(&len),
+                format!("{at}.dataplane.address"),
+                || format!("the path of a Unix socket has 1 to 107 octets, this one {len}"),
+            );
+            checker.unless(dataplane.tls.is_none(), format!("{at}.dataplane.tls"), || {
+                "a Unix socket has no TLS: its file's permissions say who may connect".into()
+            });
+        }
+        Address::Https { .. } => {
+            checker.unless(dataplane.tls.is_some(), format!("{at}.dataplane.tls"), || {
+                "https needs ca, certificate and key".into()
+            });
+        }
+    }
+}
+
+fn grants(director: &Director, place: &str, checker: &mut Checker) {
+    let pool = director.pseudo_pool;
+    let mut keys: HashMap<u64, &Grant> = HashMap::new();
+    let mut pseudos: HashMap<Ipv4Addr, &Grant> = HashMap::new();
+    let mut communities: HashMap<u16, &Grant> = HashMap::new();
+    for grant in &director.grants {
+        let at = |field: &str| format!("{place}, grant of {:?}, {field}", grant.name);
+        checker.unless((1..=255).contains(&grant.name.len()), at("name"), || {
+            "a name has 1 to 255 octets".into()
+        });
+        checker.unless(!grant.key.is_zero(), at("key"), || {
+            "all zero; make one with: openssl rand -hex 32".into()
+        });
+        if let Some(other) = keys.insert(grant.key_id, grant) {
+            checker.unless(false, at("key_id"), || {
+                format!("{} is the key id of {:?} already", grant.key_id, other.name)
+            });
+        }
+        checker.unless(grant.community.index != 0, at("community.index"), || {
+            "must not be 0".into()
+        });
+        let known = *communities.entry(grant.community.index).or_insert(grant);
+        checker.unless(known.community == grant.community, at("community"), || {
+            format!(
+                "index {} is {:?} for {:?} and {:?} here; one index is one community",
+                grant.community.index, known.community.name, known.name, grant.community.name
+            )
+        });
+        let Some(pseudo) = grant.pseudo else { continue };
+        let index = pseudo.to_bits().checked_sub(pool.first.to_bits());
+        let inside = index.is_some_and(|index| index < pool.count);
+        checker.unless(inside, at("pseudo"), || {
+            format!(
+                "{pseudo} is not among the {} addresses from {} on",
+                pool.count, pool.first
+            )
+        });
+        if let Some(other) = pseudos.insert(pseudo, grant) {
+            checker.unless(false, at("pseudo"), || {
+                format!("{pseudo} is reserved for {:?} already", other.name)
+            });
+        }
+    }
+}
+
+/// Can a host have this address? (RFC 1122 section 3.2.1.3)
+fn is_host(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    (1..224).contains(&first) && first != 127
+}

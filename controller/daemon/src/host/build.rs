@@ -1,0 +1,182 @@
+//! From a configuration to directors at their desks.
+
+use super::Desk;
+use crate::config::{self, Config};
+use crate::director::{Core, Settings};
+use crate::journal::{Journal, JournalError};
+use crate::status;
+use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
+use kith_director::{DirectorKey, Rate, Time};
+use kith_pipeline::meter;
+use kith_pipeline::reason::PuntReason;
+use kith_wire::control::KeyId;
+use kith_wire::shim::PseudoIp;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Instant;
+use tracing::info;
+
+/// Why a controller does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Sessions cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A director refuses its settings.
+    #[error("director {name}: {error}")]
+    Director {
+        /// Which.
+        name: String,
+        /// Why.
+        error: server::ConfigError,
+    },
+    /// A director refuses a grant.
+    #[error("director {name}, grant of {member:?}: {error}")]
+    Grant {
+        /// Which director.
+        name: String,
+        /// Whose grant.
+        member: String,
+        /// Why.
+        error: server::GrantError,
+    },
+    /// The dataplane's address or TLS files are of no use.
+    #[error("director {name}: {what}")]
+    Southbound {
+        /// Which director.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// No threads.
+    #[error("the system gives no threads: {0}")]
+    Threads(io::Error),
+    /// No random numbers.
+    #[error("the system gives no random numbers, without which cookies could be guessed")]
+    Random,
+}
+
+/// A director and its journal, ready to begin.
+pub(super) fn desk(
+    config: &Config,
+    wanted: config::Director,
+    started: Instant,
+) -> Result<(Desk, Option<Journal>), StartError> {
+    let folder = config.state_dir.as_ref().map(|folder| folder.join(&wanted.name));
+    let journal = folder.as_deref().map(Journal::open).transpose()?;
+    let mut director = director(&wanted)?;
+    let mut restored = 0;
+    let journal = match journal {
+        Some((mut journal, read)) => {
+            let outcome = director.restore(Time::since_epoch(started.elapsed()), &read);
+            if journal.wants_compaction(director.journal_len()) {
+                journal.replace(director.journal())?;
+            }
+            restored = outcome.sessions;
+            info!(
+                director = %wanted.name,
+                sessions = outcome.sessions,
+                outdated = outcome.outdated,
+                octets_lost = read.lost_len,
+                "journal read"
+            );
+            Some(journal)
+        }
+        None => None,
+    };
+    let settings = Settings {
+        sender_rate: wanted.sender_rate.map(|rate| meter::Rate {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }),
+        punt_rates: punt_rates(),
+    };
+    let grants = listed(&wanted);
+    let desk = Desk::new(
+        wanted,
+        grants,
+        Core::new(director, settings),
+        restored,
+        journal.is_some(),
+        started,
+    );
+    Ok((desk, journal))
+}
+
+/// How many packets of each reason come up.
+#[must_use]
+pub fn punt_rates() -> Vec<(PuntReason, meter::Rate)> {
+    let rate = |&reason: &PuntReason| {
+        // The director has finer limits of its own; these only keep one kind from filling the way up.
+        let (per_second, burst) = match reason {
+            PuntReason::Control => (50_000, 512),
+            PuntReason::Ping | PuntReason::NeighborMiss => (20_000, 512),
+            _ => (2_000, 256),
+        };
+        (reason, meter::Rate { per_second, burst })
+    };
+    PuntReason::ALL.iter().map(rate).collect()
+}
+
+fn director(wanted: &config::Director) -> Result<Director, StartError> {
+    let fail = |error| StartError::Director {
+        name: wanted.name.clone(),
+        error,
+    };
+    let pool = wanted.pseudo_pool;
+    let first = PseudoIp::new(pool.first.to_bits()).ok_or(fail(server::ConfigError::Pool))?;
+    let range = PoolRange {
+        first,
+        count: pool.count,
+    };
+    let mut settings = DirectorConfig::new(wanted.address, range);
+    settings.port = wanted.udp_port;
+    settings.lifetime = wanted.session_lifetime.0;
+    settings.keep_alive = wanted.keep_alive.0;
+    settings.quarantine = wanted.quarantine.0;
+    settings.max_sessions_per_community = wanted.max_sessions_per_community.unwrap_or(range.count);
+    settings.mtu = wanted.mtu;
+    let rate = |rate: config::Rate| Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
+    };
+    settings.limits.member = rate(wanted.limits.member);
+    settings.limits.strangers = rate(wanted.limits.strangers);
+    settings.limits.source = rate(wanted.limits.source);
+    settings.limits.pings = rate(wanted.limits.pings);
+
+    let mut secret = [0u8; 32];
+    SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| StartError::Random)?;
+    let mut director = Director::new(settings, secret).map_err(fail)?;
+    for grant in &wanted.grants {
+        let added = Grant {
+            key_id: KeyId(grant.key_id),
+            key: DirectorKey::new(*grant.key.octets()),
+            community: grant.community.index,
+            reserved: grant.pseudo.and_then(|pseudo| PseudoIp::new(pseudo.to_bits())),
+            name: grant.name.clone(),
+        };
+        let refused = |error| StartError::Grant {
+            name: wanted.name.clone(),
+            member: grant.name.clone(),
+            error,
+        };
+        director.add_grant(Time::ZERO, added).map_err(refused)?;
+    }
+    Ok(director)
+}
+
+/// The grants without their keys.
+fn listed(wanted: &config::Director) -> Vec<status::Grant> {
+    let grants = wanted.grants.iter().map(|grant| status::Grant {
+        name: grant.name.clone(),
+        key_id: grant.key_id,
+        community: grant.community.name.clone(),
+        community_index: grant.community.index,
+        reserved: grant.pseudo.filter(|&pseudo| pseudo != Ipv4Addr::UNSPECIFIED),
+    });
+    grants.collect()
+}

@@ -1,0 +1,316 @@
+//! One director at work: its core, its journal and its dataplane, and time.
+
+use crate::config;
+use crate::director::{Core, News, Standing, Task};
+use crate::journal::{Journal, JournalError};
+use crate::southbound::{Event, Southbound};
+use crate::status::{self, DirectorStatus, Named, Part, Sessions};
+use kith_director::Time;
+use kith_director::server::Event as Session;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+/// Between two looks at the clock of a director that hears nothing.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two looks at the journal's length.
+const COMPACT: Duration = Duration::from_secs(1);
+/// Events taken in one turn at most: they share one append to the journal and one write.
+const TURN: usize = 256;
+
+/// A director, and what is asked about it.
+pub struct Desk {
+    /// As configured; without the grants and their keys.
+    pub config: config::Director,
+    grants: Vec<status::Grant>,
+    communities: BTreeMap<u16, String>,
+    restored: usize,
+    started: Instant,
+    kept: AtomicBool,
+    /// Turns taken: it lives as long as they grow.
+    pub turns: AtomicU64,
+    core: Mutex<(Core, Instant)>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        mut config: config::Director,
+        grants: Vec<status::Grant>,
+        core: Core,
+        restored: usize,
+        kept: bool,
+        started: Instant,
+    ) -> Self {
+        // The keys are the director's now; the configuration's copies are wiped.
+        config.grants.clear();
+        let communities = grants
+            .iter()
+            .map(|grant| (grant.community_index, grant.community.clone()))
+            .collect();
+        Self {
+            config,
+            grants,
+            communities,
+            restored,
+            started,
+            kept: AtomicBool::new(kept),
+            turns: AtomicU64::new(0),
+            core: Mutex::new((core, Instant::now())),
+        }
+    }
+
+    /// Works until told to stop; then the journal is on disk.
+    pub async fn work(
+        &self,
+        mut southbound: impl Southbound,
+        journal: Option<Journal>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut keeper = Keeper {
+            journal,
+            looked: Instant::now(),
+        };
+        self.turn(None, &mut southbound, &mut keeper);
+        while !*stop.borrow_and_update() {
+            let rest = self.rest();
+            let event = tokio::select! {
+                event = southbound.event() => Some(event),
+                () = tokio::time::sleep(rest) => None,
+                _ = stop.changed() => continue,
+            };
+            self.turn(event, &mut southbound, &mut keeper);
+        }
+        if let Some(Err(problem)) = keeper.journal.as_ref().map(Journal::sync) {
+            warn!(director = %self.config.name, %problem, "sessions may not be on disk");
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::since_epoch(self.started.elapsed())
+    }
+
+    fn core(&self) -> MutexGuard<'_, (Core, Instant)> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) -> Duration {
+        let deadline = self.core().0.deadline();
+        let rest = deadline.map_or(TICK, |deadline| deadline.since(self.now()));
+        // A millisecond at least: time has no finer steps.
+        rest.clamp(Duration::from_millis(1), TICK)
+    }
+
+    /// What has happened, and what follows: journal first, then writes, then answers.
+    fn turn(&self, event: Option<Event>, southbound: &mut impl Southbound, keeper: &mut Keeper) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        let now = self.now();
+        let mut guard = self.core();
+        let (core, since) = &mut *guard;
+        let mut next = event;
+        for _ in 0..TURN {
+            let Some(event) = next else { break };
+            core.event(now, event);
+            next = southbound.ready();
+        }
+        core.tick(now);
+        while let Some(task) = core.poll(now) {
+            match task {
+                Task::Journal(entries) => {
+                    let kept = keeper.append(&entries);
+                    self.note(kept);
+                }
+                Task::Request(request) => {
+                    if let Err(request) = southbound.submit(request) {
+                        core.not_submitted(&request);
+                    }
+                }
+                Task::News(news) => {
+                    if matches!(news, News::Standing(_) | News::Compared(_)) {
+                        *since = Instant::now();
+                    }
+                    self.tell(news);
+                }
+            }
+        }
+        let kept = keeper.compact(core);
+        self.note(kept);
+    }
+
+    /// A journal that failed once has a hole: better none at all. Sessions live on; only a restart forgets them.
+    fn note(&self, kept: Result<(), JournalError>) {
+        if let Err(problem) = kept {
+            self.kept.store(false, Ordering::Relaxed);
+            error!(director = %self.config.name, %problem, "sessions are not kept any more; a restart will forget them");
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let director = &self.config.name;
+        let dataplane = &self.config.dataplane.address;
+        match news {
+            News::Session(event) => tell_session(director, event),
+            News::Standing(Standing::Away(why)) => {
+                warn!(%director, %dataplane, %why, "no connection; the dataplane goes on alone");
+            }
+            News::Standing(Standing::Backup) => {
+                warn!(%director, %dataplane, "another controller is primary; nothing is written or answered");
+            }
+            News::Standing(standing) => info!(%director, %dataplane, ?standing, "primary"),
+            News::Compared(difference) => info!(%director, ?difference, "entries compared with sessions"),
+            News::Reconciled => info!(%director, "dataplane and director agree"),
+            News::Refused { member, count, why } => warn!(
+                %director, %member, count, ?why,
+                "the dataplane refuses entries; do pseudo_pool here and the dataplane's table agree?"
+            ),
+            News::NotPrepared(why) => {
+                warn!(%director, ?why, "the dataplane refuses to be a director's; trying again");
+            }
+        }
+    }
+
+    /// For the status socket.
+    #[must_use]
+    pub fn status(&self) -> DirectorStatus {
+        let guard = self.core();
+        let (core, since) = &*guard;
+        let occupancy = core.director().occupancy();
+        let (standing, why) = match core.standing() {
+            Standing::Away(why) => (status::Standing::Away, Some(why.clone())),
+            Standing::Backup => (status::Standing::Backup, None),
+            Standing::Comparing => (status::Standing::Comparing, None),
+            Standing::Serving => (status::Standing::Serving, None),
+        };
+        let named = |(name, count): (&str, u64)| Named {
+            name: name.into(),
+            count,
+        };
+        DirectorStatus {
+            name: self.config.name.clone(),
+            address: SocketAddrV4::new(self.config.address, self.config.udp_port),
+            dataplane: self.config.dataplane.address.to_string(),
+            device_id: self.config.dataplane.device_id,
+            standing,
+            why,
+            standing_ms: millis(since.elapsed()),
+            sessions: occupancy.sessions as u64,
+            session_capacity: occupancy.pool as u64,
+            resting: occupancy.resting as u64,
+            grants: occupancy.grants as u64,
+            restored: self.restored as u64,
+            kept: self.kept.load(Ordering::Relaxed),
+            memory: occupancy.memory as u64,
+            lacking: core.lacking() as u64,
+            held: core.held() as u64,
+            director: core.director().counters().iter().map(named).collect(),
+            dataplane_side: core.counts().iter().map(named).collect(),
+        }
+    }
+
+    /// For the status socket.
+    #[must_use]
+    pub fn sessions(&self, part: &Part) -> Sessions {
+        let (offset, limit) = window(part);
+        let guard = self.core();
+        let core = &guard.0;
+        let listed = core.director().sessions(self.now()).skip(offset).take(limit);
+        let sessions = listed.map(|session| status::Session {
+            pseudo: Ipv4Addr::from_bits(session.pseudo.to_bits()),
+            member: session.name.into(),
+            key_id: session.key_id.0,
+            community: self.community(session.community),
+            community_index: session.community,
+            bound: session.bound,
+            age_ms: millis(session.age),
+            idle_ms: millis(session.idle),
+            mtu: session.mtu,
+            sender_only: session.sender_only,
+        });
+        Sessions {
+            offset: part.offset,
+            sessions: sessions.collect(),
+            total: core.director().occupancy().sessions as u64,
+        }
+    }
+
+    /// For the status socket.
+    #[must_use]
+    pub fn grants(&self, part: &Part) -> status::Grants {
+        let (offset, limit) = window(part);
+        status::Grants {
+            total: self.grants.len() as u64,
+            offset: part.offset,
+            grants: self.grants.iter().skip(offset).take(limit).cloned().collect(),
+        }
+    }
+
+    fn community(&self, index: u16) -> String {
+        self.communities.get(&index).cloned().unwrap_or_default()
+    }
+}
+
+/// The journal, as long as it can be written.
+struct Keeper {
+    journal: Option<Journal>,
+    looked: Instant,
+}
+
+impl Keeper {
+    fn append(&mut self, entries: &[kith_director::journal::Entry]) -> Result<(), JournalError> {
+        self.guarded(|journal| journal.append(entries))
+    }
+
+    fn compact(&mut self, core: &Core) -> Result<(), JournalError> {
+        if self.looked.elapsed() < COMPACT {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let director = core.director();
+        self.guarded(|journal| match journal.wants_compaction(director.journal_len()) {
+            true => journal.replace(director.journal()),
+            false => Ok(()),
+        })
+    }
+
+    fn guarded(
+        &mut self,
+        act: impl FnOnce(&mut Journal) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let result = self.journal.as_mut().map_or(Ok(()), act);
+        if result.is_err() {
+            self.journal = None;
+        }
+        result
+    }
+}
+
+fn tell_session(director: &str, event: Session) {
+    match event {
+        Session::Opened {
+            pseudo,
+            key_id,
+            bound,
+        } => info!(%director, %pseudo, key_id = key_id.0, %bound, "session opened"),
+        Session::Moved { pseudo, from, to } => debug!(%director, %pseudo, %from, %to, "session moved"),
+        Session::Ended { pseudo, key_id, why } => {
+            info!(%director, %pseudo, key_id = key_id.0, ?why, "session ended");
+        }
+        Session::PoolExhausted => warn!(%director, "every pseudo address is taken; enlarge pseudo_pool"),
+    }
+}
+
+/// Which part of a list is wanted.
+fn window(part: &Part) -> (usize, usize) {
+    let limit = match part.limit {
+        0 => status::MAX_LISTED,
+        some => some.min(status::MAX_LISTED),
+    };
+    (part.offset as usize, limit as usize)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
