@@ -45,6 +45,9 @@ pub enum BenchError {
     /// A port.
     #[error(transparent)]
     Port(#[from] kith_dpdk::PortError),
+    /// The tables of a measurement.
+    #[error("table: {0}")]
+    Table(#[from] kith_pipeline::table::TableError),
     /// A loop that moved no packet.
     #[error("loop {0:?} moved no packet: the port gives none, or its pool is empty")]
     Idle(&'static str),

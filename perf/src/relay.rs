@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  floor:  receive ► write the frame (template)                      ► send
-//!  relay:  receive ► write the frame (template) ► Relay::process     ► send
+//!  relay:  receive ► write the frame (template) ► Path::process      ► send
 //! ```
 //!
 //! A relay rewrites the frame, so both loops write it anew each time: 126 octets from a base that stays in the first-level
@@ -17,12 +17,20 @@ use crate::measure::{Arena, Plan, interleave};
 use crate::port::{Bench, NullPort};
 use crate::report::{Goal, Row};
 use kith_dpdk::{Burst, Mbuf, tsc};
-use kith_pipeline::counters::{Counters, SessionCounters};
+use kith_pipeline::counters::{Counters, DirectCounters};
 use kith_pipeline::meter::Rate;
-use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::{Port, Relay, Tables};
+use kith_pipeline::path::Path;
+use kith_pipeline::reason::DropReason;
+use kith_pipeline::table::TableError;
+use kith_pipeline::table::endpoint::Role;
 use kith_pipeline::table::exact::ExactTable;
-use kith_pipeline::table::session::{Binding, PathLimits, SessionTable};
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::pool::Binding;
+use kith_pipeline::table::port::{AcceptBy, LeaveBy};
+use kith_pipeline::table::route::{Hop, Prefix};
+use kith_pipeline::table::sender::SenderTable;
+use kith_pipeline::table::session::{RelayTo, SessionTable};
+use kith_pipeline::tables::Tables;
 use kith_pipeline::units::{CommunityIndex, Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::ethernet::{ETHERTYPE_IPV4, Ethernet, MacAddr};
@@ -41,6 +49,7 @@ const VIRTUAL: usize = 64;
 const FRAME: usize = kith_pipeline::outer::LEN + shim::LEN + VIRTUAL;
 const UDP_PORT: u16 = 20202;
 const POOL: u32 = 0xf000_0000;
+const PORT: PortIndex = PortIndex(0);
 const LOOPS: &[&str] = &["floor", "relay"];
 
 /// Measures P2 and P3.
@@ -51,7 +60,7 @@ pub fn run(bench: &mut Bench, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         ("P2", 4096, 1 << 16, 60.0, 35.0),
         ("P3", 1 << 20, 1 << 20, 110.0, 70.0),
     ] {
-        let world = World::new(sessions, flows);
+        let world = World::new(sessions, flows)?;
         let mut arena = RelayArena::new(&world, &mut port);
         let slices = interleave(plan, &mut arena)?;
         let delta = |of: &[f64]| of[1] - of[0];
@@ -90,24 +99,23 @@ struct Flow {
 struct World {
     tables: Tables,
     counters: Counters,
-    sessions: SessionCounters,
+    direct: DirectCounters,
     nats: Vec<SocketAddrV4>,
     flows: Vec<Flow>,
     base: [u8; FRAME],
 }
 
 impl World {
-    fn new(count: u32, flows: usize) -> Self {
+    fn new(count: u32, flows: usize) -> Result<Self, TableError> {
         let mut random = Random::new(2);
-        let sessions = SessionTable::new(pseudo(0), count as usize);
+        let sender = SenderTable::new(pseudo(0), count as usize);
+        let session = SessionTable::new(pseudo(0), count as usize);
         let community = CommunityIndex::new(1).unwrap_or_else(|| unreachable!("1 is not 0"));
-        let path = PathLimits {
-            mtu: 1500,
-            sender_only: false,
-        };
         let nats: Vec<_> = (0..count).map(|_| random.nat()).collect();
         for (number, nat) in (0..).zip(&nats) {
-            assert!(sessions.bind(pseudo(number), Binding::new(*nat, community), path));
+            let binding = Binding::new(*nat, community);
+            sender.insert(pseudo(number), binding, None)?;
+            session.insert(pseudo(number), RelayTo { binding, mtu: 1500 })?;
         }
         let flows = (0..flows)
             .map(|_| Flow::between(&nats, random.below(count), random.below(count)))
@@ -116,25 +124,35 @@ impl World {
             per_second: 1000,
             burst: 100,
         };
-        let tables = Tables {
-            director: HERE,
+        let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
+        tables.endpoint = Role::Director {
+            address: HERE,
             udp_port: UDP_PORT,
-            ports: vec![Port {
-                mac: OURS,
-                address: HERE,
-                prefix_len: 24,
-                gateway: Some(GATEWAY),
-                mtu: 1500,
-            }],
-            neighbors: ExactTable::new([(GATEWAY, ROUTER)]),
-            sessions: Arc::new(sessions),
-            sender_rate: None,
-            punt_rates: [rate; PuntReason::COUNT],
         };
-        Self {
+        let accept_by = AcceptBy {
+            station: OURS,
+            address: HERE,
+        };
+        let hop = OnLink {
+            port: PORT,
+            address: GATEWAY,
+        };
+        let via = Hop::Via {
+            port: PORT,
+            gateway: GATEWAY,
+        };
+        tables.ingress_port.insert(PORT, accept_by)?;
+        tables
+            .route
+            .insert(Prefix::new(HERE, 24)?, Hop::OnLink { port: PORT })?;
+        tables.route.insert(Prefix::ALL, via)?;
+        tables.neighbor = ExactTable::new([(hop, ROUTER)]);
+        tables.egress_port.insert(PORT, LeaveBy { station: OURS })?;
+        tables.punt_rates.fill(rate);
+        Ok(Self {
             tables,
             counters: Counters::default(),
-            sessions: SessionCounters::new(count as usize),
+            direct: DirectCounters::new(count as usize),
             flows,
             base: frame(
                 (ROUTER, nats[0]),
@@ -144,7 +162,7 @@ impl World {
                 0,
             ),
             nats,
-        }
+        })
     }
 
     /// The frame of a flow before or after the relay, made from scratch.
@@ -250,7 +268,7 @@ fn pseudo(number: u32) -> PseudoIp {
 
 struct RelayArena<'a> {
     world: &'a World,
-    relay: Relay<'a>,
+    path: Path<'a>,
     port: &'a mut NullPort,
     next: usize,
 }
@@ -259,7 +277,7 @@ impl<'a> RelayArena<'a> {
     fn new(world: &'a World, port: &'a mut NullPort) -> Self {
         Self {
             world,
-            relay: Relay::new(&world.counters, &world.sessions),
+            path: Path::new(&world.counters, &world.direct),
             port,
             next: 0,
         }
@@ -280,9 +298,9 @@ fn restore(world: &World, next: &mut usize, packets: &mut [Mbuf]) {
 
 /// What a worker does with a burst.
 #[inline(always)]
-fn relay(world: &World, relay: &Relay<'_>, packets: &mut [Mbuf]) -> [Verdict; BURST] {
+fn relay(world: &World, path: &mut Path<'_>, packets: &mut [Mbuf]) -> [Verdict; BURST] {
     let mut verdicts = [Verdict::Drop(DropReason::TransmitQueueFull); BURST];
-    relay.process(&world.tables, PortIndex(0), Nanos(tsc()), packets, &mut verdicts);
+    path.process(&world.tables, PORT, Nanos(tsc()), packets, &mut verdicts);
     verdicts
 }
 
@@ -294,7 +312,7 @@ impl Arena for RelayArena<'_> {
     fn batch(&mut self, which: usize) -> u64 {
         let Self {
             world,
-            relay: of_worker,
+            path,
             port,
             next,
         } = self;
@@ -304,7 +322,7 @@ impl Arena for RelayArena<'_> {
                 let before = world.counters.all_drops() + world.counters.all_punts();
                 let sent = port.batch(|packets| {
                     restore(world, next, packets);
-                    black_box(relay(world, of_worker, packets));
+                    black_box(relay(world, path, packets));
                 });
                 let after = world.counters.all_drops() + world.counters.all_punts();
                 assert_eq!(before, after, "the world has only packets to relay");
@@ -321,7 +339,7 @@ impl Arena for RelayArena<'_> {
             let begin = self.next - BURST;
             let flows = &self.world.flows[begin..self.next];
             if which == 1 {
-                relay(self.world, &self.relay, &mut burst);
+                relay(self.world, &mut self.path, &mut burst);
             }
             for (packet, flow) in burst.iter().zip(flows) {
                 let expected = self.world.expected(flow, which == 1);

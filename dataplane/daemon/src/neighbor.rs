@@ -6,7 +6,11 @@
 //!                    │ 3 tries, 1 s apart         ▲ ◄──────── seen ──────── │ 3 tries
 //!                    ▼                            │ seen, if it asked us    ▼
 //!            packets dropped, (none)            (none)                    (none)
+//!
+//!            write: from any state to written, which only a write ends
 //! ```
+//!
+//! What a controller wrote wins: it is never asked for, never aged, and nobody on the link changes it.
 //!
 //! Entries and waiting packets are bounded, for each neighbour and in all: whoever makes packets to addresses where nobody is
 //! fills his own queue. Cost: a tick walks all entries; it is called ten times a second, not for each packet.
@@ -19,7 +23,7 @@ use std::net::Ipv4Addr;
 /// How many, how often, how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Neighbours.
+    /// Neighbours that are learnt.
     pub entries: usize,
     /// Packets waiting for one neighbour.
     pub held_each: usize,
@@ -71,16 +75,11 @@ pub enum Held<P> {
 /// The neighbours of all ports.
 #[derive(Debug)]
 pub struct Neighbors<P> {
-    entries: HashMap<Ipv4Addr, Entry<P>>,
+    entries: HashMap<(PortIndex, Ipv4Addr), State<P>>,
     limits: Limits,
     held: usize,
+    written: usize,
     changed: bool,
-}
-
-#[derive(Debug)]
-struct Entry<P> {
-    port: PortIndex,
-    state: State<P>,
 }
 
 #[derive(Debug)]
@@ -99,6 +98,7 @@ enum State<P> {
         tries: u8,
         next: Nanos,
     },
+    Written(MacAddr),
 }
 
 impl<P> Neighbors<P> {
@@ -109,14 +109,15 @@ impl<P> Neighbors<P> {
             entries: HashMap::new(),
             limits,
             held: 0,
+            written: 0,
             changed: false,
         }
     }
 
     /// A packet is for this neighbour.
     pub fn hold(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr, packet: P) -> Held<P> {
-        match self.entries.get_mut(&address).map(|entry| &mut entry.state) {
-            Some(State::Known { .. } | State::Probing { .. }) => Held::Known(packet),
+        match self.entries.get_mut(&(port, address)) {
+            Some(State::Known { .. } | State::Probing { .. } | State::Written(_)) => Held::Known(packet),
             Some(State::Asking { waiting, .. }) => {
                 if waiting.len() >= self.limits.held_each || self.held >= self.limits.held_all {
                     return Held::Full(packet);
@@ -139,14 +140,14 @@ impl<P> Neighbors<P> {
 
     /// Begins to ask for a neighbour before there is a packet for it. None if it is known, asked for, or there is no room.
     pub fn prepare(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr) -> Option<Ask> {
-        if self.entries.contains_key(&address) {
+        if self.entries.contains_key(&(port, address)) {
             return None;
         }
         self.ask(now, port, address, Vec::new()).ok()
     }
 
     fn ask(&mut self, now: Nanos, port: PortIndex, target: Ipv4Addr, waiting: Vec<P>) -> Result<Ask, Vec<P>> {
-        if self.entries.len() >= self.limits.entries {
+        if !self.has_room() {
             return Err(waiting);
         }
         self.held += waiting.len();
@@ -155,7 +156,7 @@ impl<P> Neighbors<P> {
             next: later(now, self.limits.retry),
             waiting,
         };
-        self.entries.insert(target, Entry { port, state });
+        self.entries.insert((port, target), state);
         let station = None;
         Ok(Ask {
             port,
@@ -177,18 +178,18 @@ impl<P> Neighbors<P> {
     ) -> Vec<P> {
         let until = later(now, self.limits.fresh);
         let known = State::Known { station, until };
-        let room = self.entries.len() < self.limits.entries;
-        let Some(entry) = self.entries.get_mut(&address) else {
+        let room = self.has_room();
+        let Some(state) = self.entries.get_mut(&(port, address)) else {
             if create && room {
-                self.entries.insert(address, Entry { port, state: known });
+                self.entries.insert((port, address), known);
                 self.changed = true;
             }
             return Vec::new();
         };
-        if entry.port != port {
+        if let State::Written(_) = state {
             return Vec::new();
         }
-        match std::mem::replace(&mut entry.state, known) {
+        match std::mem::replace(state, known) {
             State::Asking { waiting, .. } => {
                 self.held -= waiting.len();
                 self.changed = true;
@@ -198,16 +199,48 @@ impl<P> Neighbors<P> {
                 self.changed |= old != station;
                 Vec::new()
             }
+            State::Written(_) => unreachable!("these were left alone above"),
         }
+    }
+
+    /// A controller wrote a neighbour's station, or took back (`None`) what it wrote or what was learnt. Gives the packets
+    /// that waited for it.
+    pub fn write(&mut self, port: PortIndex, address: Ipv4Addr, station: Option<MacAddr>) -> Vec<P> {
+        let key = (port, address);
+        if station.is_none() && matches!(self.entries.get(&key), None | Some(State::Asking { .. })) {
+            // There was no entry that anyone could have read.
+            return Vec::new();
+        }
+        let old = match station {
+            Some(station) => self.entries.insert(key, State::Written(station)),
+            None => self.entries.remove(&key),
+        };
+        self.written += usize::from(station.is_some());
+        self.changed = true;
+        match old {
+            Some(State::Asking { waiting, .. }) => {
+                self.held -= waiting.len();
+                waiting
+            }
+            Some(State::Written(_)) => {
+                self.written -= 1;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Can one more be learnt?
+    fn has_room(&self) -> bool {
+        self.entries.len() - self.written < self.limits.entries
     }
 
     /// Time passes: requests to send, and packets that nobody will take.
     pub fn tick(&mut self, now: Nanos, asks: &mut Vec<Ask>, lost: &mut Vec<P>) {
         let limits = self.limits;
         let (held, changed) = (&mut self.held, &mut self.changed);
-        self.entries.retain(|&target, entry| {
-            let port = entry.port;
-            match &mut entry.state {
+        self.entries.retain(|&(port, target), state| {
+            match state {
                 State::Asking { tries, next, waiting } if *next <= now => {
                     if *tries >= limits.tries {
                         *held -= waiting.len();
@@ -230,7 +263,7 @@ impl<P> Neighbors<P> {
                         target,
                         station: Some(station),
                     });
-                    entry.state = State::Probing {
+                    *state = State::Probing {
                         station,
                         tries: 1,
                         next: later(now, limits.retry),
@@ -262,22 +295,23 @@ impl<P> Neighbors<P> {
         std::mem::take(&mut self.changed)
     }
 
-    /// Everyone who is known.
-    pub fn stations(&self) -> impl Iterator<Item = (Ipv4Addr, MacAddr)> {
-        self.entries
-            .iter()
-            .filter_map(|(&address, entry)| match entry.state {
-                State::Known { station, .. } | State::Probing { station, .. } => Some((address, station)),
-                State::Asking { .. } => None,
-            })
+    /// Everyone whose station is known.
+    pub fn stations(&self) -> impl Iterator<Item = ((PortIndex, Ipv4Addr), MacAddr)> {
+        self.entries.iter().filter_map(|(&key, state)| match state {
+            State::Known { station, .. } | State::Probing { station, .. } | State::Written(station) => {
+                Some((key, *station))
+            }
+            State::Asking { .. } => None,
+        })
     }
 
-    /// Every entry for listings: address, port, station if known, state in a word.
-    pub fn list(&self) -> impl Iterator<Item = (Ipv4Addr, PortIndex, Option<MacAddr>, &'static str)> {
-        self.entries.iter().map(|(&address, entry)| match entry.state {
-            State::Asking { .. } => (address, entry.port, None, "asking"),
-            State::Known { station, .. } => (address, entry.port, Some(station), "known"),
-            State::Probing { station, .. } => (address, entry.port, Some(station), "probing"),
+    /// Every entry for listings: port, address, station if known, state in a word.
+    pub fn list(&self) -> impl Iterator<Item = (PortIndex, Ipv4Addr, Option<MacAddr>, &'static str)> {
+        self.entries.iter().map(|(&(port, address), state)| match state {
+            State::Asking { .. } => (port, address, None, "asking"),
+            State::Known { station, .. } => (port, address, Some(*station), "known"),
+            State::Probing { station, .. } => (port, address, Some(*station), "probing"),
+            State::Written(station) => (port, address, Some(*station), "written"),
         })
     }
 
@@ -287,7 +321,7 @@ impl<P> Neighbors<P> {
         self.held
     }
 
-    /// How many entries there can be.
+    /// How many can be learnt.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.limits.entries
@@ -337,7 +371,7 @@ mod tests {
         assert_eq!(neighbors.seen(at(0), PORT, A, STATION, false), [1, 2]);
         assert!(neighbors.take_changed() && !neighbors.take_changed());
         assert_eq!(neighbors.hold(at(1), PORT, A, 3), Held::Known(3));
-        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [(A, STATION)]);
+        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [((PORT, A), STATION)]);
         assert_eq!(neighbors.held(), 0);
     }
 
@@ -391,15 +425,41 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_learnt_only_when_they_ask_us_and_never_from_another_port() {
+    fn strangers_are_learnt_only_when_they_ask_us_and_a_port_is_a_link_of_its_own() {
         let mut neighbors = few();
         neighbors.seen(at(0), PORT, A, STATION, false);
         assert_eq!(neighbors.list().count(), 0);
         neighbors.seen(at(0), PORT, A, STATION, true);
         let other = MacAddr([2, 0, 0, 0, 0, 99]);
-        neighbors.seen(at(0), PortIndex(1), A, other, true);
-        assert_eq!(neighbors.stations().next(), Some((A, STATION)));
+        neighbors.seen(at(0), PortIndex(1), A, other, false);
+        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [((PORT, A), STATION)]);
         neighbors.seen(at(0), PORT, A, other, false);
-        assert_eq!(neighbors.stations().next(), Some((A, other)), "it got a new card");
+        assert_eq!(
+            neighbors.stations().next(),
+            Some(((PORT, A), other)),
+            "it got a new card"
+        );
+    }
+
+    #[test]
+    fn what_is_written_wins_and_stays() {
+        let mut neighbors = few();
+        let written = MacAddr([2, 0, 0, 0, 0, 99]);
+        neighbors.hold(at(0), PORT, A, 1);
+        assert_eq!(neighbors.write(PORT, A, Some(written)), [1], "who waited goes on");
+        assert_eq!(neighbors.held(), 0);
+        neighbors.seen(at(0), PORT, A, STATION, true);
+        assert_eq!(tick(&mut neighbors, at(100)).0.len(), 0, "it is not asked for");
+        assert_eq!(neighbors.stations().next(), Some(((PORT, A), written)));
+        // It takes no room from those that are learnt.
+        for last in 22..24 {
+            neighbors.seen(at(0), PORT, Ipv4Addr::new(203, 0, 113, last), STATION, true);
+        }
+        assert_eq!(neighbors.list().count(), 3);
+        assert!(neighbors.write(PORT, A, None).is_empty());
+        neighbors.take_changed();
+        neighbors.write(PORT, A, None);
+        assert!(!neighbors.take_changed(), "there was nothing to take back");
+        assert_eq!(neighbors.list().count(), 2);
     }
 }

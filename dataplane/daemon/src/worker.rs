@@ -1,23 +1,24 @@
 //! A worker: the way of a packet from receive queue to transmit queue.
 //!
 //! ```text
-//!  for each port: rx burst ► Relay::process ► sort ─┬─ transmit: the out port's burst
+//!  for each port: rx burst ► Path::process ► sort ─┬─ transmit: the out port's burst
 //!                                                   ├─ punt:     ring to the slow path, ingress and reason in front
 //!                                                   └─ drop:     freed together
 //!  ring from the slow path ► the out port's burst
 //!  for each port: tx burst; what the port does not take is dropped (transmit_queue_full)
 //! ```
 //!
-//! A worker owns its queues, its end of both rings and its counters; it shares the session table and reads snapshots. In
+//! A worker owns its queues, its end of both rings and its counters; it shares the tables of senders and sessions and reads snapshots. In
 //! its loop there is no lock, allocation, syscall, log or panic, except for the sleep of a worker with nothing to do.
 
 use crate::clock::Clock;
 use kith_api::config::{Idle, IdleMode};
 use kith_dpdk::{Burst, Consumer, Mbuf, Producer, RxQueue, TxQueue};
-use kith_pipeline::counters::{Counters, SessionCounters};
+use kith_pipeline::counters::{Counters, DirectCounters};
+use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::{Relay, Tables};
 use kith_pipeline::table::snapshot::Reader;
+use kith_pipeline::tables::Tables;
 use kith_pipeline::units::PortIndex;
 use kith_pipeline::{BURST, Verdict};
 use std::sync::Arc;
@@ -35,8 +36,8 @@ pub const INJECT_HEADER: usize = 1;
 pub struct Shared {
     /// Packets.
     pub counters: Counters,
-    /// Packets and octets of each session.
-    pub sessions: SessionCounters,
+    /// Packets and octets of entries.
+    pub direct: DirectCounters,
 }
 
 impl Shared {
@@ -45,7 +46,7 @@ impl Shared {
     pub fn new(sessions: usize) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::default(),
-            sessions: SessionCounters::new(sessions),
+            direct: DirectCounters::new(sessions),
         })
     }
 }
@@ -96,10 +97,10 @@ impl Worker {
 
     /// Works until told to stop.
     pub fn run(mut self, shared: &Shared, idle: Idle, stop: &AtomicBool) {
-        let relay = Relay::new(&shared.counters, &shared.sessions);
+        let mut path = Path::new(&shared.counters, &shared.direct);
         let mut rest = Rest::new(idle);
         while !stop.load(Ordering::Relaxed) {
-            if self.poll(&relay, &shared.counters) {
+            if self.poll(&mut path, &shared.counters) {
                 rest.over();
             } else {
                 rest.take();
@@ -109,7 +110,7 @@ impl Worker {
 
     /// Once around all queues. Was there anything?
     #[inline]
-    pub fn poll(&mut self, relay: &Relay<'_>, counters: &Counters) -> bool {
+    pub fn poll(&mut self, path: &mut Path<'_>, counters: &Counters) -> bool {
         let now = self.clock.now();
         let tables = self.tables.load();
         let mut found = 0;
@@ -122,7 +123,7 @@ impl Worker {
             found += received;
             counters.received.add(received as u64);
             counters.received_bytes.add(octets(&self.burst));
-            relay.process(tables, PortIndex(ingress), now, &mut self.burst, &mut verdicts);
+            path.process(tables, PortIndex(ingress), now, &mut self.burst, &mut verdicts);
             for (packet, verdict) in self.burst.drain().zip(verdicts) {
                 match verdict {
                     Verdict::Transmit(port) => {

@@ -4,6 +4,7 @@
 //! integer. Octets and packets of what passes are added up once a burst.
 
 use crate::reason::{DropReason, PuntReason};
+use crate::table::{association, member};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A counter with one writer.
@@ -93,15 +94,15 @@ impl Counters {
     }
 }
 
-/// Packets and octets of each session, counted by one worker.
+/// Packets and octets of each entry of a table, counted by one worker.
 #[derive(Debug)]
-pub struct SessionCounters(Box<[[Counter; 2]]>);
+pub struct EntryCounters(Box<[[Counter; 2]]>);
 
-impl SessionCounters {
-    /// Counters for `sessions` sessions: 16 octets each.
+impl EntryCounters {
+    /// Counters for `entries` entries: 16 octets each.
     #[must_use]
-    pub fn new(sessions: usize) -> Self {
-        Self((0..sessions).map(|_| Default::default()).collect())
+    pub fn new(entries: usize) -> Self {
+        Self((0..entries).map(|_| Default::default()).collect())
     }
 
     /// One packet more of `bytes` octets; an index out of range counts nothing.
@@ -113,18 +114,41 @@ impl SessionCounters {
         }
     }
 
-    /// Brings the counters into the cache: [`SessionCounters::add`] will follow. What it gives is of no meaning, but must
+    /// Brings the counters into the cache: [`EntryCounters::add`] will follow. What it gives is of no meaning, but must
     /// be used for the compiler to keep the access.
     #[inline]
     pub(crate) fn touch(&self, index: usize) -> u64 {
         self.0.get(index).map_or(0, |[packets, _]| packets.get())
     }
 
-    /// Packets and octets that a session received.
+    /// Packets and octets that an entry counted.
     #[must_use]
     pub fn get(&self, index: usize) -> (u64, u64) {
         self.0
             .get(index)
             .map_or((0, 0), |[packets, octets]| (packets.get(), octets.get()))
+    }
+}
+
+/// The direct counters of one worker. Who adds up sums over workers.
+#[derive(Debug)]
+pub struct DirectCounters {
+    /// Of `session`, by place in the pool: what was sent to the member, in octets of outer IPv4.
+    pub session: EntryCounters,
+    /// Of `association`, by the entry's index: what came under the SPI, in octets of the virtual packet as sealed.
+    pub association: EntryCounters,
+    /// Of `member`, by the entry's index: what was to be sealed, in octets of the packet as it came from the LAN.
+    pub member: EntryCounters,
+}
+
+impl DirectCounters {
+    /// Counters for `sessions` sessions, and for all associations and members that there can be.
+    #[must_use]
+    pub fn new(sessions: usize) -> Self {
+        Self {
+            session: EntryCounters::new(sessions),
+            association: EntryCounters::new(association::SCHEMA.size),
+            member: EntryCounters::new(member::SCHEMA.size),
+        }
     }
 }

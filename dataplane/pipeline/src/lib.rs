@@ -6,29 +6,34 @@
 //! I/O, no clock, no allocation, no lock.
 //!
 //! ```text
-//!            ┌── relay (route director): frames in, frames out ─────────────────────────────────────┐
-//!  frame ───►│ ethernet ► ipv4 ► own station ► udp ► shim ► authorise sender ► session ► rewrite ► neighbour │──► frame
-//!            └──────┬─ arp, icmp, control, neighbour miss: punt ─────────────────────────────────────┘
+//!            ┌── path (route director): frames in, frames out ────────────────────────────────────────────────────┐
+//!  frame ───►│ ethernet ► ipv4 ► own station ► udp ► shim ► sender ► session ► route ► neighbor ► egress ► rewrite │──► frame
+//!            └──────┬─ arp, icmp, control, neighbour miss: punt ──────────────────────────────────────────────────┘
 //!            ┌── host (agents): virtual packets in, shim packets out, and back ─────────────────────┐
 //!  TUN    ───►│ virtual ipv4 ► own source ► member ► mtu ► mss ► esp seal ► shim                     │──► UDP socket
 //!  TUN   ◄────│ own destination ◄ source check ◄ esp open ◄ sa ◄ virtual ipv4 ◄ shim                 │◄── UDP socket
 //!            └──────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`relay`] reads as the path from receive to transmit; so do [`host::encap`] and [`host::decap`]. Every drop is a
-//! [`reason::DropReason`]; what goes up to the slow path has a [`reason::PuntReason`]. Costs are measured by
-//! `make bench`.
+//! [`path`] reads as the way from receive to transmit; so do [`host::encap`] and [`host::decap`]. The tables are those of the P4 program,
+//! under the same names and in the same order: [`tables`], [`schema`]. Every drop is a [`reason::DropReason`]; what goes up to the slow
+//! path has a [`reason::PuntReason`]. Costs are measured by `make bench`.
 #![forbid(unsafe_code)]
 
 pub mod counters;
+mod egress;
 pub mod host;
 pub mod meter;
 pub mod outer;
 pub mod packet;
+pub mod path;
 pub mod reason;
-pub mod relay;
+mod receive;
+mod relay;
+pub mod schema;
 mod sync;
 pub mod table;
+pub mod tables;
 pub mod units;
 
 /// Packets that a stage takes at once.

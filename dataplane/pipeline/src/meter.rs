@@ -23,6 +23,11 @@ pub struct Bucket(AtomicU64);
 const UNIT_SHIFT: u32 = 20;
 
 impl Bucket {
+    /// Makes it as one that was never used. The one who gives out rates calls this, before anyone takes from the bucket.
+    pub(crate) fn refill(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// May `cost` tokens pass now? Takes them if so.
     #[inline]
     pub fn admit(&self, rate: Rate, now: Nanos, cost: u32) -> bool {

@@ -52,6 +52,7 @@ reasons! {
         Ipv4Checksum "ipv4_checksum" "The outer IPv4 header checksum is wrong.",
         Ipv4Martian "ipv4_martian" "The source address is one that no packet can come from.",
         Ipv4NotOurs "ipv4_not_ours" "The destination is no address of this dataplane, which routes nothing else.",
+        LocalUnknown "local_unknown" "The source is no device that this gateway stands in for.",
         ProtocolUnknown "protocol_unknown" "Neither UDP nor ICMP.",
         UdpTruncated "udp_truncated" "Shorter than a UDP header.",
         UdpLength "udp_length" "The UDP length disagrees with the packet.",
@@ -78,7 +79,8 @@ reasons! {
         VirtualChecksum "virtual_checksum" "The virtual IPv4 header checksum is wrong.",
         VirtualSourceSpoofed "virtual_source_spoofed" "The virtual source address is not the one this sender owns.",
         VirtualNotOurs "virtual_not_ours" "The virtual destination address is not this member's.",
-        MemberUnknown "member_unknown" "No member has the virtual destination address.",
+        PolicyDenied "policy_denied" "No rule of the policy allows it, or one denies it.",
+        MemberUnknown "member_unknown" "No member has the virtual address.",
         KeysMissing "keys_missing" "No keys with the member yet, and the packets waiting for them are as many as may wait.",
         CleartextRefused "cleartext_refused" "A virtual packet that is neither ESP nor key agreement.",
         EspTruncated "esp_truncated" "Shorter than the shortest ESP packet.",
@@ -88,7 +90,7 @@ reasons! {
         EspReplayed "esp_replayed" "This sequence number was received before.",
         EspTooOld "esp_too_old" "The sequence number is left of the replay window.",
         EspBadTag "esp_bad_tag" "The integrity check failed: forged, damaged, or another key.",
-        EspBadTrailer "esp_bad_trailer" "Padding or next header of the opened packet is not what RFC 4303 says.",
+        EspBadTrailer "esp_bad_trailer" "Padding or next header of the opened packet is not what RFC 4303 says, or a gateway received a dummy.",
         BufferRoom "buffer_room" "No room in the buffer for the headers to add.",
         PuntLimited "punt_limited" "For the slow path, above the rate allowed for its reason.",
         PuntQueueFull "punt_queue_full" "For the slow path, which is behind.",
@@ -107,6 +109,8 @@ reasons! {
         SourceMismatch "source_mismatch" "Data from a member whose session is bound to another address: its NAT may have rebound.",
         MtuExceeded "mtu_exceeded" "Larger than the path takes: the sender is to be told.",
         NeighborMiss "neighbor_miss" "The next hop's station address is not known yet.",
+        Keying "keying" "A key agreement message of a member.",
+        KeysMissing "keys_missing" "For a member with whom there are no keys yet.",
     }
 }
 

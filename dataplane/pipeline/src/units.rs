@@ -25,3 +25,7 @@ impl CommunityIndex {
         self.0.get()
     }
 }
+
+/// Which security association of a worker: a place in its array of inbound, or of outbound ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaIndex(pub u32);

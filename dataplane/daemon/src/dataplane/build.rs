@@ -10,13 +10,15 @@ use kith_dpdk::{
     Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
     ThreadError,
 };
-use kith_pipeline::relay::{self, Tables};
-use kith_pipeline::table::exact::ExactTable;
+use kith_pipeline::table::port::{AcceptBy, LeaveBy};
+use kith_pipeline::table::route::{Hop, Prefix};
+use kith_pipeline::table::sender::SenderTable;
 use kith_pipeline::table::session::SessionTable;
+use kith_pipeline::tables::Tables;
+use kith_pipeline::units::PortIndex;
 use kith_wire::ethernet::MacAddr;
-use kith_wire::shim::{DEFAULT_PORT, PseudoIp};
+use kith_wire::shim::PseudoIp;
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -85,10 +87,14 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     let eal = Eal::init(environment(&config))?;
     let clock = Clock::start().ok_or(StartError::Clock)?;
     let pool = pool(&eal, &config)?;
-    let (mut ports, networks) = open_ports(&eal, &config, &pool)?;
+    let (mut ports, stations) = open_ports(&eal, &config, &pool)?;
 
-    let slow = Slow::new(tables(&config, networks), NeighborLimits::default());
-    let capacity = slow.tables().sessions.capacity();
+    let slow = Slow::new(
+        tables(&config, &stations),
+        config.ports.iter().map(|port| port.mtu).collect(),
+        NeighborLimits::default(),
+    );
+    let capacity = slow.tables().session.pool().size();
     let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
     let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
     for queues in &mut queues {
@@ -173,12 +179,8 @@ fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
     Ok(Mempool::new(eal, "packets", &config)?)
 }
 
-fn open_ports(
-    eal: &Eal,
-    config: &Config,
-    pool: &Mempool,
-) -> Result<(Vec<Port>, Vec<relay::Port>), StartError> {
-    let (mut ports, mut networks) = (Vec::new(), Vec::new());
+fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, Vec<MacAddr>), StartError> {
+    let (mut ports, mut stations) = (Vec::new(), Vec::new());
     for (index, wanted) in config.ports.iter().enumerate() {
         let fail = |error| StartError::Port {
             index,
@@ -196,31 +198,45 @@ fn open_ports(
         let port = Port::open(eal, &settings, std::slice::from_ref(pool)).map_err(fail)?;
         let mac = MacAddr(port.mac().map_err(fail)?.0);
         info!(index, device = port.device(), driver = port.driver(), %mac, address = %wanted.address, "port open");
-        networks.push(relay::Port {
-            mac,
-            address: wanted.address.address,
-            prefix_len: wanted.address.prefix_len,
-            gateway: wanted.gateway,
-            mtu: wanted.mtu,
-        });
+        stations.push(mac);
         ports.push(port);
     }
-    Ok((ports, networks))
+    Ok((ports, stations))
 }
 
-fn tables(config: &Config, ports: Vec<relay::Port>) -> Tables {
+/// What the configuration says of the links. Everything else is a controller's to write.
+fn tables(config: &Config, stations: &[MacAddr]) -> Tables {
     let sessions = config.sessions;
     // Configurations that begin at 0 are refused.
     let first = PseudoIp::new(sessions.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
-    Tables {
-        director: ports.first().map_or(Ipv4Addr::UNSPECIFIED, |port| port.address),
-        udp_port: DEFAULT_PORT,
-        ports,
-        neighbors: ExactTable::default(),
-        sessions: Arc::new(SessionTable::new(first, sessions.count as usize)),
-        sender_rate: None,
-        punt_rates: slow::punt_rates(),
+    let size = sessions.count as usize;
+    let mut tables = Tables::new(
+        Arc::new(SenderTable::new(first, size)),
+        Arc::new(SessionTable::new(first, size)),
+    );
+    tables.punt_rates = slow::punt_rates();
+    for ((port, wanted), &station) in (0..).map(PortIndex).zip(&config.ports).zip(stations) {
+        let network = wanted.address;
+        let accept = AcceptBy {
+            station,
+            address: network.address,
+        };
+        let link = Prefix::new(network.address, network.prefix_len);
+        let mut enter = || {
+            tables.ingress_port.insert(port, accept)?;
+            tables.egress_port.insert(port, LeaveBy { station })?;
+            tables.route.insert(link?, Hop::OnLink { port })?;
+            match wanted.gateway {
+                Some(gateway) if tables.route.get(Prefix::ALL).is_none() => {
+                    tables.route.insert(Prefix::ALL, Hop::Via { port, gateway })
+                }
+                _ => Ok(()),
+            }
+        };
+        // Ports are few, and links that overlap are refused with the configuration.
+        enter().unwrap_or_else(|error| unreachable!("ports were checked: {error}"));
     }
+    tables
 }
 
 /// Starts a worker, and waits until it has its CPU.

@@ -1,18 +1,15 @@
 //! ARP (RFC 826), and packets whose next hop is not known yet.
 
+use super::way::{Way, is_on_link, is_ours};
 use super::{Slow, Waiting};
 use crate::neighbor::{Ask, Held};
 use kith_pipeline::packet::Packet;
+use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::Relay;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::arp::{self, Arp, Operation};
 use kith_wire::ethernet::{self, ETHERTYPE_ARP, Ethernet, MacAddr};
-use kith_wire::ipv4;
-use kith_wire::shim::Shim;
-use kith_wire::udp;
-use std::net::Ipv4Addr;
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
 
@@ -26,14 +23,14 @@ impl<P: Packet> Slow<P> {
             .get(ethernet::HEADER_LEN..)
             .and_then(|payload| Arp::parse(payload).ok().copied());
         let tables = self.publisher.current();
-        let (Some(arp), Some(port)) = (heard, tables.port(ingress)) else {
+        let (Some(arp), Some(port)) = (heard, tables.ingress_port.get(ingress)) else {
             return self.refuse();
         };
         let ((station, sender), (_, target)) = (arp.sender(), arp.target());
-        let ours = target == port.address || target == tables.director && port.on_link(target);
+        let ours = is_ours(&tables, ingress, target);
         // RFC 5227 section 2.1.1: who looks whether an address is free has none himself. He is answered, and not learnt.
         let probe = sender.is_unspecified();
-        let possible = probe || port.on_link(sender) && sender != port.address && sender != tables.director;
+        let possible = probe || is_on_link(&tables, ingress, sender) && !is_ours(&tables, ingress, sender);
         if station.is_group() || station == MacAddr::ZERO || !possible {
             return self.refuse();
         }
@@ -48,8 +45,8 @@ impl<P: Packet> Slow<P> {
         if !asks_us {
             return self.counts.consumed.add(1);
         }
-        let answer = Arp::new(Operation::Reply, (port.mac, target), (station, sender));
-        if write(&mut packet, station, port.mac, &answer) {
+        let answer = Arp::new(Operation::Reply, (port.station, target), (station, sender));
+        if write(&mut packet, station, port.station, &answer) {
             self.send(ingress, packet);
         } else {
             self.refuse();
@@ -58,18 +55,18 @@ impl<P: Packet> Slow<P> {
 
     pub(super) fn send_request(&mut self, ask: Ask, make: &mut dyn FnMut() -> Option<P>) {
         let tables = self.publisher.current();
-        let Some(port) = tables.port(ask.port) else {
+        let Some(port) = tables.ingress_port.get(ask.port) else {
             return;
         };
         // No buffer: the next tick asks again.
         let Some(mut packet) = make() else { return };
         let request = Arp::new(
             Operation::Request,
-            (port.mac, port.address),
+            (port.station, port.address),
             (MacAddr::ZERO, ask.target),
         );
         let to = ask.station.unwrap_or(MacAddr::BROADCAST);
-        if packet.grow_back(FRAME) && write(&mut packet, to, port.mac, &request) {
+        if packet.grow_back(FRAME) && write(&mut packet, to, port.station, &request) {
             self.counts.originated.add(1);
             self.send(ask.port, packet);
         }
@@ -83,12 +80,10 @@ impl<P: Packet> Slow<P> {
         make: &mut dyn FnMut() -> Option<P>,
     ) {
         let tables = self.publisher.current();
-        let next = receiver(packet.bytes())
-            .and_then(|pseudo| tables.sessions.binding(tables.sessions.index(pseudo)))
-            .and_then(|binding| tables.route(Ipv4Addr::from_bits(binding.address())));
+        let next = Way::of(&tables, ingress, packet.bytes()).and_then(|way| way.next(&tables));
         let Some(next) = next else {
-            // The session ended meanwhile.
-            return self.dropped(DropReason::DestinationUnknown, 1);
+            // The entry that led there is gone meanwhile.
+            return self.dropped(DropReason::NeighborUnresolved, 1);
         };
         match self
             .neighbors
@@ -101,29 +96,26 @@ impl<P: Packet> Slow<P> {
         }
     }
 
-    /// Once more through the relay, now that the neighbour is known: everything else may have changed while it waited.
-    fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
+    /// Once more through the pipeline, now that the neighbour is known: everything else may have changed while it waited.
+    pub(super) fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
         let tables = self.publisher.current();
         let shared = self.counts.shared.clone();
-        let relay = Relay::new(&shared.counters, &shared.sessions);
+        let mut path = Path::new(&shared.counters, &shared.direct);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
         let burst = std::slice::from_mut(&mut packet);
-        relay.process(&tables, ingress, now, burst, &mut verdicts);
+        path.process(&tables, ingress, now, burst, &mut verdicts);
         match verdicts[0] {
             Verdict::Transmit(port) => self.send(port, packet),
-            // The relay has counted it.
+            // The pipeline has counted it.
             Verdict::Drop(_) => {}
             Verdict::Punt(reason @ PuntReason::SourceMismatch) => self.hand_over(ingress, reason, packet),
+            Verdict::Punt(reason @ (PuntReason::Keying | PuntReason::KeysMissing)) => {
+                self.hand_over(ingress, reason, packet);
+            }
             Verdict::Punt(PuntReason::MtuExceeded) => self.mtu_exceeded(now, ingress, packet),
             Verdict::Punt(_) => self.dropped(DropReason::NeighborUnresolved, 1),
         }
     }
-}
-
-/// The destination member of a data packet that the relay has parsed.
-fn receiver(frame: &[u8]) -> Option<u32> {
-    let data = frame.get(ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN..)?;
-    Some(Shim::parse(data).ok()?.0.destination_member.get())
 }
 
 /// Writes a whole frame into a packet that is at least as long, and cuts it to that.

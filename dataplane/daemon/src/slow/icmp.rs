@@ -1,5 +1,6 @@
 //! ICMP: echo, and path MTU (RFC 1191).
 
+use super::way::Way;
 use super::{ERRORS, Slow};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
@@ -7,8 +8,6 @@ use kith_pipeline::units::{Nanos, PortIndex};
 use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet};
 use kith_wire::icmp::{self, ECHO_REQUEST, Icmp};
 use kith_wire::ipv4::{self, Ipv4};
-use kith_wire::shim::Shim;
-use kith_wire::udp;
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
 
@@ -62,22 +61,26 @@ impl<P: Packet> Slow<P> {
         let Some(offending) = packet.bytes().get(ethernet::HEADER_LEN..) else {
             return;
         };
-        let Ok((ip, payload)) = Ipv4::parse(offending) else {
+        let Ok((ip, _)) = Ipv4::parse(offending) else {
             return;
         };
-        let shim = payload
-            .get(udp::HEADER_LEN..)
-            .and_then(|data| Shim::parse(data).ok());
-        let Some((shim, _)) = shim else { return };
+        let way = Way::of(&tables, ingress, packet.bytes());
+        let (Some(mtu), Some(port)) = (way.and_then(|way| way.mtu()), tables.ingress_port.get(ingress))
+        else {
+            return;
+        };
         // RFC 1812 section 4.3.3: only who forbade fragments is told. RFC 1191 section 4: with the size that fits.
         if !ip.dont_fragment() || !self.errors.admit(ERRORS, now, 1) {
             return;
         }
-        let index = tables.sessions.index(shim.destination_member.get());
-        let mtu = tables.sessions.path(index).mtu;
+        // Members know their director's address; a device behind a gateway hears its router.
+        let from = match way {
+            Some(Way::Relayed(_)) => ip.destination(),
+            _ => port.address,
+        };
         let quote = &offending[..offending.len().min(QUOTE)];
         let mut error = [0u8; ERROR_LEN];
-        let Ok(len) = icmp::write_too_big(&mut error, ip.destination(), ip.source(), mtu, quote) else {
+        let Ok(len) = icmp::write_too_big(&mut error, from, ip.source(), mtu, quote) else {
             return;
         };
         let excess = packet.bytes().len().checked_sub(ethernet::HEADER_LEN + len);
@@ -94,12 +97,13 @@ impl<P: Packet> Slow<P> {
     /// Addresses a frame to the station it came from.
     pub(super) fn turn_around(&self, ingress: PortIndex, packet: &mut P) -> bool {
         let tables = self.publisher.current();
-        let (Some(port), Ok((old, _))) = (tables.port(ingress), Ethernet::parse(packet.bytes())) else {
+        let (Some(port), Ok((old, _))) = (tables.ingress_port.get(ingress), Ethernet::parse(packet.bytes()))
+        else {
             return false;
         };
         let header = Ethernet {
             destination: old.source,
-            source: port.mac,
+            source: port.station,
             ethertype: U16::new(ETHERTYPE_IPV4),
         };
         if header.destination.is_group() {

@@ -16,10 +16,13 @@
 //! Packets are conserved: `taken + originated = sent + consumed + dropped + held`.
 
 mod arp;
+#[cfg(test)]
+mod gateway_tests;
 mod icmp;
 mod punt;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use crate::neighbor::{Ask, Limits, Neighbors};
 use crate::worker::Shared;
@@ -27,9 +30,11 @@ use kith_pipeline::counters::Counter;
 use kith_pipeline::meter::{Bucket, Rate};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::relay::{PuntRates, Tables};
 use kith_pipeline::table::exact::ExactTable;
+use kith_pipeline::table::neighbor::{self, OnLink};
+use kith_pipeline::table::route::Hop;
 use kith_pipeline::table::snapshot::{Publisher, Reader};
+use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::{Nanos, PortIndex};
 use std::sync::Arc;
 
@@ -86,6 +91,8 @@ pub struct Counts {
 /// The slow path of one dataplane.
 pub struct Slow<P> {
     neighbors: Neighbors<Waiting<P>>,
+    /// By port: its largest IPv4 packet.
+    mtus: Vec<u16>,
     publisher: Publisher<Tables>,
     generation: u64,
     errors: Bucket,
@@ -104,12 +111,13 @@ struct Waiting<P> {
 }
 
 impl<P: Packet> Slow<P> {
-    /// The slow path of these tables.
+    /// The slow path of these tables, on ports with these MTUs.
     #[must_use]
-    pub fn new(tables: Tables, neighbors: Limits) -> Self {
-        let shared = Shared::new(tables.sessions.capacity());
+    pub fn new(tables: Tables, mtus: Vec<u16>, neighbors: Limits) -> Self {
+        let shared = Shared::new(tables.session.pool().size());
         Self {
             neighbors: Neighbors::new(neighbors),
+            mtus,
             publisher: Publisher::new(tables),
             generation: 1,
             errors: Bucket::default(),
@@ -142,7 +150,11 @@ impl<P: Packet> Slow<P> {
             PuntReason::NeighborMiss => self.neighbor_miss(now, ingress, packet, make),
             PuntReason::IcmpLocal => self.icmp(ingress, packet),
             PuntReason::MtuExceeded => self.mtu_exceeded(now, ingress, packet),
-            PuntReason::Control | PuntReason::Ping | PuntReason::SourceMismatch => {
+            PuntReason::Control
+            | PuntReason::Ping
+            | PuntReason::SourceMismatch
+            | PuntReason::Keying
+            | PuntReason::KeysMissing => {
                 self.hand_over(ingress, reason, packet);
             }
         }
@@ -164,17 +176,17 @@ impl<P: Packet> Slow<P> {
     /// Says on every link who is there, and asks for the gateways, so that the first packets need not wait.
     pub fn start(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
         let tables = self.publisher.current();
-        for (index, port) in (0u8..).zip(&tables.ports) {
-            let port_index = PortIndex(index);
+        for (port, own) in tables.ingress_port.iter() {
             let announcement = Ask {
-                port: port_index,
-                target: port.address,
+                port,
+                target: own.address,
                 station: None,
             };
             self.send_request(announcement, make);
-            let gateway = port.gateway;
-            let ask = gateway.and_then(|gateway| self.neighbors.prepare(now, port_index, gateway));
-            if let Some(ask) = ask {
+        }
+        for (_, hop) in tables.route.iter() {
+            let Hop::Via { port, gateway } = hop else { continue };
+            if let Some(ask) = self.neighbors.prepare(now, port, gateway) {
                 self.send_request(ask, make);
             }
         }
@@ -203,8 +215,8 @@ impl<P: Packet> Slow<P> {
         &self,
     ) -> impl Iterator<
         Item = (
-            std::net::Ipv4Addr,
             PortIndex,
+            std::net::Ipv4Addr,
             Option<kith_wire::ethernet::MacAddr>,
             &'static str,
         ),
@@ -256,11 +268,18 @@ impl<P: Packet> Slow<P> {
             return;
         }
         let current = self.publisher.current();
-        let next = Tables {
-            neighbors: ExactTable::new(self.neighbors.stations()),
+        let mut neighbor = ExactTable::bounded(neighbor::SCHEMA.size);
+        for ((port, address), station) in self.neighbors.stations() {
+            // Fewer are learnt than there is room for.
+            let _entered = neighbor.insert(OnLink { port, address }, station);
+        }
+        self.publish(Tables {
+            neighbor,
             ..Tables::clone(&current)
-        };
-        drop(current);
+        });
+    }
+
+    fn publish(&mut self, next: Tables) {
         self.publisher.publish(next);
         self.generation += 1;
     }

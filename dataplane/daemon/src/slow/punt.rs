@@ -3,7 +3,7 @@
 //! ```text
 //!  packet ► Slow::up ► host: queue to the P4Runtime primary ─┬─ taken:      consumed, or a copy of what was dropped already
 //!                                                           ├─ full:       punt_queue_full
-//!                                                           └─ nobody:     slow_path_refused
+//!                                                           └─ nobody:     slow_path_refused, keys_missing
 //! ```
 //!
 //! A packet goes up as it was received. Nothing here waits for a controller, and nothing is kept for one that is away: what
@@ -78,6 +78,7 @@ impl<P: Packet> Slow<P> {
             _ if is_drop(reason) => {}
             HandOver::Taken => self.counts.consumed.add(1),
             HandOver::Full => self.dropped(DropReason::PuntQueueFull, 1),
+            HandOver::Nobody if reason == PuntReason::KeysMissing => self.dropped(DropReason::KeysMissing, 1),
             HandOver::Nobody => self.refuse(),
         }
     }
@@ -89,12 +90,10 @@ impl<P: Packet> Slow<P> {
         frame: &[u8],
         make: &mut dyn FnMut() -> Option<P>,
     ) -> Result<(), PacketOutError> {
-        let tables = self.publisher.current();
-        let index = u8::try_from(egress).map_err(|_| PacketOutError::Port(egress))?;
-        let port = tables
-            .port(PortIndex(index))
-            .ok_or(PacketOutError::Port(egress))?;
-        let max = ethernet::HEADER_LEN + usize::from(port.mtu);
+        let unknown = PacketOutError::Port(egress);
+        let index = u8::try_from(egress).map_err(|_| unknown)?;
+        let mtu = *self.mtus.get(usize::from(index)).ok_or(unknown)?;
+        let max = ethernet::HEADER_LEN + usize::from(mtu);
         if !(ethernet::HEADER_LEN..=max).contains(&frame.len()) {
             let len = frame.len();
             return Err(PacketOutError::Length { len, max });

@@ -3,8 +3,12 @@
 use super::*;
 use kith_pipeline::outer::Outer;
 use kith_pipeline::packet::HostPacket;
-use kith_pipeline::relay::Port;
-use kith_pipeline::table::session::{Binding, PathLimits, SessionTable};
+use kith_pipeline::table::endpoint::Role;
+use kith_pipeline::table::pool::Binding;
+use kith_pipeline::table::port::{AcceptBy, LeaveBy};
+use kith_pipeline::table::route::Prefix;
+use kith_pipeline::table::sender::SenderTable;
+use kith_pipeline::table::session::{RelayTo, SessionTable};
 use kith_pipeline::units::CommunityIndex;
 use kith_wire::arp::{Arp, Operation};
 use kith_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddr};
@@ -16,13 +20,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::{U16, U32};
 
-const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
-const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
-const DIRECTOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
+pub(super) const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
+pub(super) const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
+pub(super) const DIRECTOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub(super) const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
 const BOB: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 22);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const FIRST: u32 = 0xf000_0001;
-const PORT: PortIndex = PortIndex(0);
+pub(super) const PORT: PortIndex = PortIndex(0);
 
 fn at(millis: u64) -> Nanos {
     Nanos(1_000_000_000 + millis * 1_000_000)
@@ -32,37 +37,53 @@ fn bound(address: Ipv4Addr) -> SocketAddrV4 {
     SocketAddrV4::new(address, 4000)
 }
 
-/// A director on one port with sessions of alice (0) and bob (1).
-fn slow() -> Slow<HostPacket> {
+/// One port with a gateway on its link.
+pub(super) fn links() -> Tables {
     let first = PseudoIp::new(FIRST).unwrap();
-    let sessions = Arc::new(SessionTable::new(first, 8));
-    for (index, address) in (0..).zip([ALICE, BOB]) {
-        let binding = Binding::new(bound(address), CommunityIndex::new(1).unwrap());
-        let limits = PathLimits {
-            mtu: 1500,
-            sender_only: false,
-        };
-        assert!(sessions.bind(PseudoIp::new(FIRST + index).unwrap(), binding, limits));
-    }
-    let tables = Tables {
-        director: DIRECTOR,
-        udp_port: 20202,
-        ports: vec![Port {
-            mac: OURS,
-            address: DIRECTOR,
-            prefix_len: 24,
-            gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
-            mtu: 1500,
-        }],
-        neighbors: ExactTable::default(),
-        sessions,
-        sender_rate: None,
-        punt_rates: punt_rates(),
+    let mut tables = Tables::new(
+        Arc::new(SenderTable::new(first, 8)),
+        Arc::new(SessionTable::new(first, 8)),
+    );
+    tables.punt_rates = punt_rates();
+    let accept = AcceptBy {
+        station: OURS,
+        address: DIRECTOR,
     };
-    Slow::new(tables, Limits::default())
+    tables.ingress_port.insert(PORT, accept).unwrap();
+    tables
+        .egress_port
+        .insert(PORT, LeaveBy { station: OURS })
+        .unwrap();
+    let link = Prefix::new(DIRECTOR, 24).unwrap();
+    tables.route.insert(link, Hop::OnLink { port: PORT }).unwrap();
+    let via = Hop::Via {
+        port: PORT,
+        gateway: GATEWAY,
+    };
+    tables.route.insert(Prefix::ALL, via).unwrap();
+    tables
 }
 
-fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
+/// A director on one port with sessions of alice (0) and bob (1).
+fn slow() -> Slow<HostPacket> {
+    let mut tables = links();
+    tables.endpoint = Role::Director {
+        address: DIRECTOR,
+        udp_port: 20202,
+    };
+    for (index, address) in (0..).zip([ALICE, BOB]) {
+        let pseudo = PseudoIp::new(FIRST + index).unwrap();
+        let binding = Binding::new(bound(address), CommunityIndex::new(1).unwrap());
+        tables.sender.insert(pseudo, binding, None).unwrap();
+        tables
+            .session
+            .insert(pseudo, RelayTo { binding, mtu: 1500 })
+            .unwrap();
+    }
+    Slow::new(tables, vec![1500], Limits::default())
+}
+
+pub(super) fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
     let packet = HostPacket::from_bytes(frame);
     slow.packet(at(10), PORT, reason, packet, &mut || {
         Some(HostPacket::new(2048, 128))
@@ -116,6 +137,11 @@ fn drops(slow: &Slow<HostPacket>, reason: DropReason) -> u64 {
     slow.counts().shared.counters.dropped(reason).get()
 }
 
+fn station(slow: &Slow<HostPacket>, address: Ipv4Addr) -> Option<MacAddr> {
+    let neighbor = OnLink { port: PORT, address };
+    slow.tables().neighbor.get(neighbor).copied()
+}
+
 fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     let header = Ethernet {
         destination: OURS,
@@ -125,7 +151,7 @@ fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [header.as_bytes(), payload].concat()
 }
 
-fn arp(operation: Operation, sender: (MacAddr, Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
+pub(super) fn arp(operation: Operation, sender: (MacAddr, Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
     let arp = Arp::new(operation, sender, (MacAddr::ZERO, target));
     frame(ETHERTYPE_ARP, &[arp.as_bytes(), &[0; 18]].concat())
 }
@@ -150,7 +176,7 @@ fn data(from: SocketAddrV4, len: usize) -> Vec<u8> {
     datagram(from, &[shim.as_bytes(), &vec![0x45; len]].concat())
 }
 
-fn parsed(packet: &HostPacket) -> (Ethernet, Ipv4, Vec<u8>) {
+pub(super) fn parsed(packet: &HostPacket) -> (Ethernet, Ipv4, Vec<u8>) {
     let (ethernet, rest) = Ethernet::parse(packet.bytes()).unwrap();
     let (ip, payload) = Ipv4::parse(rest).unwrap();
     (*ethernet, *ip, payload.to_vec())
@@ -171,7 +197,7 @@ fn who_asks_for_us_is_answered_and_learnt() {
         (answer.operation(), answer.sender()),
         (Operation::Reply, (OURS, DIRECTOR))
     );
-    assert_eq!(slow.tables().neighbors.get(ALICE), Some(&THEIRS));
+    assert_eq!(station(&slow, ALICE), Some(THEIRS));
     assert_eq!(slow.generation(), 2);
 }
 
@@ -207,7 +233,7 @@ fn arp_that_nobody_honest_sends_changes_nothing() {
     let probe = arp(Operation::Request, (THEIRS, Ipv4Addr::UNSPECIFIED), DIRECTOR);
     assert_eq!(give(&mut slow, PuntReason::Arp, &probe).len(), 1);
     give(&mut slow, PuntReason::Arp, &[0; 20]);
-    assert_eq!((slow.tables().neighbors.len(), slow.generation()), (0, 1));
+    assert_eq!((slow.tables().neighbor.len(), slow.generation()), (0, 1));
     assert_eq!(drops(&slow, DropReason::SlowPathRefused), 5);
 }
 
@@ -226,7 +252,7 @@ fn a_packet_waits_for_its_neighbour_and_is_relayed_then() {
     assert_eq!((ethernet.destination, ethernet.source), (THEIRS, OURS));
     assert_eq!((ip.source(), ip.destination(), ip.ttl()), (DIRECTOR, BOB, 63));
     assert_eq!(slow.held(), 0);
-    assert_eq!(slow.counts().shared.sessions.get(1), (1, 108));
+    assert_eq!(slow.counts().shared.direct.session.get(1), (1, 108));
 }
 
 #[test]
@@ -432,7 +458,7 @@ fn at_its_start_it_announces_itself_and_asks_for_the_gateway() {
         .iter()
         .map(|packet| Arp::parse(&packet.bytes()[14..]).unwrap().target().1)
         .collect();
-    assert_eq!(asked, [DIRECTOR, Ipv4Addr::new(203, 0, 113, 1)]);
+    assert_eq!(asked, [DIRECTOR, GATEWAY]);
     // Without a buffer nothing is sent, and nothing breaks.
     slow.start(at(0), &mut || None);
     assert!(take(&mut slow).is_empty());

@@ -5,6 +5,8 @@ use crate::worker::Shared;
 use kith_api::stats::*;
 use kith_dpdk::{Granted, Port};
 use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::table::endpoint::Role;
+use kith_pipeline::table::pool::Binding;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
@@ -51,7 +53,7 @@ fn status(state: &State, memory: &Memory) -> Status {
         program: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
         uptime_ms: uptime(state),
-        endpoint: Endpoint::Director(SocketAddrV4::new(tables.director, tables.udp_port)),
+        endpoint: endpoint(tables.endpoint),
         device_id: state.config.p4runtime.device_id,
         controller,
         generation,
@@ -59,9 +61,17 @@ fn status(state: &State, memory: &Memory) -> Status {
         buffers: (state.pool.size(), state.pool.available()),
         ports,
         workers,
-        senders: tables.sessions.iter().count() as u64,
-        sessions: tables.sessions.iter().count() as u64,
-        session_capacity: tables.sessions.capacity() as u64,
+        senders: tables.sender.iter().count() as u64,
+        sessions: tables.session.iter().count() as u64,
+        session_capacity: tables.session.pool().size() as u64,
+    }
+}
+
+fn endpoint(role: Role) -> Endpoint {
+    match role {
+        Role::Director { address, udp_port } => Endpoint::Director(SocketAddrV4::new(address, udp_port)),
+        Role::Gateway { udp_port } => Endpoint::Gateway(udp_port),
+        Role::Nothing => Endpoint::Nothing,
     }
 }
 
@@ -221,33 +231,35 @@ fn sessions(state: &State, offset: u32, limit: u32) -> Sessions {
         limit.min(MAX_SESSIONS)
     };
     let service = state.service();
-    let (table, slow) = (
-        service.slow.tables().sessions.clone(),
-        service.slow.counts().shared.clone(),
-    );
+    let (tables, slow) = (service.slow.tables(), service.slow.counts().shared.clone());
     drop(service);
     let relayed = |index| {
         let all = state.workers.iter().chain([&slow]);
-        all.map(|shared| shared.sessions.get(index))
+        all.map(|shared| shared.direct.session.get(index))
             .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     };
-    let listed = table.iter().skip(offset as usize).take(limit as usize);
-    let sessions = listed.map(|(pseudo, binding, path)| {
-        let (packets, bytes) = relayed(table.index(pseudo.to_bits()));
-        Session {
-            pseudo: Ipv4Addr::from_bits(pseudo.to_bits()),
-            community: 0,
-            sends_from: Some(binding.socket_addr()),
-            reached_at: (!path.sender_only).then(|| binding.socket_addr()),
+    let pool = tables.session.pool();
+    let is_used =
+        |index: &usize| tables.sender.binding(*index).is_some() || tables.session.relay_to(*index).is_some();
+    let one = |index| {
+        let (sends, reached) = (tables.sender.binding(index), tables.session.relay_to(index));
+        let (packets, bytes) = relayed(index);
+        Some(Session {
+            pseudo: Ipv4Addr::from_bits(pool.pseudo(index)?.to_bits()),
+            community: sends.or(reached.map(|to| to.binding))?.community().get(),
+            sends_from: sends.map(Binding::socket_addr),
+            reached_at: reached.map(|to| to.binding.socket_addr()),
             packets,
             bytes,
-            mtu: Some(path.mtu),
-        }
-    });
+            mtu: reached.map(|to| to.mtu),
+        })
+    };
+    let used = || (0..pool.size()).filter(is_used);
+    let listed = used().skip(offset as usize).take(limit as usize);
     Sessions {
-        total: table.iter().count() as u64,
+        total: used().count() as u64,
         offset,
-        sessions: sessions.collect(),
+        sessions: listed.filter_map(one).collect(),
     }
 }
 
@@ -256,10 +268,10 @@ fn neighbors(state: &State) -> Neighbors {
     let mut all: Vec<_> = service.slow.neighbors().collect();
     let capacity = service.slow.neighbor_capacity() as u64;
     drop(service);
-    all.sort_unstable_by_key(|&(address, port, ..)| (port, address));
+    all.sort_unstable_by_key(|&(port, address, ..)| (port, address));
     let total = all.len() as u64;
     let listed = all.into_iter().take(MAX_SESSIONS as usize);
-    let neighbors = listed.map(|(address, port, station, how)| Neighbor {
+    let neighbors = listed.map(|(port, address, station, how)| Neighbor {
         port: port.0,
         address,
         station: station.map(|station| station.to_string()),

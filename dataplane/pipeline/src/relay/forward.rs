@@ -1,81 +1,58 @@
 //! Second and third stage: may it go there, and the packet that goes.
 
-use super::{Candidate, Headers, Next, Tables};
+use super::{Candidate, Director, Headers};
 use crate::Verdict;
+use crate::egress::LastWay;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
-use crate::table::session::Binding;
+use crate::table::pool::Binding;
 use crate::units::{Nanos, PortIndex};
-use kith_wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use zerocopy::FromBytes;
 
-/// The receiver's binding, if this sender may send this packet to it.
+/// The receiver's binding, if this sender may send this packet to it. `limited`: some sender has a limit.
 #[inline(always)]
-pub(super) fn authorise(tables: &Tables, now: Nanos, packet: &Candidate) -> Result<Binding, Verdict> {
-    // Only authorised senders: the session that the shim names must be bound to where the packet really came from.
-    let source = tables.sessions.binding(packet.source_session as usize);
-    let source = source.ok_or(Verdict::Drop(DropReason::SourceUnknown))?;
-    if !source.is_at(packet.source, packet.source_port) {
+pub(crate) fn authorise(
+    director: &Director<'_>,
+    limited: bool,
+    now: Nanos,
+    packet: &Candidate,
+) -> Result<Binding, Verdict> {
+    let tables = director.tables;
+    // Only authorised senders: whom the shim names must be bound to where the packet really came from.
+    let sender = tables.sender.binding(packet.sender as usize);
+    let sender = sender.ok_or(Verdict::Drop(DropReason::SourceUnknown))?;
+    if !sender.is_at(packet.source, packet.source_port) {
         return Err(Verdict::Punt(PuntReason::SourceMismatch));
     }
-    if let Some(rate) = tables.sender_rate
-        && !tables.sessions.admit(packet.source_session as usize, rate, now)
-    {
+    if limited && !tables.sender.admit(packet.sender as usize, now) {
         return Err(Verdict::Drop(DropReason::SourceLimited));
     }
-    let destination = tables.sessions.binding(packet.destination_session as usize);
-    let destination = destination.ok_or(Verdict::Drop(DropReason::DestinationUnknown))?;
-    let path = tables.sessions.path(packet.destination_session as usize);
-    if path.sender_only {
-        return Err(Verdict::Drop(DropReason::DestinationUnknown));
-    }
-    if !source.same_community(destination) {
+    let session = tables.session.relay_to(packet.session as usize);
+    let session = session.ok_or(Verdict::Drop(DropReason::DestinationUnknown))?;
+    if !sender.same_community(session.binding) {
         return Err(Verdict::Drop(DropReason::CommunityMismatch));
     }
     // RFC 1812 section 5.3.1. The time to live goes on counting through a director, so a loop of directors ends.
     if packet.ttl <= 1 {
         return Err(Verdict::Drop(DropReason::TtlExpired));
     }
-    if packet.total_len > path.mtu {
+    if packet.total_len > session.mtu {
         return Err(Verdict::Punt(PuntReason::MtuExceeded));
     }
-    Ok(destination)
-}
-
-/// The station of the hop before: bursts go through few, so nearly all look-ups are this one comparison.
-#[derive(Default)]
-pub(super) struct LastHop(Option<(Ipv4Addr, MacAddr)>);
-
-impl LastHop {
-    #[inline(always)]
-    fn station(&mut self, tables: &Tables, hop: Ipv4Addr) -> Option<MacAddr> {
-        match self.0 {
-            Some((last, station)) if last == hop => Some(station),
-            _ => {
-                let station = *tables.neighbors.get(hop)?;
-                self.0 = Some((hop, station));
-                Some(station)
-            }
-        }
-    }
+    Ok(session.binding)
 }
 
 /// Rewrites the outer headers to the receiver's and gives the port to leave by.
 #[inline(always)]
-pub(super) fn forward<P: Packet>(
-    tables: &Tables,
-    last_hop: &mut LastHop,
+pub(crate) fn forward<P: Packet>(
+    director: &Director<'_>,
+    last_way: &mut LastWay,
     packet: &mut P,
     to: Binding,
 ) -> Result<PortIndex, Verdict> {
     let address = Ipv4Addr::from_bits(to.address());
-    let (Next { port: index, hop }, port) = tables
-        .route_by(address)
-        .ok_or(Verdict::Drop(DropReason::RouteUnknown))?;
-    let station = last_hop
-        .station(tables, hop)
-        .ok_or(Verdict::Punt(PuntReason::NeighborMiss))?;
+    let way = last_way.to(director.tables, address)?;
     // The frame was parsed, so it has all headers; if not it is no frame of ours.
     let Ok((
         Headers {
@@ -87,15 +64,15 @@ pub(super) fn forward<P: Packet>(
         return Err(Verdict::Drop(DropReason::EthernetTruncated));
     };
 
-    ethernet.source = port.mac;
-    ethernet.destination = station;
+    ethernet.source = way.station;
+    ethernet.destination = way.next;
     let old = (ip.source().to_bits(), ip.destination().to_bits());
-    ip.relay(tables.director, address);
+    ip.relay(director.address, address);
     udp.readdress(
         old,
-        (tables.director.to_bits(), to.address()),
-        tables.udp_port,
+        (director.address.to_bits(), to.address()),
+        director.udp_port,
         to.port(),
     );
-    Ok(index)
+    Ok(way.port)
 }

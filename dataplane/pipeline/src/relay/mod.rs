@@ -1,62 +1,48 @@
-//! The route director's path: frames in, frames out (source document 001, figure 7, steps 673 to 677).
+//! The route director: a packet between two sessions of one community (source document 001, figure 7, steps 673 to 677).
 //!
 //! ```text
-//!  frame ► ethernet ► ipv4 ► own station ► udp ► shim ► virtual  │ parse: is it a packet we relay?
-//!        ► source session ► destination session                  │ look up: all of a burst, so that misses overlap
-//!        ► sender ► community ► rate ► ttl ► mtu                 │ authorise: may it go there?
-//!        ► route ► neighbour ► rewrite                           │ forward
+//!  frame ► ethernet ► ipv4 ► own station ► udp ► shim ► virtual  │ relayable: is it beyond doubt a packet we relay?
+//!        ► sender ► rate ► session ► community ► ttl ► mtu       │ authorise: may it go there?
+//!        ► route ► neighbor ► egress port ► rewrite              │ forward
 //! ```
 //!
 //! What only looks up reads nothing it has not checked; what rewrites changes nothing of a packet that is punted or
 //! dropped, so that the slow path sees what came.
 
 mod forward;
-mod parse;
-mod tables;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use forward::LastHop;
-pub use tables::{Next, Port, PuntRates, Tables};
+pub(crate) use forward::{authorise, forward};
 
-use crate::counters::{Counters, SessionCounters};
-use crate::meter::Bucket;
 use crate::packet::Packet;
-use crate::reason::{DropReason, PuntReason};
-use crate::units::{Nanos, PortIndex};
-use crate::{BURST, Verdict};
-use kith_wire::ethernet::Ethernet;
-use kith_wire::ipv4::Ipv4;
-use kith_wire::shim::Shim;
+use crate::receive::is_martian;
+use crate::table::port::AcceptBy;
+use crate::tables::Tables;
+use kith_wire::ethernet::{self, ETHERTYPE_IPV4, Ethernet};
+use kith_wire::ipv4::{self, Ipv4, PROTOCOL_UDP};
+use kith_wire::shim::{DataType, OUTER_OVERHEAD, Shim};
 use kith_wire::udp::Udp;
+use std::net::Ipv4Addr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A packet that parsed as data to relay: all that the later stages want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Candidate {
+pub(crate) struct Candidate {
     source: u32,
     source_port: u16,
-    total_len: u16,
-    source_session: u32,
-    destination_session: u32,
+    pub(crate) total_len: u16,
+    pub(crate) sender: u32,
+    pub(crate) session: u32,
     ttl: u8,
 }
 
-impl Candidate {
-    const NONE: Self = Self {
-        source: 0,
-        source_port: 0,
-        total_len: 0,
-        source_session: 0,
-        destination_session: 0,
-        ttl: 0,
-    };
-
-    /// Was there one? An IPv4 packet is never 0 octets long.
-    #[inline]
-    fn is_some(&self) -> bool {
-        self.total_len != 0
-    }
+/// Who relays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Director<'t> {
+    pub(crate) tables: &'t Tables,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) udp_port: u16,
 }
 
 /// All headers of a frame to relay, in one piece.
@@ -70,115 +56,69 @@ struct Headers {
     inner: Ipv4,
 }
 
-/// One worker's relay.
-#[derive(Debug)]
-pub struct Relay<'a> {
-    counters: &'a Counters,
-    sessions: &'a SessionCounters,
-    punts: [Bucket; PuntReason::COUNT],
-}
+impl Candidate {
+    pub(crate) const NONE: Self = Self {
+        source: 0,
+        source_port: 0,
+        total_len: 0,
+        sender: 0,
+        session: 0,
+        ttl: 0,
+    };
 
-impl<'a> Relay<'a> {
-    /// A relay that counts here.
-    #[must_use]
-    pub fn new(counters: &'a Counters, sessions: &'a SessionCounters) -> Self {
+    #[inline(always)]
+    pub(crate) fn of(tables: &Tables, ip: &Ipv4, udp: &Udp, shim: &Shim) -> Self {
+        let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         Self {
-            counters,
-            sessions,
-            punts: std::array::from_fn(|_| Bucket::default()),
+            source: ip.source().to_bits(),
+            source_port: udp.source.get(),
+            total_len: ip.total_len(),
+            sender: place(tables.sender.pool().index(shim.source_member.get())),
+            session: place(tables.session.pool().index(shim.destination_member.get())),
+            ttl: ip.ttl(),
         }
     }
 
-    /// Decides about each packet of a burst, at most [`BURST`] of them, that came in on one port. Those to transmit are rewritten.
-    ///
-    /// The verdicts of the packets stand at the same places; drops and punts are counted.
-    pub fn process<P: Packet>(
-        &self,
-        tables: &Tables,
-        ingress: PortIndex,
-        now: Nanos,
-        burst: &mut [P],
-        verdicts: &mut [Verdict; BURST],
-    ) {
-        let burst = if burst.len() > BURST {
-            &mut burst[..BURST]
-        } else {
-            burst
-        };
-        let mut candidates = [Candidate::NONE; BURST];
-
-        let port = tables.port(ingress);
-        for ((packet, candidate), verdict) in burst.iter().zip(&mut candidates).zip(verdicts.iter_mut()) {
-            if let Some(parsed) = port.and_then(|port| parse::relayable(tables, port, packet)) {
-                *candidate = parsed;
-                continue;
-            }
-            // Frames that came by no port of ours are for no station of ours.
-            let port = port.ok_or(Verdict::Drop(DropReason::EthernetNotOurs));
-            match port.and_then(|port| parse::parse(tables, port, packet)) {
-                Ok(parsed) => *candidate = parsed,
-                Err(decided) => *verdict = decided,
-            }
-        }
-        // The first touch of all sessions of a burst stands together and depends on nothing, so that their cache misses
-        // overlap; the look-ups themselves, below, hit.
-        let mut touched = 0;
-        for candidate in &candidates[..burst.len()] {
-            touched ^= tables.sessions.touch(candidate.source_session as usize);
-            touched ^= tables.sessions.touch(candidate.destination_session as usize);
-            touched ^= self.sessions.touch(candidate.destination_session as usize);
-        }
-        std::hint::black_box(touched);
-        let mut last_hop = LastHop::default();
-        for ((packet, candidate), verdict) in burst.iter_mut().zip(&candidates).zip(verdicts.iter_mut()) {
-            if candidate.is_some() {
-                *verdict = match forward::authorise(tables, now, candidate)
-                    .and_then(|destination| forward::forward(tables, &mut last_hop, packet, destination))
-                {
-                    Ok(port) => {
-                        self.sessions.add(
-                            candidate.destination_session as usize,
-                            u64::from(candidate.total_len),
-                        );
-                        Verdict::Transmit(port)
-                    }
-                    Err(decided) => decided,
-                };
-            }
-            *verdict = self.count(tables, now, *verdict);
-        }
-    }
-
-    /// Counts a decision, and turns a punt above its rate into a drop.
+    /// Was there one? An IPv4 packet is never 0 octets long.
     #[inline]
-    fn count(&self, tables: &Tables, now: Nanos, verdict: Verdict) -> Verdict {
-        match verdict {
-            Verdict::Transmit(_) => verdict,
-            Verdict::Drop(reason) => {
-                self.counters.dropped(reason).add(1);
-                verdict
-            }
-            Verdict::Punt(reason) => {
-                if self.punts[reason as usize].admit(tables.punt_rates[reason as usize], now, 1) {
-                    self.counters.punted(reason).add(1);
-                    return verdict;
-                }
-                let dropped = drop_of_limited(reason);
-                self.counters.dropped(dropped).add(1);
-                Verdict::Drop(dropped)
-            }
-        }
+    pub(crate) fn is_some(&self) -> bool {
+        self.total_len != 0
     }
 }
 
-/// What a packet is dropped as when the slow path is not to see more of its kind: a wrong packet keeps its own name.
-fn drop_of_limited(reason: PuntReason) -> DropReason {
-    match reason {
-        PuntReason::SourceMismatch => DropReason::SourceMismatch,
-        PuntReason::MtuExceeded => DropReason::MtuExceeded,
-        PuntReason::NeighborMiss => DropReason::NeighborUnresolved,
-        PuntReason::Arp | PuntReason::IcmpLocal | PuntReason::Control | PuntReason::Ping => {
-            DropReason::PuntLimited
-        }
+impl Director<'_> {
+    /// The candidate of a frame that is beyond doubt one to relay: what nearly all are. It is `None` for all others, and
+    /// for those with a UDP checksum that nobody has verified; [`crate::receive`] says about them what is to be said, and gives the
+    /// same candidates.
+    #[inline(always)]
+    pub(crate) fn relayable<P: Packet>(&self, port: &AcceptBy, packet: &P) -> Option<Candidate> {
+        let frame = packet.bytes();
+        // All lengths in one comparison: no header is looked for twice.
+        let (
+            Headers {
+                ethernet,
+                ip,
+                udp,
+                shim,
+                ..
+            },
+            _,
+        ) = Headers::ref_from_prefix(frame).ok()?;
+        let (source, total) = (ip.source(), usize::from(ip.total_len()));
+        let ours = packet.is_contiguous()
+            && ethernet.ethertype.get() == ETHERTYPE_IPV4
+            && ethernet.destination == port.station
+            && ip.is_sound(frame.len() - ethernet::HEADER_LEN)
+            && ip.protocol() == PROTOCOL_UDP
+            && !is_martian(source.to_bits())
+            && source != self.address
+            && (ip.destination() == self.address || ip.destination() == port.address)
+            && usize::from(udp.len()) == total - ipv4::HEADER_LEN
+            && udp.destination.get() == self.udp_port
+            && (udp.checksum() == 0 || packet.checksums_verified())
+            && shim.carries(DataType::Virtual)
+            && shim.destination_director.get() == self.address.to_bits()
+            && total >= OUTER_OVERHEAD + ipv4::HEADER_LEN;
+        ours.then(|| Candidate::of(self.tables, ip, udp, shim))
     }
 }

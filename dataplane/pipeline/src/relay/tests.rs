@@ -1,16 +1,28 @@
 //! Each rule of the relay, on real frames.
 
 use super::*;
+use crate::counters::{Counters, DirectCounters};
 use crate::meter::Rate;
 use crate::packet::HostPacket;
+use crate::path::Path;
+use crate::reason::{DropReason, PuntReason};
+use crate::receive::{Arrived, receive};
+use crate::table::TableError;
+use crate::table::endpoint::Role;
 use crate::table::exact::ExactTable;
-use crate::table::session::{Binding, PathLimits, SessionTable};
-use crate::units::CommunityIndex;
+use crate::table::neighbor::OnLink;
+use crate::table::pool::Binding;
+use crate::table::port::{LeaveBy, PortTable};
+use crate::table::route::{Hop, Prefix};
+use crate::table::sender::SenderTable;
+use crate::table::session::{RelayTo, SessionTable};
+use crate::units::{CommunityIndex, Nanos, PortIndex};
+use crate::{BURST, Verdict};
 use kith_wire::ethernet::MacAddr;
-use kith_wire::ipv4::{PROTOCOL_ICMP, PROTOCOL_UDP};
-use kith_wire::shim::{DataType, PseudoIp};
+use kith_wire::ipv4::PROTOCOL_ICMP;
+use kith_wire::shim::PseudoIp;
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use zerocopy::network_endian::{U16, U32};
 
@@ -20,7 +32,7 @@ const NAT_A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 21), 40
 const NAT_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 22), 50_000);
 const FAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 7), 50_001);
 const POOL: u32 = 0xf000_0000;
-/// Sessions in [`World`]: A and B of one community, C of another, D sender-only, E behind the gateway, F with a narrow path.
+/// Sessions in [`World`]: A and B of one community, C of another, D only a sender, E behind the gateway, F with a narrow path.
 const A: u32 = POOL;
 const B: u32 = POOL + 1;
 const C: u32 = POOL + 2;
@@ -35,57 +47,89 @@ fn mac(last: u8) -> MacAddr {
 struct World {
     tables: Tables,
     counters: Counters,
-    sessions: SessionCounters,
+    direct: DirectCounters,
+}
+
+const PORT: PortIndex = PortIndex(0);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+/// No member, no network: only the role and the port.
+fn bare(size: usize) -> Tables {
+    let first = PseudoIp::new(POOL).unwrap();
+    let (sender, session) = (SenderTable::new(first, size), SessionTable::new(first, size));
+    let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
+    tables.endpoint = Role::Director {
+        address: DIRECTOR,
+        udp_port: 20202,
+    };
+    let accept_by = AcceptBy {
+        station: OURS,
+        address: DIRECTOR,
+    };
+    tables.ingress_port.insert(PORT, accept_by).unwrap();
+    tables.punt_rates.fill(Rate {
+        per_second: 1000,
+        burst: 100,
+    });
+    tables
+}
+
+fn on_link(address: Ipv4Addr) -> OnLink {
+    OnLink { port: PORT, address }
 }
 
 impl World {
     fn new() -> Self {
-        let sessions = SessionTable::new(PseudoIp::new(POOL).unwrap(), 16);
-        let bind = |pseudo, at, community, mtu, sender_only| {
+        let mut tables = bare(16);
+        let bind = |pseudo, at, community, mtu: Option<u16>| {
+            let pseudo = PseudoIp::new(pseudo).unwrap();
             let binding = Binding::new(at, CommunityIndex::new(community).unwrap());
-            assert!(sessions.bind(
-                PseudoIp::new(pseudo).unwrap(),
-                binding,
-                PathLimits { mtu, sender_only }
-            ));
+            tables.sender.insert(pseudo, binding, None).unwrap();
+            if let Some(mtu) = mtu {
+                tables.session.insert(pseudo, RelayTo { binding, mtu }).unwrap();
+            }
         };
-        bind(A, NAT_A, 1, 1500, false);
-        bind(B, NAT_B, 1, 1500, false);
-        bind(C, SocketAddrV4::new(*NAT_B.ip(), 50_002), 2, 1500, false);
-        bind(D, SocketAddrV4::new(*NAT_B.ip(), 50_003), 1, 1500, true);
-        bind(E, FAR, 1, 1500, false);
-        bind(F, SocketAddrV4::new(*NAT_B.ip(), 50_004), 1, 100, false);
-        let rate = Rate {
-            per_second: 1000,
-            burst: 100,
+        bind(A, NAT_A, 1, Some(1500));
+        bind(B, NAT_B, 1, Some(1500));
+        bind(C, SocketAddrV4::new(*NAT_B.ip(), 50_002), 2, Some(1500));
+        bind(D, SocketAddrV4::new(*NAT_B.ip(), 50_003), 1, None);
+        bind(E, FAR, 1, Some(1500));
+        bind(F, SocketAddrV4::new(*NAT_B.ip(), 50_004), 1, Some(100));
+        let link = Prefix::new(DIRECTOR, 24).unwrap();
+        let via = Hop::Via {
+            port: PORT,
+            gateway: GATEWAY,
         };
-        let tables = Tables {
-            director: DIRECTOR,
-            udp_port: 20202,
-            ports: vec![Port {
-                mac: OURS,
-                address: DIRECTOR,
-                prefix_len: 24,
-                gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
-                mtu: 1500,
-            }],
-            neighbors: ExactTable::new([(*NAT_B.ip(), mac(22)), (Ipv4Addr::new(203, 0, 113, 1), mac(1))]),
-            sessions: Arc::new(sessions),
-            sender_rate: None,
-            punt_rates: [rate; PuntReason::COUNT],
-        };
+        tables.route.insert(link, Hop::OnLink { port: PORT }).unwrap();
+        tables.route.insert(Prefix::ALL, via).unwrap();
+        tables.neighbor.insert(on_link(*NAT_B.ip()), mac(22)).unwrap();
+        tables.neighbor.insert(on_link(GATEWAY), mac(1)).unwrap();
+        tables
+            .egress_port
+            .insert(PORT, LeaveBy { station: OURS })
+            .unwrap();
         Self {
             tables,
             counters: Counters::default(),
-            sessions: SessionCounters::new(16),
+            direct: DirectCounters::new(16),
         }
+    }
+
+    fn path(&self) -> Path<'_> {
+        Path::new(&self.counters, &self.direct)
+    }
+
+    fn limit(&self, pseudo: u32, rate: Rate) -> Result<Option<Rate>, TableError> {
+        self.tables
+            .sender
+            .set_rate(PseudoIp::new(pseudo).unwrap(), Some(rate))
     }
 
     fn run(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut burst = [HostPacket::from_bytes(frame)];
         let mut verdicts = [Verdict::Drop(DropReason::Segmented); BURST];
-        let relay = Relay::new(&self.counters, &self.sessions);
-        relay.process(&self.tables, PortIndex(0), Nanos(1), &mut burst, &mut verdicts);
+        let mut path = self.path();
+        path.process(&self.tables, PORT, Nanos(1), &mut burst, &mut verdicts);
         (verdicts[0], burst[0].bytes().to_vec())
     }
 
@@ -166,7 +210,7 @@ fn data_between_two_sessions_is_relayed_with_new_outer_headers() {
     let world = World::new();
     let sent = a_to_b().bytes();
     let (verdict, out) = world.run(&sent);
-    assert_eq!(verdict, Verdict::Transmit(PortIndex(0)));
+    assert_eq!(verdict, Verdict::Transmit(PORT));
     let (ethernet, rest) = Ethernet::parse(&out).unwrap();
     assert_eq!((ethernet.source, ethernet.destination), (OURS, mac(22)));
     let (ip, payload) = Ipv4::parse(rest).unwrap();
@@ -179,7 +223,7 @@ fn data_between_two_sessions_is_relayed_with_new_outer_headers() {
     udp.verify(ip, data).unwrap();
     assert_eq!(data, &sent[42..], "shim and virtual packet are not touched");
     assert_eq!(
-        world.sessions.get(1),
+        world.direct.session.get(1),
         (1, 108),
         "counted for the receiver, outer IPv4 octets"
     );
@@ -188,7 +232,7 @@ fn data_between_two_sessions_is_relayed_with_new_outer_headers() {
 #[test]
 fn a_receiver_beyond_the_link_is_reached_through_the_gateway() {
     let (verdict, out) = World::new().run(&Frame::new(NAT_A, A, E).bytes());
-    assert_eq!(verdict, Verdict::Transmit(PortIndex(0)));
+    assert_eq!(verdict, Verdict::Transmit(PORT));
     assert_eq!(&out[..6], mac(1).as_bytes());
 }
 
@@ -197,7 +241,7 @@ fn an_absent_udp_checksum_stays_absent() {
     let mut frame = a_to_b().bytes();
     frame[40..42].fill(0);
     let (verdict, out) = World::new().run(&frame);
-    assert_eq!(verdict, Verdict::Transmit(PortIndex(0)));
+    assert_eq!(verdict, Verdict::Transmit(PORT));
     assert_eq!(&out[40..42], [0, 0]);
 }
 
@@ -320,7 +364,7 @@ fn only_authorised_senders_reach_only_their_own_community() {
         DropReason::DestinationUnknown,
     );
     world.dropped(
-        "sender-only destination",
+        "destination that only sends",
         &Frame::new(NAT_A, A, D).bytes(),
         DropReason::DestinationUnknown,
     );
@@ -332,7 +376,7 @@ fn only_authorised_senders_reach_only_their_own_community() {
     let sender_only = SocketAddrV4::new(*NAT_B.ip(), 50_003);
     assert_eq!(
         world.run(&Frame::new(sender_only, D, B).bytes()).0,
-        Verdict::Transmit(PortIndex(0))
+        Verdict::Transmit(PORT)
     );
 }
 
@@ -346,12 +390,12 @@ fn a_spoofed_source_is_shown_to_the_slow_path_and_then_only_dropped() {
         assert_eq!(verdict, Verdict::Punt(PuntReason::SourceMismatch));
         assert_eq!(&after, frame);
     }
-    let relay = Relay::new(&world.counters, &world.sessions);
+    let mut path = world.path();
     let mut verdicts = [Verdict::Drop(DropReason::Segmented); BURST];
     let mut up = 0;
     for _ in 0..32 {
         let mut burst: Vec<_> = (0..BURST).map(|_| HostPacket::from_bytes(&spoofed)).collect();
-        relay.process(&world.tables, PortIndex(0), Nanos(1), &mut burst, &mut verdicts);
+        path.process(&world.tables, PORT, Nanos(1), &mut burst, &mut verdicts);
         up += verdicts.iter().filter(|v| matches!(v, Verdict::Punt(_))).count();
     }
     assert_eq!(up, 100, "the slow path sees a burst of its rate and no more");
@@ -373,18 +417,21 @@ fn ttl_and_mtu_end_a_packet() {
 #[test]
 fn an_unknown_next_hop_goes_up_for_arp() {
     let mut world = World::new();
-    world.tables.neighbors = ExactTable::default();
+    world.tables.neighbor = ExactTable::default();
     let frame = a_to_b().bytes();
     assert_eq!(
         world.run(&frame),
         (Verdict::Punt(PuntReason::NeighborMiss), frame.clone())
     );
-    world.tables.ports[0].gateway = None;
+    world.tables.route.remove(Prefix::ALL).unwrap();
     world.dropped(
         "no route",
         &Frame::new(NAT_A, A, E).bytes(),
         DropReason::RouteUnknown,
     );
+    let mut world = World::new();
+    world.tables.egress_port = PortTable::new();
+    world.dropped("no port to leave by", &frame, DropReason::RouteUnknown);
 }
 
 #[test]
@@ -412,16 +459,17 @@ fn what_the_slow_path_decides_goes_up_untouched() {
 
 #[test]
 fn a_sender_above_its_rate_is_limited_and_others_are_not() {
-    let mut world = World::new();
-    world.tables.sender_rate = Some(Rate {
+    let world = World::new();
+    let rate = Rate {
         per_second: 10,
         burst: 5,
-    });
-    let relay = Relay::new(&world.counters, &world.sessions);
+    };
+    assert_eq!(world.limit(A, rate), Ok(None));
+    let mut path = world.path();
     let mut verdicts = [Verdict::Drop(DropReason::Segmented); BURST];
     let frame = a_to_b().bytes();
     let mut burst: Vec<_> = (0..10).map(|_| HostPacket::from_bytes(&frame)).collect();
-    relay.process(&world.tables, PortIndex(0), Nanos(1), &mut burst, &mut verdicts);
+    path.process(&world.tables, PORT, Nanos(1), &mut burst, &mut verdicts);
     assert_eq!(
         verdicts
             .iter()
@@ -433,16 +481,19 @@ fn a_sender_above_its_rate_is_limited_and_others_are_not() {
     let other = SocketAddrV4::new(*NAT_B.ip(), 50_003);
     assert_eq!(
         world.run(&Frame::new(other, D, B).bytes()).0,
-        Verdict::Transmit(PortIndex(0))
+        Verdict::Transmit(PORT)
     );
 }
 
 #[test]
 fn empty_tables_drop_everything() {
     let mut world = World::new();
-    world.tables.sessions = Arc::new(SessionTable::new(PseudoIp::new(1).unwrap(), 0));
+    world.tables = bare(0);
     world.dropped("no sessions", &a_to_b().bytes(), DropReason::SourceUnknown);
-    world.tables.ports.clear();
+    world.tables.endpoint = Role::Nothing;
+    world.dropped("no role", &a_to_b().bytes(), DropReason::UdpPortUnknown);
+    world.dropped("not to us", &bend_ip(19, 11), DropReason::Ipv4NotOurs);
+    world.tables.ingress_port = PortTable::new();
     world.dropped("no ports", &a_to_b().bytes(), DropReason::EthernetNotOurs);
 }
 
@@ -498,8 +549,12 @@ proptest! {
             Ipv4::mut_from_prefix(&mut frame[14..]).unwrap().0.refill_checksum();
         }
         let packet = HostPacket::from_bytes(&frame);
-        let short = parse::relayable(&world.tables, &world.tables.ports[0], &packet);
-        let long = parse::parse(&world.tables, &world.tables.ports[0], &packet).ok();
+        let director = Director { tables: &world.tables, address: DIRECTOR, udp_port: 20202 };
+        let short = director.relayable(world.tables.ingress_port.get(PORT).unwrap(), &packet);
+        let long = receive(&world.tables, PORT, &packet).ok().map(|arrived| match arrived {
+            Arrived::Relay(candidate) => candidate,
+            other => panic!("a director does not take {other:?}"),
+        });
         if frame[40..42] == [0, 0] {
             prop_assert_eq!(short, long);
         } else {
@@ -519,7 +574,7 @@ proptest! {
         without[40..42].fill(0);
         let (of_with, mut with) = world.run(&with);
         let (of_without, without) = world.run(&without);
-        prop_assert_eq!(of_with, Verdict::Transmit(PortIndex(0)));
+        prop_assert_eq!(of_with, Verdict::Transmit(PORT));
         prop_assert_eq!(of_without, of_with);
         with[40..42].fill(0);
         prop_assert_eq!(with, without, "an absent checksum stays absent, all else is the same");

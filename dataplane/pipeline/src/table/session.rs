@@ -1,99 +1,46 @@
-//! The relay's session table: pseudo address → where the member is now. Changes in place.
+//! `session`: pseudo address → where the member is reached now. Changes in place, by the rule of [`super::pool`].
 //!
-//! Problem: a director holds up to a million sessions, and NATs rebind some of them all the time; a new snapshot for
-//! each change would copy the table, a lock would stop the workers. Idea: pseudo addresses are handed out from a contiguous pool, so the
-//! table is an array, and all that must be consistent about a session fits one 64-bit word:
-//!
-//! ```text
-//!  binding   | address 32 | port 16 | community 16 |     0: no session
-//!  path      | mtu 16     | flags 16 | 0 32        |
-//!  meter     token bucket of the sender
-//! ```
-//!
-//! The rule, checked by the loom test below: there is one writer. It stores `path` first, then `binding` with release;
-//! a reader loads `binding` with acquire, then `path`. So a reader sees a binding whole or not at all, never with a
-//! `path` older than it. A binding that is still being used by a worker when it is cleared sends at most that worker's
-//! burst to the old address; the director does not hand the pseudo address out again before its quarantine ends.
-//!
-//! Cost: 32 octets a session; a look-up is one load, no hash, no compare.
+//! A member that only sends has an entry in [`super::sender`] and none here.
 
-use crate::meter::{Bucket, Rate};
+use super::TableError;
+use super::pool::{Binding, Place, Pool, vacant};
+use crate::schema::{Action, Match, Table};
 use crate::sync::{AtomicU64, Ordering};
-use crate::units::{CommunityIndex, Nanos};
 use kith_wire::shim::PseudoIp;
-use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Where a member is, and whose community it belongs to: one word.
+/// What it is in P4.
+pub const SCHEMA: Table = Table {
+    name: "session",
+    keys: &[("destination_member", Match::Exact, 32)],
+    actions: &[Action {
+        name: "relay_to",
+        params: &[("address", 32), ("port", 16), ("community", 16), ("mtu", 16)],
+    }],
+    default_action: None,
+    size: 1 << 20,
+};
+
+/// Where a member is reached, and by how large a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binding(core::num::NonZeroU64);
-
-impl Binding {
-    /// A binding to the address that a NAT, or the member itself, shows.
-    #[must_use]
-    pub fn new(address: SocketAddrV4, community: CommunityIndex) -> Self {
-        let low = u64::from(address.port()) << 16 | u64::from(community.get());
-        let word = u64::from(address.ip().to_bits()) << 32 | low;
-        // A community is never 0, so the word is not.
-        Self(core::num::NonZeroU64::new(word).unwrap_or(core::num::NonZeroU64::MIN))
-    }
-
-    /// Is the member at exactly this address (host order) and port?
-    #[inline]
-    #[must_use]
-    pub fn is_at(self, address: u32, port: u16) -> bool {
-        self.0.get() >> 16 == u64::from(address) << 16 | u64::from(port)
-    }
-
-    /// The address, host order.
-    #[inline]
-    #[must_use]
-    pub fn address(self) -> u32 {
-        (self.0.get() >> 32) as u32
-    }
-
-    /// The port.
-    #[inline]
-    #[must_use]
-    pub fn port(self) -> u16 {
-        (self.0.get() >> 16) as u16
-    }
-
-    /// Do both belong to one community?
-    #[inline]
-    #[must_use]
-    pub fn same_community(self, other: Self) -> bool {
-        self.0.get() as u16 == other.0.get() as u16
-    }
-
-    /// Address and port.
-    #[must_use]
-    pub fn socket_addr(self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::from_bits(self.address()), self.port())
-    }
-}
-
-/// What a packet to a member must keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PathLimits {
+pub struct RelayTo {
+    /// Where, and in which community.
+    pub binding: Binding,
     /// The largest outer IPv4 packet, in octets.
     pub mtu: u16,
-    /// The member only sends through this director and is not reached through it.
-    pub sender_only: bool,
 }
 
-/// Half a cache line, so that none lies in two.
+/// A quarter of a cache line, so that none lies in two.
 #[derive(Debug, Default)]
-#[repr(align(32))]
+#[repr(align(16))]
 struct Slot {
-    binding: AtomicU64,
+    binding: Place,
     path: AtomicU64,
-    meter: Bucket,
 }
 
-/// The sessions of one director.
+/// Destination member → where it is reached.
 #[derive(Debug)]
 pub struct SessionTable {
-    first: u32,
+    pool: Pool,
     slots: Box<[Slot]>,
 }
 
@@ -102,145 +49,123 @@ impl SessionTable {
     #[must_use]
     pub fn new(first: PseudoIp, size: usize) -> Self {
         Self {
-            first: first.to_bits(),
+            pool: Pool::new(first, size),
             slots: (0..size).map(|_| Slot::default()).collect(),
         }
     }
 
-    /// How many pseudo addresses there are.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Where in the table a pseudo address (host order) would stand; may be beyond its end.
+    /// The pseudo addresses there are.
     #[inline]
     #[must_use]
-    pub fn index(&self, pseudo: u32) -> usize {
-        pseudo.wrapping_sub(self.first) as usize
+    pub fn pool(&self) -> Pool {
+        self.pool
     }
 
-    /// The pseudo address at an index.
-    #[must_use]
-    pub fn pseudo(&self, index: usize) -> Option<PseudoIp> {
-        let offset = u32::try_from(index).ok().filter(|_| index < self.slots.len())?;
-        PseudoIp::new(self.first.checked_add(offset)?)
-    }
-
-    /// The session's binding; `None` if there is no session or no such address.
+    /// The entry at a place of the pool; `None` if there is none or no such place.
     #[inline]
     #[must_use]
-    pub fn binding(&self, index: usize) -> Option<Binding> {
-        let word = self.slots.get(index)?.binding.load(Ordering::Acquire);
-        core::num::NonZeroU64::new(word).map(Binding)
+    pub fn relay_to(&self, index: usize) -> Option<RelayTo> {
+        let slot = self.slots.get(index)?;
+        let binding = slot.binding.get()?;
+        let mtu = (slot.path.load(Ordering::Relaxed) >> 48) as u16;
+        Some(RelayTo { binding, mtu })
     }
 
-    /// Brings a session into the cache: [`SessionTable::binding`] will follow. What it gives is of no meaning, but must be
+    /// Brings an entry into the cache: [`SessionTable::relay_to`] will follow. What it gives is of no meaning, but must be
     /// used for the compiler to keep the access.
     #[inline]
     pub(crate) fn touch(&self, index: usize) -> u64 {
-        let slot = self.slots.get(index);
-        slot.map_or(0, |slot| slot.binding.load(Ordering::Relaxed))
+        self.slots.get(index).map_or(0, |slot| slot.binding.touch())
     }
 
-    /// What packets to the member must keep to.
-    #[inline]
+    /// The entry of a pseudo address.
     #[must_use]
-    pub fn path(&self, index: usize) -> PathLimits {
-        let word = self
-            .slots
-            .get(index)
-            .map_or(0, |slot| slot.path.load(Ordering::Relaxed));
-        PathLimits {
-            mtu: (word >> 48) as u16,
-            sender_only: word & SENDER_ONLY != 0,
-        }
+    pub fn get(&self, pseudo: PseudoIp) -> Option<RelayTo> {
+        self.relay_to(self.pool.index(pseudo.to_bits()))
     }
 
-    /// May the member send a packet now?
-    #[inline]
-    #[must_use]
-    pub fn admit(&self, index: usize, rate: Rate, now: Nanos) -> bool {
-        self.slots
-            .get(index)
-            .is_some_and(|slot| slot.meter.admit(rate, now, 1))
+    /// Enters a session. One writer only.
+    pub fn insert(&self, pseudo: PseudoIp, to: RelayTo) -> Result<(), TableError> {
+        let slot = self.slot(pseudo)?;
+        vacant(slot.binding.get())?;
+        slot.set(to);
+        Ok(())
     }
 
-    /// Enters or moves a session. False if the address is none of this table's. One writer only.
-    pub fn bind(&self, pseudo: PseudoIp, binding: Binding, path: PathLimits) -> bool {
-        let Some(slot) = self.slots.get(self.index(pseudo.to_bits())) else {
-            return false;
-        };
-        let flags = if path.sender_only { SENDER_ONLY } else { 0 };
-        slot.path
-            .store(u64::from(path.mtu) << 48 | flags, Ordering::Relaxed);
-        slot.binding.store(binding.0.get(), Ordering::Release);
-        true
+    /// Changes a session, and gives what it was. One writer only.
+    pub fn modify(&self, pseudo: PseudoIp, to: RelayTo) -> Result<RelayTo, TableError> {
+        let slot = self.slot(pseudo)?;
+        let old = self.get(pseudo).ok_or(TableError::Missing)?;
+        slot.set(to);
+        Ok(old)
     }
 
-    /// Ends a session. False if the address is none of this table's. One writer only.
-    pub fn unbind(&self, pseudo: PseudoIp) -> bool {
-        let Some(slot) = self.slots.get(self.index(pseudo.to_bits())) else {
-            return false;
-        };
-        slot.binding.store(0, Ordering::Release);
-        true
+    /// Ends a session, and gives what it was. One writer only.
+    pub fn remove(&self, pseudo: PseudoIp) -> Result<RelayTo, TableError> {
+        let slot = self.slot(pseudo)?;
+        let old = self.get(pseudo).ok_or(TableError::Missing)?;
+        slot.binding.set(None);
+        Ok(old)
     }
 
     /// All sessions, by walking the table.
-    pub fn iter(&self) -> impl Iterator<Item = (PseudoIp, Binding, PathLimits)> {
-        (0..self.slots.len())
-            .filter_map(|index| Some((self.pseudo(index)?, self.binding(index)?, self.path(index))))
+    pub fn iter(&self) -> impl Iterator<Item = (PseudoIp, RelayTo)> {
+        (0..self.pool.size()).filter_map(|index| Some((self.pool.pseudo(index)?, self.relay_to(index)?)))
+    }
+
+    fn slot(&self, pseudo: PseudoIp) -> Result<&Slot, TableError> {
+        let slot = self.slots.get(self.pool.index(pseudo.to_bits()));
+        slot.ok_or(TableError::OutOfRange)
     }
 }
 
-const SENDER_ONLY: u64 = 1 << 32;
+impl Slot {
+    fn set(&self, to: RelayTo) {
+        self.path.store(u64::from(to.mtu) << 48, Ordering::Relaxed);
+        self.binding.set(Some(to.binding));
+    }
+}
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::units::CommunityIndex;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     fn pseudo(offset: u32) -> PseudoIp {
         PseudoIp::new(0xf000_0000 + offset).unwrap()
     }
 
-    fn binding(port: u16) -> Binding {
-        Binding::new(
-            SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 21), port),
-            CommunityIndex::new(7).unwrap(),
-        )
+    fn to(port: u16, mtu: u16) -> RelayTo {
+        let at = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 21), port);
+        let binding = Binding::new(at, CommunityIndex::new(7).unwrap());
+        RelayTo { binding, mtu }
     }
 
-    const PATH: PathLimits = PathLimits {
-        mtu: 1400,
-        sender_only: false,
-    };
-
     #[test]
-    fn a_session_is_found_moved_and_ended() {
+    fn a_session_is_found_moved_and_ended_and_each_says_what_was_there() {
         let table = SessionTable::new(pseudo(0), 4);
-        assert_eq!(
-            table.binding(table.index(pseudo(2).to_bits())),
-            None,
-            "an empty table misses"
-        );
-        assert!(table.bind(pseudo(2), binding(40_000), PATH));
-        let found = table.binding(2).unwrap();
-        assert!(found.is_at(0xcb00_7115, 40_000) && !found.is_at(0xcb00_7115, 40_001));
-        assert_eq!(table.path(2), PATH);
-        assert!(table.bind(pseudo(2), binding(50_000), PATH));
-        assert_eq!(table.binding(2).unwrap().socket_addr().port(), 50_000);
-        assert_eq!(table.iter().count(), 1);
-        assert!(table.unbind(pseudo(2)));
-        assert_eq!(table.binding(2), None);
+        assert_eq!(table.get(pseudo(2)), None, "an empty table misses");
+        assert_eq!(table.modify(pseudo(2), to(1, 1400)), Err(TableError::Missing));
+        assert_eq!(table.remove(pseudo(2)), Err(TableError::Missing));
+        assert_eq!(table.insert(pseudo(2), to(40_000, 1400)), Ok(()));
+        assert_eq!(table.insert(pseudo(2), to(1, 1)), Err(TableError::Exists));
+        assert_eq!(table.relay_to(2), Some(to(40_000, 1400)));
+        assert_eq!(table.modify(pseudo(2), to(50_000, 1300)), Ok(to(40_000, 1400)));
+        assert_eq!(table.iter().collect::<Vec<_>>(), [(pseudo(2), to(50_000, 1300))]);
+        assert_eq!(table.remove(pseudo(2)), Ok(to(50_000, 1300)));
+        assert_eq!(table.get(pseudo(2)), None);
     }
 
     #[test]
     fn addresses_outside_the_pool_are_refused_and_missed() {
         let table = SessionTable::new(pseudo(10), 4);
         for outside in [0, 9, 14, u32::MAX - 0xf000_0000] {
-            assert!(!table.bind(pseudo(outside), binding(1), PATH));
-            assert_eq!(table.binding(table.index(pseudo(outside).to_bits())), None);
+            assert_eq!(
+                table.insert(pseudo(outside), to(1, 1)),
+                Err(TableError::OutOfRange)
+            );
+            assert_eq!(table.get(pseudo(outside)), None);
         }
     }
 }
@@ -249,7 +174,9 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
+    use crate::units::CommunityIndex;
     use loom::sync::Arc;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     #[test]
     fn loom_a_reader_sees_a_binding_with_its_path_or_a_newer_one() {
@@ -257,32 +184,24 @@ mod loom_model {
             let first = PseudoIp::new(1).unwrap();
             let table = Arc::new(SessionTable::new(first, 1));
             let community = CommunityIndex::new(1).unwrap();
-            let at = move |port| Binding::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), community);
+            let to = move |port| RelayTo {
+                binding: Binding::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), community),
+                mtu: port,
+            };
             let writer = {
                 let table = table.clone();
                 loom::thread::spawn(move || {
-                    table.bind(
-                        first,
-                        at(1),
-                        PathLimits {
-                            mtu: 1,
-                            sender_only: false,
-                        },
-                    );
-                    table.bind(
-                        first,
-                        at(2),
-                        PathLimits {
-                            mtu: 2,
-                            sender_only: false,
-                        },
-                    );
+                    table.insert(first, to(1)).unwrap();
+                    table.modify(first, to(2)).unwrap();
                 })
             };
-            if let Some(seen) = table.binding(0) {
-                let mtu = table.path(0).mtu;
-                assert!(seen == at(1) || seen == at(2), "never half a binding");
-                assert!(mtu >= seen.port(), "never a path older than its binding");
+            if let Some(seen) = table.relay_to(0) {
+                let binding = seen.binding;
+                assert!(
+                    binding == to(1).binding || binding == to(2).binding,
+                    "never half a binding"
+                );
+                assert!(seen.mtu >= binding.port(), "never a path older than its binding");
             }
             writer.join().unwrap();
         });
