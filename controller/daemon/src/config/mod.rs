@@ -130,7 +130,7 @@ pub enum Address {
     },
 }
 
-/// Files for mutual TLS, PEM. Relative paths begin at the folder of the configuration.
+/// Files for mutual TLS, PEM. The dataplane's certificate must be for the host of its address. Relative paths begin at the folder of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -140,9 +140,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its key, readable by its owner only.
     pub key: PathBuf,
-    /// The name in the dataplane's certificate, if it is not the host of the address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
 }
 
 /// A contiguous range of pseudo addresses.

@@ -2,6 +2,8 @@
 
 mod build;
 mod desk;
+#[cfg(test)]
+mod tests;
 
 pub use build::{StartError, punt_rates};
 pub use desk::Desk;
