@@ -19,7 +19,10 @@ pub fn run(command: ControllerCommand, format: Format) -> Result<u8, Error> {
     let ControllerCommand::Status(target) = command;
     let status = Client::connect(target.find(Kind::Controller)?)?.status()?;
     output::show(format, &status, describe)?;
-    let good = status.directors.iter().all(|director| director.standing == Standing::Serving);
+    let good = status
+        .directors
+        .iter()
+        .all(|director| director.standing == Standing::Serving);
     Ok(u8::from(!good))
 }
 
@@ -48,11 +51,23 @@ fn describe(status: &Status) -> String {
             ]
         })
         .collect();
-    let headers = ["director", "address", "dataplane", "standing", ">for", ">sessions", ">grants", ">lacking"];
+    let headers = [
+        "director",
+        "address",
+        "dataplane",
+        "standing",
+        ">for",
+        ">sessions",
+        ">grants",
+        ">lacking",
+    ];
     out += &output::table(&headers, &rows);
     for director in &status.directors {
         out += &counts(&format!("messages to {}", director.name), &director.director);
-        out += &counts(&format!("{} and its dataplane", director.name), &director.dataplane_side);
+        out += &counts(
+            &format!("{} and its dataplane", director.name),
+            &director.dataplane_side,
+        );
     }
     out
 }
@@ -69,7 +84,9 @@ fn standing(standing: Standing, why: Option<&str>) -> String {
 /// Counts other than zero, under a heading; nothing if all are zero.
 fn counts(heading: &str, counts: &[Named]) -> String {
     let some = counts.iter().filter(|named| named.count > 0);
-    let rows: Vec<Vec<String>> = some.map(|named| vec![named.name.clone(), named.count.to_string()]).collect();
+    let rows: Vec<Vec<String>> = some
+        .map(|named| vec![named.name.clone(), named.count.to_string()])
+        .collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -83,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_controller_reads_like_this() {
-        let named = |name: &str, count| Named { name: name.into(), count };
+        let named = |name: &str, count| Named {
+            name: name.into(),
+            count,
+        };
         let director = DirectorStatus {
             name: "nrd1".into(),
             address: "203.0.113.10:20202".parse().unwrap(),

@@ -12,7 +12,11 @@ pub(super) fn status(status: &Status) -> String {
         status.program,
         status.pid,
         age(status.uptime_ms),
-        if status.controller { "a controller decides" } else { "no controller: it forwards as it was told last" },
+        if status.controller {
+            "a controller decides"
+        } else {
+            "no controller: it forwards as it was told last"
+        },
         status.device_id,
         status.generation,
         status.sessions,

@@ -74,7 +74,10 @@ impl Target {
                 let record = crate::lab::record::choose(Some(&lab))?;
                 controllers::sessions(&record, director.as_deref().unwrap_or_default())
             }
-            None => Ok(controllers::sessions_at("/run/kith/controller.sock".as_ref(), None)?),
+            None => Ok(controllers::sessions_at(
+                "/run/kith/controller.sock".as_ref(),
+                None,
+            )?),
         }
     }
 }

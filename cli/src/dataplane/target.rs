@@ -44,13 +44,17 @@ impl Target {
             Kind::Controller => ("controller", "/run/kith/controller.sock"),
             _ => ("agent", "/run/kith/agent.sock"),
         };
-        Ok(self.choose(what, system, kind, |_, process| process.socket.clone())?.1)
+        Ok(self
+            .choose(what, system, kind, |_, process| process.socket.clone())?
+            .1)
     }
 
     /// The P4Runtime socket of the dataplane that is meant.
     pub fn find_p4runtime(&self) -> Result<PathBuf, Error> {
         let socket = |lab: &Record, process: &Process| p4runtime_socket(lab, &process.node);
-        Ok(self.choose("dataplane", "/run/kith/p4runtime.sock", Kind::Director, socket)?.1)
+        Ok(self
+            .choose("dataplane", "/run/kith/p4runtime.sock", Kind::Director, socket)?
+            .1)
     }
 
     /// The name, `LAB/NODE` in a lab, and the socket of the dataplane that is meant.
@@ -85,7 +89,11 @@ impl Target {
         }
     }
 
-    fn in_labs(&self, kind: Kind, socket: impl Fn(&Record, &Process) -> PathBuf) -> Result<Vec<(String, PathBuf)>, Error> {
+    fn in_labs(
+        &self,
+        kind: Kind,
+        socket: impl Fn(&Record, &Process) -> PathBuf,
+    ) -> Result<Vec<(String, PathBuf)>, Error> {
         let labs = match &self.lab {
             Some(name) => vec![record::choose(Some(name))?],
             // A lab that cannot be read has nobody to ask.

@@ -119,11 +119,17 @@ pub fn health(socket: &Path) -> Health {
         Ok(status) => status,
         Err(error) => return Health::bad(error.to_string()),
     };
-    let worst = status.directors.iter().find(|director| director.standing != Standing::Serving);
+    let worst = status
+        .directors
+        .iter()
+        .find(|director| director.standing != Standing::Serving);
     match worst {
         None => {
             let sessions: u64 = status.directors.iter().map(|director| director.sessions).sum();
-            Health::good(format!("deciding for {}, {sessions} sessions", status.directors.len()))
+            Health::good(format!(
+                "deciding for {}, {sessions} sessions",
+                status.directors.len()
+            ))
         }
         Some(director) => Health::bad(format!(
             "{}: {}",
@@ -140,7 +146,9 @@ pub fn health(socket: &Path) -> Health {
 
 /// Every session of a director, as its lab's controller has them, in as many answers as it takes.
 pub fn sessions(record: &Record, director: &str) -> Result<Vec<Session>, Error> {
-    let mut controllers = record.of(Kind::Controller).filter_map(|node| record.process(&node.name));
+    let mut controllers = record
+        .of(Kind::Controller)
+        .filter_map(|node| record.process(&node.name));
     let Some(process) = controllers.next() else {
         return Err(Error::NothingToAsk { what: "controller" });
     };

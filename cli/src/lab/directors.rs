@@ -101,7 +101,11 @@ mod tests {
         let again = Config::from_yaml(&text).unwrap();
         assert_eq!(format!("{again:?}"), format!("{config:?}"));
         for member in &topology.members {
-            assert!(!text.contains(member.fqdn.as_str()), "{} is the controller's affair", member.fqdn);
+            assert!(
+                !text.contains(member.fqdn.as_str()),
+                "{} is the controller's affair",
+                member.fqdn
+            );
         }
     }
 }

@@ -96,7 +96,11 @@ pub fn namespace(lab: &str, node: &str) -> String {
 pub fn plan(lab: &str, topology: &Topology) -> Plan {
     // A node may be called `net` or `controller` too; the dot, which names cannot have, tells ours from it then.
     let network = if has_node(topology, "net") { "net." } else { "net" };
-    let controller = if has_node(topology, "controller") { "controller." } else { "controller" };
+    let controller = if has_node(topology, "controller") {
+        "controller."
+    } else {
+        "controller"
+    };
     let mut builder = Builder {
         lab,
         topology,
@@ -403,16 +407,30 @@ mod tests {
     #[test]
     fn the_controller_has_no_link() {
         let plan = quickstart();
-        let controllers: Vec<_> = plan.nodes.iter().filter(|node| node.kind == Kind::Controller).collect();
+        let controllers: Vec<_> = plan
+            .nodes
+            .iter()
+            .filter(|node| node.kind == Kind::Controller)
+            .collect();
         assert_eq!(controllers.len(), 1);
-        let named = plan.steps.iter().flat_map(|step| &step.commands).filter(|c| c.to_string().contains("controller"));
+        let named = plan
+            .steps
+            .iter()
+            .flat_map(|step| &step.commands)
+            .filter(|c| c.to_string().contains("controller"));
         for command in named {
             assert!(!command.to_string().contains("link add"), "{command}");
         }
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/quickstart.yaml");
-        let text = std::fs::read_to_string(file).unwrap().replace("mallory", "controller");
+        let text = std::fs::read_to_string(file)
+            .unwrap()
+            .replace("mallory", "controller");
         let plan = super::plan("a", &kith_topologies::parse("c.yaml", &text).unwrap().topology);
-        let ours = plan.nodes.iter().find(|node| node.kind == Kind::Controller).unwrap();
+        let ours = plan
+            .nodes
+            .iter()
+            .find(|node| node.kind == Kind::Controller)
+            .unwrap();
         assert_eq!(ours.name, "controller.");
     }
 

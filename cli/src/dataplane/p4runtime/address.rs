@@ -59,7 +59,11 @@ impl P4Target {
             )));
         }
         // A path alone can mean one thing only.
-        let text = if text.starts_with('/') { format!("unix:{text}") } else { text.clone() };
+        let text = if text.starts_with('/') {
+            format!("unix:{text}")
+        } else {
+            text.clone()
+        };
         Ok(Address::parse(&text, tls).map_err(LinkError::Client)?)
     }
 }
@@ -78,7 +82,10 @@ mod tests {
     fn find(line: &str) -> Result<String, String> {
         let words = std::iter::once("kith").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        line.target.find().map(|address| address.to_string()).map_err(|error| error.to_string())
+        line.target
+            .find()
+            .map(|address| address.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -93,9 +100,21 @@ mod tests {
 
     #[test]
     fn what_is_no_address_or_lacks_its_certificates_is_refused() {
-        assert!(find("--p4runtime localhost:9559").unwrap_err().contains("unix:/path"));
-        assert!(find("--p4runtime https://dp.example:9559").unwrap_err().contains("--ca"));
-        assert!(find("--p4runtime unix:/x --cert c.pem").unwrap_err().contains("--key"));
+        assert!(
+            find("--p4runtime localhost:9559")
+                .unwrap_err()
+                .contains("unix:/path")
+        );
+        assert!(
+            find("--p4runtime https://dp.example:9559")
+                .unwrap_err()
+                .contains("--ca")
+        );
+        assert!(
+            find("--p4runtime unix:/x --cert c.pem")
+                .unwrap_err()
+                .contains("--key")
+        );
         assert!(find("--p4runtime unix:/x --lab a").is_err());
     }
 }

@@ -66,15 +66,23 @@ pub(super) fn run(link: &mut Link, capturing: &Capturing, format: Format) -> Res
     for word in &capturing.reason {
         if !PuntReason::ALL.iter().any(|reason| reason.name() == word) && word.parse::<u16>().is_err() {
             let known: Vec<_> = PuntReason::ALL.iter().map(|reason| reason.name()).collect();
-            return Err(Error::Usage(format!("no packet comes up for `{word}`; there are {}", known.join(", "))));
+            return Err(Error::Usage(format!(
+                "no packet comes up for `{word}`; there are {}",
+                known.join(", ")
+            )));
         }
     }
     let schema = link.schema()?;
-    let pcap = capturing.pcap.as_ref().map(|path| Pcap::create(path).map_err(|source| io(path, source)));
+    let pcap = capturing
+        .pcap
+        .as_ref()
+        .map(|path| Pcap::create(path).map_err(|source| io(path, source)));
     let mut pcap = pcap.transpose()?;
     let stop = Stop::on_signals()?;
     let mut session = open(link, capturing.take_over)?;
-    let end = capturing.time.map(|seconds| SystemTime::now() + Duration::from_secs_f64(seconds));
+    let end = capturing
+        .time
+        .map(|seconds| SystemTime::now() + Duration::from_secs_f64(seconds));
     let mut seen = 0;
     while capturing.count.is_none_or(|count| seen < count) && end.is_none_or(|end| SystemTime::now() < end) {
         // Ctrl-C is how a capture ends.
@@ -87,7 +95,9 @@ pub(super) fn run(link: &mut Link, capturing: &Capturing, format: Format) -> Res
             Some(Event::Foreign(packet, _)) => packet,
             Some(_) | None => continue,
         };
-        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let captured = Captured::of(&schema, at, &packet);
         if !capturing.reason.is_empty() && !capturing.reason.contains(&captured.reason) {
             continue;
@@ -114,11 +124,17 @@ fn open(link: &mut Link, take_over: bool) -> Result<Session, Error> {
         Standing::Backup { somebody: true, .. } if !take_over => {
             return Err(Error::NoCapture { at: link.place() });
         }
-        Standing::Backup { somebody: true, highest } => {
+        Standing::Backup {
+            somebody: true,
+            highest,
+        } => {
             eprintln!("kith: taking the controller's place: until this capture ends, nobody answers members");
             highest.unwrap_or(0).saturating_add(1)
         }
-        Standing::Backup { somebody: false, highest } => highest.unwrap_or(1),
+        Standing::Backup {
+            somebody: false,
+            highest,
+        } => highest.unwrap_or(1),
         Standing::Primary => 1,
         Standing::Refused(status) => return Err(refused(link, TAKE, status)),
     };
@@ -134,7 +150,10 @@ impl Captured {
         let fields = schema.packet_in();
         let field = |name: &str| -> Option<u128> {
             let wanted = fields.iter().find(|field: &&Field<'_>| field.name == name)?;
-            let given = packet.metadata.iter().find(|given| given.metadata_id == wanted.id)?;
+            let given = packet
+                .metadata
+                .iter()
+                .find(|given| given.metadata_id == wanted.id)?;
             value::number(&given.value)
         };
         let reason = field("reason").and_then(|number| usize::try_from(number).ok());
@@ -167,7 +186,11 @@ impl Captured {
 }
 
 fn io(path: &std::path::Path, source: std::io::Error) -> Error {
-    Error::Io { doing: "write", path: path.to_owned(), source }
+    Error::Io {
+        doing: "write",
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -178,8 +201,18 @@ mod tests {
     #[test]
     fn a_packet_is_a_line() {
         let schema = kith();
-        let id = |name: &str| schema.packet_in().iter().find(|field| field.name == name).unwrap().id;
-        let metadata = |name: &str, value: u8| v1::PacketMetadata { metadata_id: id(name), value: vec![value] };
+        let id = |name: &str| {
+            schema
+                .packet_in()
+                .iter()
+                .find(|field| field.name == name)
+                .unwrap()
+                .id
+        };
+        let metadata = |name: &str, value: u8| v1::PacketMetadata {
+            metadata_id: id(name),
+            value: vec![value],
+        };
         let mut packet = v1::PacketIn {
             payload: vec![0; 9],
             metadata: vec![metadata("ingress_port", 3), metadata("reason", 2)],

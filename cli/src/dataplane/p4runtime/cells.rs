@@ -107,9 +107,18 @@ pub(super) fn meter_update(
     };
     let index = index(name, cell).filter(|index| (0..size).contains(index));
     let index = index.ok_or_else(|| {
-        let names: Vec<_> = (0..size).filter_map(|index| Some(reason(name, index)?.0)).collect();
-        let known = if names.is_empty() { String::new() } else { format!(" or one of {}", names.join(", ")) };
-        EntryError::Grammar(format!("`{name}` has no cell `{cell}`; write 0 to {}{known}", size - 1))
+        let names: Vec<_> = (0..size)
+            .filter_map(|index| Some(reason(name, index)?.0))
+            .collect();
+        let known = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" or one of {}", names.join(", "))
+        };
+        EntryError::Grammar(format!(
+            "`{name}` has no cell `{cell}`; write 0 to {}{known}",
+            size - 1
+        ))
     })?;
     let entry = v1::MeterEntry {
         meter_id: meter.id,
@@ -119,7 +128,9 @@ pub(super) fn meter_update(
     };
     Ok(v1::Update {
         r#type: v1::update::Type::Modify.into(),
-        entity: Some(v1::Entity { entity: Some(Entity::MeterEntry(entry)) }),
+        entity: Some(v1::Entity {
+            entity: Some(Entity::MeterEntry(entry)),
+        }),
     })
 }
 
@@ -133,22 +144,41 @@ fn index(array: &str, cell: &str) -> Option<i64> {
 fn reason(array: &str, index: i64) -> Option<(&'static str, &'static str)> {
     let index = usize::try_from(index).ok()?;
     match array {
-        "drops" => DropReason::ALL.get(index).map(|reason| (reason.name(), reason.explanation())),
-        "punts" | "punt_meter" => PuntReason::ALL.get(index).map(|reason| (reason.name(), reason.explanation())),
+        "drops" => DropReason::ALL
+            .get(index)
+            .map(|reason| (reason.name(), reason.explanation())),
+        "punts" | "punt_meter" => PuntReason::ALL
+            .get(index)
+            .map(|reason| (reason.name(), reason.explanation())),
         _ => None,
     }
 }
 
 fn list(link: &mut Link, schema: &Schema, kind: &'static str, array: Array<'_>) -> Result<Listing, Error> {
     let of_table = match array.form {
-        Form::Direct(table) => Some(v1::TableEntry { table_id: table.id(), ..v1::TableEntry::default() }),
+        Form::Direct(table) => Some(v1::TableEntry {
+            table_id: table.id(),
+            ..v1::TableEntry::default()
+        }),
         Form::Cells(_) => None,
     };
     let filter = match (kind, of_table) {
-        ("counter", None) => Entity::CounterEntry(v1::CounterEntry { counter_id: array.id, ..Default::default() }),
-        ("counter", table_entry) => Entity::DirectCounterEntry(v1::DirectCounterEntry { table_entry, ..Default::default() }),
-        (_, None) => Entity::MeterEntry(v1::MeterEntry { meter_id: array.id, ..Default::default() }),
-        (_, table_entry) => Entity::DirectMeterEntry(v1::DirectMeterEntry { table_entry, ..Default::default() }),
+        ("counter", None) => Entity::CounterEntry(v1::CounterEntry {
+            counter_id: array.id,
+            ..Default::default()
+        }),
+        ("counter", table_entry) => Entity::DirectCounterEntry(v1::DirectCounterEntry {
+            table_entry,
+            ..Default::default()
+        }),
+        (_, None) => Entity::MeterEntry(v1::MeterEntry {
+            meter_id: array.id,
+            ..Default::default()
+        }),
+        (_, table_entry) => Entity::DirectMeterEntry(v1::DirectMeterEntry {
+            table_entry,
+            ..Default::default()
+        }),
     };
     let mut cells = Vec::new();
     link.read(vec![filter], |entity| {
@@ -177,8 +207,15 @@ fn cell(schema: &Schema, array: &str, entity: Entity) -> Option<Cell> {
     let known = index.and_then(|index| reason(array, index));
     let key = entry.map(|entry| {
         // Key only: what the entry does is not asked here.
-        let entry = Entry { action: None, params: Default::default(), ..Entry::decode(schema, &entry) };
-        entry.to_string().split_once(' ').map_or_else(String::new, |(_, key)| key.to_owned())
+        let entry = Entry {
+            action: None,
+            params: Default::default(),
+            ..Entry::decode(schema, &entry)
+        };
+        entry
+            .to_string()
+            .split_once(' ')
+            .map_or_else(String::new, |(_, key)| key.to_owned())
     });
     Some(Cell {
         index,
@@ -215,7 +252,11 @@ fn one(listing: &Listing, all: bool) -> String {
         ("counter", _) => headers.extend([">packets".into(), ">octets".into()]),
         (_, unit) => headers.push(format!(">{unit} a second, burst")),
     }
-    headers.push(if listing.cells.iter().any(|cell| cell.meaning.is_some()) { "meaning".into() } else { String::new() });
+    headers.push(if listing.cells.iter().any(|cell| cell.meaning.is_some()) {
+        "meaning".into()
+    } else {
+        String::new()
+    });
     output::table(&headers, &rows)
 }
 
@@ -255,29 +296,51 @@ mod tests {
     fn counted(index: i64, packets: i64) -> Entity {
         Entity::CounterEntry(v1::CounterEntry {
             index: Some(v1::Index { index }),
-            data: Some(v1::CounterData { packet_count: packets, byte_count: 0 }),
+            data: Some(v1::CounterData {
+                packet_count: packets,
+                byte_count: 0,
+            }),
             ..Default::default()
         })
     }
 
     fn listing(kind: &'static str, name: &str, unit: &'static str, entities: Vec<Entity>) -> Listing {
-        let cells = entities.into_iter().filter_map(|entity| cell(&kith(), name, entity)).collect();
-        Listing { kind, name: name.to_owned(), unit, cells }
+        let cells = entities
+            .into_iter()
+            .filter_map(|entity| cell(&kith(), name, entity))
+            .collect();
+        Listing {
+            kind,
+            name: name.to_owned(),
+            unit,
+            cells,
+        }
     }
 
     #[test]
     fn counters_and_meters_read_like_this() {
         let schema = kith();
-        let unknown = DropReason::ALL.iter().position(|reason| reason.name() == "source_unknown").unwrap();
+        let unknown = DropReason::ALL
+            .iter()
+            .position(|reason| reason.name() == "source_unknown")
+            .unwrap();
         let drops = vec![counted(0, 0), counted(unknown as i64, 12)];
         let control = index("punt_meter", "control").unwrap();
         let metered = |index, config| {
-            Entity::MeterEntry(v1::MeterEntry { index: Some(v1::Index { index }), config, ..Default::default() })
+            Entity::MeterEntry(v1::MeterEntry {
+                index: Some(v1::Index { index }),
+                config,
+                ..Default::default()
+            })
         };
         let rate = Rates::parse("1000:100").map(Rates::encode);
         let key = Entry {
             table: "session".into(),
-            key: [("destination_member".to_owned(), super::super::entry::Word::Text("240.0.0.7".into()))].into(),
+            key: [(
+                "destination_member".to_owned(),
+                super::super::entry::Word::Text("240.0.0.7".into()),
+            )]
+            .into(),
             update: Some(super::super::entry::Verb::Delete),
             ..Entry::default()
         };
@@ -286,12 +349,20 @@ mod tests {
         };
         let direct = Entity::DirectCounterEntry(v1::DirectCounterEntry {
             table_entry: Some(key),
-            data: Some(v1::CounterData { packet_count: 3, byte_count: 300 }),
+            data: Some(v1::CounterData {
+                packet_count: 3,
+                byte_count: 300,
+            }),
         });
         let listings = [
             listing("counter", "drops", "packets", drops),
             listing("counter", "session_counter", "packets and bytes", vec![direct]),
-            listing("meter", "punt_meter", "packets", vec![metered(0, None), metered(control, rate)]),
+            listing(
+                "meter",
+                "punt_meter",
+                "packets",
+                vec![metered(0, None), metered(control, rate)],
+            ),
             listing("counter", "punts", "packets", vec![counted(0, 0)]),
         ];
         insta::assert_snapshot!([false, true].map(|all| render(&listings, all)).join("\n---\n"));
@@ -303,9 +374,14 @@ mod tests {
         let set = |cell: &str| meter_update(&schema, "punt_meter", cell, None);
         assert_eq!(set("arp").unwrap(), set("0").unwrap());
         let wrong = set("nonsense").unwrap_err().to_string();
-        assert!(wrong.contains("no cell `nonsense`") && wrong.contains("control"), "{wrong}");
+        assert!(
+            wrong.contains("no cell `nonsense`") && wrong.contains("control"),
+            "{wrong}"
+        );
         assert!(set("1000").is_err() && set("-1").is_err());
-        let own = meter_update(&schema, "sender_meter", "0", None).unwrap_err().to_string();
+        let own = meter_update(&schema, "sender_meter", "0", None)
+            .unwrap_err()
+            .to_string();
         assert!(own.contains("belongs to a table"), "{own}");
     }
 }

@@ -27,7 +27,10 @@ pub(super) fn summary(frame: &[u8]) -> String {
     match header.ethertype.get() {
         ETHERTYPE_ARP => arp(payload),
         ETHERTYPE_IPV4 => ipv4(payload),
-        other => format!("{} > {} ethertype {other:#06x}", header.source, header.destination),
+        other => format!(
+            "{} > {} ethertype {other:#06x}",
+            header.source, header.destination
+        ),
     }
 }
 
@@ -55,13 +58,21 @@ fn ipv4(packet: &[u8]) -> String {
         PROTOCOL_UDP => udp(from, to, payload),
         PROTOCOL_ICMP => format!("{from} > {to} {}", icmp(payload)),
         PROTOCOL_ESP => match EspHeader::parse(payload) {
-            Ok(esp) => format!("{from} > {to} ESP spi {:#x} seq {}, {} octets", esp.spi, esp.seq_low, payload.len()),
+            Ok(esp) => format!(
+                "{from} > {to} ESP spi {:#x} seq {}, {} octets",
+                esp.spi,
+                esp.seq_low,
+                payload.len()
+            ),
             Err(_) => format!("{from} > {to} ESP, truncated"),
         },
         PROTOCOL_TCP => match payload.first_chunk() {
             Some(&[a, b, c, d]) => {
                 let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-                format!("{from}:{source} > {to}:{destination} TCP, {} octets", payload.len())
+                format!(
+                    "{from}:{source} > {to}:{destination} TCP, {} octets",
+                    payload.len()
+                )
             }
             None => format!("{from} > {to} TCP, truncated"),
         },
@@ -95,7 +106,9 @@ fn udp(from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> String {
     let ours = [header.source.get(), header.destination.get()].contains(&DEFAULT_PORT);
     // Data of other ports may happen to look like a shim: it is read as one only where an unknown version is unlikely.
     match Shim::parse(data) {
-        Ok((shim, body)) if ours || shim.data_type().is_some() => format!("{front} {}", tunnel(shim, body, data)),
+        Ok((shim, body)) if ours || shim.data_type().is_some() => {
+            format!("{front} {}", tunnel(shim, body, data))
+        }
         _ => format!("{front} UDP, {} octets", data.len()),
     }
 }
@@ -138,7 +151,11 @@ fn control(what: &str, shim: &Shim, data: &[u8]) -> String {
 }
 
 fn pseudo(bits: u32) -> String {
-    if bits == 0 { "none".into() } else { Ipv4Addr::from(bits).to_string() }
+    if bits == 0 {
+        "none".into()
+    } else {
+        Ipv4Addr::from(bits).to_string()
+    }
 }
 
 #[cfg(test)]
@@ -153,17 +170,28 @@ mod tests {
     const STATION: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
     fn framed(ethertype: u16, payload: &[u8]) -> Vec<u8> {
-        let header = Ethernet { destination: STATION, source: STATION, ethertype: U16::new(ethertype) };
+        let header = Ethernet {
+            destination: STATION,
+            source: STATION,
+            ethertype: U16::new(ethertype),
+        };
         [header.as_bytes(), payload].concat()
     }
 
     fn in_ipv4(protocol: u8, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-        [Ipv4::new(from, to, protocol, 20 + payload.len() as u16).as_bytes(), payload].concat()
+        [
+            Ipv4::new(from, to, protocol, 20 + payload.len() as u16).as_bytes(),
+            payload,
+        ]
+        .concat()
     }
 
     fn in_udp(data: &[u8]) -> Vec<u8> {
         let header = Udp::new(4000, DEFAULT_PORT, data.len()).unwrap();
-        framed(ETHERTYPE_IPV4, &in_ipv4(PROTOCOL_UDP, A, B, &[header.as_bytes(), data].concat()))
+        framed(
+            ETHERTYPE_IPV4,
+            &in_ipv4(PROTOCOL_UDP, A, B, &[header.as_bytes(), data].concat()),
+        )
     }
 
     fn frames() -> Vec<Vec<u8>> {
@@ -173,7 +201,12 @@ mod tests {
         let mut shim = Shim::new(DataType::Virtual);
         shim.source_member = U32::new(0xf000_0001);
         shim.destination_member = U32::new(0xf000_0002);
-        let esp = in_ipv4(PROTOCOL_ESP, [10, 77, 0, 1].into(), [10, 77, 0, 2].into(), &[1; 40]);
+        let esp = in_ipv4(
+            PROTOCOL_ESP,
+            [10, 77, 0, 1].into(),
+            [10, 77, 0, 2].into(),
+            &[1; 40],
+        );
         let keying = in_ipv4(1, [10, 77, 0, 1].into(), [10, 77, 0, 2].into(), &[8; 8]);
         let strange = [&[1, 99][..], &[0; 18]].concat();
         vec![

@@ -156,17 +156,32 @@ impl Entry {
 
     fn encode(&self, schema: &Schema, whole: bool) -> Result<v1::TableEntry, EntryError> {
         let table = schema.table(&self.table)?;
-        let action = self.action.as_deref().map(|name| self.encode_action(table, name)).transpose()?;
+        let action = self
+            .action
+            .as_deref()
+            .map(|name| self.encode_action(table, name))
+            .transpose()?;
         if whole && action.is_none() {
             return Err(EntryError::NoAction {
                 table: self.table.clone(),
-                known: table.actions().filter(|(_, only)| !only).map(|(action, _)| action.name().into()).collect(),
+                known: table
+                    .actions()
+                    .filter(|(_, only)| !only)
+                    .map(|(action, _)| action.name().into())
+                    .collect(),
             });
         }
         let priority = self.priority.unwrap_or(0);
-        let wrong = |what| EntryError::Priority { table: self.table.clone(), what };
+        let wrong = |what| EntryError::Priority {
+            table: self.table.clone(),
+            what,
+        };
         match (table.has_priority() && !self.default, priority > 0) {
-            (true, false) => return Err(wrong("its entries have a priority above 0; write priority=NUMBER")),
+            (true, false) => {
+                return Err(wrong(
+                    "its entries have a priority above 0; write priority=NUMBER",
+                ));
+            }
             (false, true) => return Err(wrong("its entries have no priority; leave it out")),
             _ => {}
         }
@@ -186,7 +201,10 @@ impl Entry {
             return match self.key.keys().next() {
                 None => Ok(Vec::new()),
                 Some(name) => {
-                    let why = format!("the default entry of `{}` has no key: leave {name}= out", self.table);
+                    let why = format!(
+                        "the default entry of `{}` has no key: leave {name}= out",
+                        self.table
+                    );
                     Err(EntryError::Grammar(why))
                 }
             };
@@ -205,7 +223,11 @@ impl Entry {
                 continue;
             };
             let matched = matching::parse(field, &word.to_string());
-            out.extend(matched.map_err(|source| EntryError::Match { table, field: name, source })?);
+            out.extend(matched.map_err(|source| EntryError::Match {
+                table,
+                field: name,
+                source,
+            })?);
         }
         Ok(out)
     }
@@ -223,10 +245,18 @@ impl Entry {
             };
             let value = value::parse(&word.to_string(), param.bits);
             let value = value.map_err(|source| EntryError::Value { place, field, source })?;
-            params.push(v1::action::Param { param_id: param.id, value });
+            params.push(v1::action::Param {
+                param_id: param.id,
+                value,
+            });
         }
-        let action = v1::Action { action_id: action.id(), params };
-        Ok(v1::TableAction { r#type: Some(ActionType::Action(action)) })
+        let action = v1::Action {
+            action_id: action.id(),
+            params,
+        };
+        Ok(v1::TableAction {
+            r#type: Some(ActionType::Action(action)),
+        })
     }
 
     /// The entry of a message. What the program does not know is shown by its number.
@@ -248,11 +278,15 @@ impl Entry {
             let name = field.map_or_else(|| unnamed(one.field_id), |field| field.name.to_owned());
             entry.key.insert(name, matching::show(field, one));
         }
-        if let Some(ActionType::Action(call)) = given.action.as_ref().and_then(|action| action.r#type.as_ref()) {
+        if let Some(ActionType::Action(call)) =
+            given.action.as_ref().and_then(|action| action.r#type.as_ref())
+        {
             let action = schema.action_by_id(call.action_id);
-            entry.action = Some(action.map_or_else(|| unnamed(call.action_id), |action| action.name().to_owned()));
+            entry.action =
+                Some(action.map_or_else(|| unnamed(call.action_id), |action| action.name().to_owned()));
             for param in &call.params {
-                let field = action.and_then(|action| action.params().find(|field| field.id == param.param_id));
+                let field =
+                    action.and_then(|action| action.params().find(|field| field.id == param.param_id));
                 let name = field.map_or_else(|| unnamed(param.param_id), |field| field.name.to_owned());
                 entry.params.insert(name, Word::of(field, &param.value));
             }
@@ -269,7 +303,10 @@ impl fmt::Display for Entry {
             f.write_str(" (default)")?;
         }
         let priority = self.priority.map(|priority| ("priority", priority.to_string()));
-        let key = self.key.iter().map(|(name, word)| (name.as_str(), word.to_string()));
+        let key = self
+            .key
+            .iter()
+            .map(|(name, word)| (name.as_str(), word.to_string()));
         for (name, word) in key.chain(priority) {
             write!(f, " {name}={word}")?;
         }
@@ -305,21 +342,56 @@ impl fmt::Display for Word {
 
 impl Rates {
     pub(super) fn encode(self) -> v1::MeterConfig {
-        let Self { cir, cburst, pir, pburst } = self;
-        v1::MeterConfig { cir, cburst, pir, pburst, eburst: 0 }
+        let Self {
+            cir,
+            cburst,
+            pir,
+            pburst,
+        } = self;
+        v1::MeterConfig {
+            cir,
+            cburst,
+            pir,
+            pburst,
+            eburst: 0,
+        }
     }
 
     pub(super) fn decode(given: &v1::MeterConfig) -> Self {
-        let &v1::MeterConfig { cir, cburst, pir, pburst, .. } = given;
-        Self { cir, cburst, pir, pburst }
+        let &v1::MeterConfig {
+            cir,
+            cburst,
+            pir,
+            pburst,
+            ..
+        } = given;
+        Self {
+            cir,
+            cburst,
+            pir,
+            pburst,
+        }
     }
 
     /// `PIR:PBURST`, which says the same for both rates, or `CIR:CBURST:PIR:PBURST`.
     pub(super) fn parse(word: &str) -> Option<Self> {
-        let parts: Option<Vec<i64>> = word.split(':').map(|part| part.parse().ok().filter(|n| *n >= 0)).collect();
+        let parts: Option<Vec<i64>> = word
+            .split(':')
+            .map(|part| part.parse().ok().filter(|n| *n >= 0))
+            .collect();
         match *parts? {
-            [pir, pburst] => Some(Self { cir: pir, cburst: pburst, pir, pburst }),
-            [cir, cburst, pir, pburst] if cir <= pir => Some(Self { cir, cburst, pir, pburst }),
+            [pir, pburst] => Some(Self {
+                cir: pir,
+                cburst: pburst,
+                pir,
+                pburst,
+            }),
+            [cir, cburst, pir, pburst] if cir <= pir => Some(Self {
+                cir,
+                cburst,
+                pir,
+                pburst,
+            }),
             _ => None,
         }
     }
@@ -327,7 +399,12 @@ impl Rates {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cir, cburst, pir, pburst } = self;
+        let Self {
+            cir,
+            cburst,
+            pir,
+            pburst,
+        } = self;
         if (cir, cburst) == (pir, pburst) {
             write!(f, "{pir}:{pburst}")
         } else {
@@ -338,7 +415,10 @@ impl fmt::Display for Rates {
 
 impl Count {
     pub(super) fn decode(given: &v1::CounterData) -> Self {
-        Self { packets: given.packet_count, bytes: given.byte_count }
+        Self {
+            packets: given.packet_count,
+            bytes: given.byte_count,
+        }
     }
 }
 
@@ -352,7 +432,10 @@ mod tests {
     use super::*;
 
     fn words(pairs: &[(&str, &str)]) -> Words {
-        pairs.iter().map(|(name, word)| ((*name).to_owned(), Word::Text((*word).to_owned()))).collect()
+        pairs
+            .iter()
+            .map(|(name, word)| ((*name).to_owned(), Word::Text((*word).to_owned())))
+            .collect()
     }
 
     fn session() -> Entry {
@@ -360,7 +443,12 @@ mod tests {
             table: "session".into(),
             key: words(&[("destination_member", "240.0.0.7")]),
             action: Some("relay_to".into()),
-            params: words(&[("address", "203.0.113.21"), ("port", "4000"), ("community", "1"), ("mtu", "1500")]),
+            params: words(&[
+                ("address", "203.0.113.21"),
+                ("port", "4000"),
+                ("community", "1"),
+                ("mtu", "1500"),
+            ]),
             ..Entry::default()
         }
     }
@@ -428,12 +516,18 @@ mod tests {
             ..Entry::default()
         };
         assert!(sent(&nothing).is_default_action);
-        assert_eq!(nothing.update(&kith()).unwrap().r#type(), v1::update::Type::Modify);
+        assert_eq!(
+            nothing.update(&kith()).unwrap().r#type(),
+            v1::update::Type::Modify
+        );
     }
 
     #[test]
     fn what_the_program_does_not_know_is_shown_by_number() {
-        let strange = v1::TableEntry { table_id: 7, ..v1::TableEntry::default() };
+        let strange = v1::TableEntry {
+            table_id: 7,
+            ..v1::TableEntry::default()
+        };
         assert_eq!(Entry::decode(&kith(), &strange).to_string(), "#0x00000007");
     }
 

@@ -75,7 +75,8 @@ impl Link {
             path: address.to_string().into(),
             source,
         })?;
-        let connecting = async { tokio::time::timeout(PATIENCE, Client::connect(&address, target.device_id)).await };
+        let connecting =
+            async { tokio::time::timeout(PATIENCE, Client::connect(&address, target.device_id)).await };
         let client = match runtime.block_on(connecting) {
             Ok(client) => client.map_err(LinkError::Client)?,
             Err(_) => return Err(silent(&address, "connect")),
@@ -116,7 +117,10 @@ impl Link {
         mut each: impl FnMut(v1::entity::Entity) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         const DOING: &str = "read";
-        let filters = filters.into_iter().map(|filter| v1::Entity { entity: Some(filter) }).collect();
+        let filters = filters
+            .into_iter()
+            .map(|filter| v1::Entity { entity: Some(filter) })
+            .collect();
         let asked = wait(&self.runtime, self.client.read(filters));
         let mut reading = self.answer(DOING, asked)?;
         // Patience is for each piece: a million entries may take longer than one.
@@ -178,13 +182,19 @@ impl Link {
         loop {
             match self.told(session, PATIENCE) {
                 Ok(Some(Event::Arbitration { primary: true, .. })) => return Ok(Standing::Primary),
-                Ok(Some(Event::Arbitration { any: somebody, highest, .. })) => {
+                Ok(Some(Event::Arbitration {
+                    any: somebody,
+                    highest,
+                    ..
+                })) => {
                     return Ok(Standing::Backup { highest, somebody });
                 }
                 // Packets may come before the answer.
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(silent(&self.address, "say who is primary")),
-                Err(Error::P4Runtime(LinkError::Refused { status, .. })) => return Ok(Standing::Refused(status)),
+                Err(Error::P4Runtime(LinkError::Refused { status, .. })) => {
+                    return Ok(Standing::Refused(status));
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -207,7 +217,11 @@ pub(super) fn refused(link: &Link, doing: &'static str, status: Box<Status>) -> 
 }
 
 fn silent(address: &Address, doing: &'static str) -> Error {
-    LinkError::Silent { at: address.to_string(), doing }.into()
+    LinkError::Silent {
+        at: address.to_string(),
+        doing,
+    }
+    .into()
 }
 
 fn wait<T>(runtime: &Runtime, answer: impl Future<Output = T>) -> Option<T> {

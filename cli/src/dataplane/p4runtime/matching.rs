@@ -13,9 +13,9 @@
 use super::entry::Word;
 use super::schema::{Field, match_word};
 use super::value::{self, ValueError, ones, prefix_mask};
+use kinds::FieldMatchType;
 use kith_p4runtime::proto::config::match_field::MatchType;
 use kith_p4runtime::proto::v1::{FieldMatch, field_match as kinds};
-use kinds::FieldMatchType;
 
 /// Why a word is no match of its field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,13 +82,17 @@ pub(super) fn parse(field: Field<'_>, word: &str) -> Result<Option<FieldMatch>, 
             }
             masked(value(text)?, prefix_mask(len, field.bits), word)?;
             let prefix_len = i32::try_from(len).unwrap_or(i32::MAX);
-            FieldMatchType::Lpm(kinds::Lpm { value: value(text)?, prefix_len })
+            FieldMatchType::Lpm(kinds::Lpm {
+                value: value(text)?,
+                prefix_len,
+            })
         }
         MatchType::Ternary => {
             let (text, mask) = match word.split_once("&&&") {
                 Some((text, mask)) => (text, value::number(&value(mask)?).unwrap_or(0)),
                 None => {
-                    let (text, len) = prefix(field, word).ok_or_else(|| form("VALUE&&&MASK or VALUE/LENGTH"))??;
+                    let (text, len) =
+                        prefix(field, word).ok_or_else(|| form("VALUE&&&MASK or VALUE/LENGTH"))??;
                     (text, prefix_mask(len, field.bits))
                 }
             };
@@ -97,7 +101,10 @@ pub(super) fn parse(field: Field<'_>, word: &str) -> Result<Option<FieldMatch>, 
                 return Ok(None);
             }
             let mask = value::fit(mask, word, field.bits)?;
-            FieldMatchType::Ternary(kinds::Ternary { value: value(text)?, mask })
+            FieldMatchType::Ternary(kinds::Ternary {
+                value: value(text)?,
+                mask,
+            })
         }
         MatchType::Range => {
             let (low, high) = word.split_once("..").unwrap_or((word, word));
@@ -137,7 +144,9 @@ pub(super) fn show(field: Option<Field<'_>>, given: &FieldMatch) -> Word {
                 _ => Word::Text(format!("{}&&&{mask:#x}", word(&ternary.value))),
             }
         }
-        Some(FieldMatchType::Range(range)) => Word::Text(format!("{}..{}", word(&range.low), word(&range.high))),
+        Some(FieldMatchType::Range(range)) => {
+            Word::Text(format!("{}..{}", word(&range.low), word(&range.high)))
+        }
         Some(FieldMatchType::Other(_)) | None => Word::Text("?".into()),
     }
 }
@@ -148,17 +157,28 @@ fn prefix<'a>(field: Field<'_>, word: &'a str) -> Option<Result<(&'a str, u32), 
         return Some(Ok((word, field.bits)));
     };
     let len: u32 = len.parse().ok()?;
-    Some(if len <= field.bits { Ok((text, len)) } else { Err(impossible(field, word)) })
+    Some(if len <= field.bits {
+        Ok((text, len))
+    } else {
+        Err(impossible(field, word))
+    })
 }
 
 fn masked(octets: Vec<u8>, mask: u128, word: &str) -> Result<(), MatchError> {
     let outside = value::number(&octets).unwrap_or(0) & !mask;
     let word = word.to_owned();
-    if outside == 0 { Ok(()) } else { Err(MatchError::Unmasked { word }) }
+    if outside == 0 {
+        Ok(())
+    } else {
+        Err(MatchError::Unmasked { word })
+    }
 }
 
 fn impossible(field: Field<'_>, word: &str) -> MatchError {
-    MatchError::Impossible { word: word.to_owned(), bits: field.bits }
+    MatchError::Impossible {
+        word: word.to_owned(),
+        bits: field.bits,
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +186,12 @@ mod tests {
     use super::*;
 
     fn field(name: &str, bits: u32, kind: MatchType) -> Field<'_> {
-        Field { id: 1, name, bits, matched: Some(kind) }
+        Field {
+            id: 1,
+            name,
+            bits,
+            matched: Some(kind),
+        }
     }
 
     #[test]
@@ -208,12 +233,33 @@ mod tests {
     fn what_a_field_does_not_take_is_refused() {
         let wrong = |kind, word| parse(field("address", 32, kind), word).unwrap_err();
         assert!(matches!(wrong(MatchType::Exact, "*"), MatchError::Form { .. }));
-        assert!(matches!(wrong(MatchType::Exact, "10.0.0.0/8"), MatchError::Form { .. }));
-        assert!(matches!(wrong(MatchType::Lpm, "10.0.0.1/8"), MatchError::Unmasked { .. }));
-        assert!(matches!(wrong(MatchType::Lpm, "10.0.0.0/33"), MatchError::Impossible { .. }));
-        assert!(matches!(wrong(MatchType::Lpm, "10.0.0.0/x"), MatchError::Form { .. }));
-        assert!(matches!(wrong(MatchType::Ternary, "3&&&2"), MatchError::Unmasked { .. }));
-        assert!(matches!(wrong(MatchType::Range, "2..1"), MatchError::Impossible { .. }));
-        assert!(matches!(wrong(MatchType::Optional, "x"), MatchError::Value(ValueError::Form(_))));
+        assert!(matches!(
+            wrong(MatchType::Exact, "10.0.0.0/8"),
+            MatchError::Form { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Lpm, "10.0.0.1/8"),
+            MatchError::Unmasked { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Lpm, "10.0.0.0/33"),
+            MatchError::Impossible { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Lpm, "10.0.0.0/x"),
+            MatchError::Form { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Ternary, "3&&&2"),
+            MatchError::Unmasked { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Range, "2..1"),
+            MatchError::Impossible { .. }
+        ));
+        assert!(matches!(
+            wrong(MatchType::Optional, "x"),
+            MatchError::Value(ValueError::Form(_))
+        ));
     }
 }

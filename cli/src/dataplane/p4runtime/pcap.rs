@@ -21,7 +21,14 @@ impl Pcap {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = File::options();
-        Self::begin(options.write(true).create(true).truncate(true).mode(0o600).open(path)?)
+        Self::begin(
+            options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?,
+        )
     }
 }
 

@@ -91,7 +91,9 @@ impl Schema {
     }
 
     pub(super) fn table(&self, name: &str) -> Result<Table<'_>, Unknown> {
-        let found = self.tables().find(|table| named(table.raw.preamble.as_ref(), name));
+        let found = self
+            .tables()
+            .find(|table| named(table.raw.preamble.as_ref(), name));
         found.ok_or_else(|| self.unknown("table", name, self.tables().map(|table| table.name())))
     }
 
@@ -100,7 +102,11 @@ impl Schema {
     }
 
     pub(super) fn action_by_id(&self, id: u32) -> Option<Action<'_>> {
-        self.info.actions.iter().map(Action).find(|action| action.id() == id)
+        self.info
+            .actions
+            .iter()
+            .map(Action)
+            .find(|action| action.id() == id)
     }
 
     /// Arrays of counters, then the tables' own.
@@ -158,23 +164,25 @@ impl Schema {
     /// The metadata of packets to a controller.
     pub(super) fn packet_in(&self) -> Vec<Field<'_>> {
         let headers = self.info.controller_packet_metadata.iter();
-        let header = headers.clone().find(|header| named(header.preamble.as_ref(), "packet_in"));
+        let header = headers
+            .clone()
+            .find(|header| named(header.preamble.as_ref(), "packet_in"));
         let fields = header.into_iter().flat_map(|header| &header.metadata);
         let field = |raw: &'_ p4::controller_packet_metadata::Metadata| (raw.id, width(raw.bitwidth));
         fields
             .map(|raw| {
                 let (id, bits) = field(raw);
-                Field { id, name: &raw.name, bits, matched: None }
+                Field {
+                    id,
+                    name: &raw.name,
+                    bits,
+                    matched: None,
+                }
             })
             .collect()
     }
 
-    fn unknown<'a>(
-        &self,
-        what: &'static str,
-        name: &str,
-        known: impl Iterator<Item = &'a str>,
-    ) -> Unknown {
+    fn unknown<'a>(&self, what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Unknown {
         Unknown {
             place: "the target's program".into(),
             what,
@@ -200,7 +208,12 @@ impl<'a> Table<'a> {
                 _ => MatchType::Unspecified,
             };
             let (id, bits) = (raw.id, width(raw.bitwidth));
-            Field { id, name: &raw.name, bits, matched: Some(matched) }
+            Field {
+                id,
+                name: &raw.name,
+                bits,
+                matched: Some(matched),
+            }
         })
     }
 
@@ -219,14 +232,24 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn action(&self, name: &str) -> Result<Action<'a>, Unknown> {
-        let found = self.actions().map(|(action, _)| action).find(|action| named(action.0.preamble.as_ref(), name));
+        let found = self
+            .actions()
+            .map(|(action, _)| action)
+            .find(|action| named(action.0.preamble.as_ref(), name));
         found.ok_or_else(|| self.unknown("action", name, self.actions().map(|(action, _)| action.name())))
+    }
+
+    /// The action of its default entry, if that is the program's own affair.
+    pub(super) fn fixed_default(&self) -> Option<Action<'a>> {
+        let id = self.raw.const_default_action_id;
+        (id != 0).then(|| self.schema.action_by_id(id)).flatten()
     }
 
     /// Whether its entries have priorities: some field is matched otherwise than exactly or by prefix.
     pub(super) fn has_priority(&self) -> bool {
         let by_priority = [MatchType::Ternary, MatchType::Range, MatchType::Optional];
-        self.fields().any(|field| field.matched.is_some_and(|kind| by_priority.contains(&kind)))
+        self.fields()
+            .any(|field| field.matched.is_some_and(|kind| by_priority.contains(&kind)))
     }
 
     /// The counter that each of its entries has.
@@ -265,17 +288,24 @@ impl<'a> Action<'a> {
     pub(super) fn params(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         self.0.params.iter().map(|raw| {
             let (id, bits) = (raw.id, width(raw.bitwidth));
-            Field { id, name: &raw.name, bits, matched: None }
+            Field {
+                id,
+                name: &raw.name,
+                bits,
+                matched: None,
+            }
         })
     }
 
     pub(super) fn param(&self, name: &str) -> Result<Field<'a>, Unknown> {
-        self.params().find(|param| param.name == name).ok_or_else(|| Unknown {
-            place: format!("action `{}`", self.name()),
-            what: "parameter",
-            name: name.to_owned(),
-            known: self.params().map(|param| param.name.to_owned()).collect(),
-        })
+        self.params()
+            .find(|param| param.name == name)
+            .ok_or_else(|| Unknown {
+                place: format!("action `{}`", self.name()),
+                what: "parameter",
+                name: name.to_owned(),
+                known: self.params().map(|param| param.name.to_owned()).collect(),
+            })
     }
 }
 
@@ -342,16 +372,25 @@ pub(super) mod tests {
         assert_eq!(session.counter(), Some("session_counter"));
         assert!(schema.table("policy").unwrap().has_priority() && !session.has_priority());
         let error = session.action("authorise").unwrap_err().to_string();
-        assert!(error.starts_with("table `session` has no action `authorise`; it has relay_to"), "{error}");
+        assert!(
+            error.starts_with("table `session` has no action `authorise`; it has relay_to"),
+            "{error}"
+        );
         let error = schema.table("sessions").unwrap_err().to_string();
-        assert!(error.contains("no table `sessions`") && error.contains("session, "), "{error}");
+        assert!(
+            error.contains("no table `sessions`") && error.contains("session, "),
+            "{error}"
+        );
     }
 
     #[test]
     fn arrays_and_packet_headers_are_known() {
         let schema = kith();
         let counters = schema.counters();
-        assert!(matches!(schema.array("counter", &counters, "drops").unwrap().form, Form::Cells(_)));
+        assert!(matches!(
+            schema.array("counter", &counters, "drops").unwrap().form,
+            Form::Cells(_)
+        ));
         assert!(matches!(
             schema.array("counter", &counters, "session_counter").unwrap().form,
             Form::Direct(table) if table.name() == "session"

@@ -31,14 +31,23 @@ pub(super) fn run(link: &mut Link, view: &TableView, format: Format) -> Result<u
     let schema = link.schema()?;
     let table = schema.table(&view.table)?;
     if view.counters && table.counter().is_none() {
-        let why = format!("entries of `{}` have no counter; leave --counters out", table.name());
+        let why = format!(
+            "entries of `{}` have no counter; leave --counters out",
+            table.name()
+        );
         return Err(Error::Usage(why));
     }
     let filters = filters(table, &view.filter)?;
     let limit = view.limit.unwrap_or(usize::MAX);
     let mut entries: Vec<Entry> = Vec::new();
     let mut more = false;
-    for default in [false, true] {
+    // A default entry that nobody can change says nothing about now; and so what is listed can be written elsewhere as it is.
+    let kinds = if table.fixed_default().is_some() {
+        &[false][..]
+    } else {
+        &[false, true]
+    };
+    for &default in kinds {
         let wanted = v1::TableEntry {
             table_id: table.id(),
             counter_data: (view.counters && !default).then(v1::CounterData::default),
@@ -91,8 +100,10 @@ impl Filter {
 }
 
 fn filters(table: Table<'_>, words: &[String]) -> Result<Vec<Filter>, Error> {
-    let fields: Vec<Field<'_>> =
-        table.fields().chain(table.actions().flat_map(|(action, _)| action.params())).collect();
+    let fields: Vec<Field<'_>> = table
+        .fields()
+        .chain(table.actions().flat_map(|(action, _)| action.params()))
+        .collect();
     let filter = |word: &String| {
         let (name, value) = word
             .split_once('=')
@@ -109,7 +120,11 @@ fn filters(table: Table<'_>, words: &[String]) -> Result<Vec<Filter>, Error> {
                 let mut known: Vec<_> = fields.iter().map(|field| field.name).collect();
                 known.push("action");
                 known.dedup();
-                let why = format!("entries of `{}` have no `{name}`; they have {}", table.name(), known.join(", "));
+                let why = format!(
+                    "entries of `{}` have no `{name}`; they have {}",
+                    table.name(),
+                    known.join(", ")
+                );
                 return Err(Error::Usage(why));
             }
         };
@@ -122,13 +137,22 @@ fn filters(table: Table<'_>, words: &[String]) -> Result<Vec<Filter>, Error> {
 /// Entries whose actions differ have them in one column; where there is but one, its values have columns of their own.
 fn render(table: Table<'_>, entries: &[Entry]) -> String {
     let (defaults, entries): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.default);
-    let actions: Vec<_> = table.actions().filter(|(_, only)| !only).map(|(action, _)| action).collect();
+    let actions: Vec<_> = table
+        .actions()
+        .filter(|(_, only)| !only)
+        .map(|(action, _)| action)
+        .collect();
     let single = match actions.as_slice() {
         [only] => Some(*only),
         _ => None,
     };
     let header = |field: &Field<'_>| match field.kind() {
-        Kind::Decimal if matches!(field.matched, None | Some(kith_p4runtime::proto::config::match_field::MatchType::Exact)) => {
+        Kind::Decimal
+            if matches!(
+                field.matched,
+                None | Some(kith_p4runtime::proto::config::match_field::MatchType::Exact)
+            ) =>
+        {
             format!(">{}", field.name)
         }
         _ => field.name.to_owned(),
@@ -150,8 +174,12 @@ fn render(table: Table<'_>, entries: &[Entry]) -> String {
         headers.extend([">packets".into(), ">octets".into()]);
     }
     let row = |entry: &&Entry| {
-        let shown = |words: &Words, name: &str| words.get(name).map_or_else(|| "*".into(), ToString::to_string);
-        let mut row: Vec<String> = table.fields().map(|field| shown(&entry.key, field.name)).collect();
+        let shown =
+            |words: &Words, name: &str| words.get(name).map_or_else(|| "*".into(), ToString::to_string);
+        let mut row: Vec<String> = table
+            .fields()
+            .map(|field| shown(&entry.key, field.name))
+            .collect();
         if table.has_priority() {
             row.push(entry.priority.unwrap_or(0).to_string());
         }
@@ -160,10 +188,15 @@ fn render(table: Table<'_>, entries: &[Entry]) -> String {
             None => row.push(act(entry)),
         }
         if rated {
-            row.push(entry.meter.map_or_else(|| "any".into(), |rates| rates.to_string()));
+            row.push(
+                entry
+                    .meter
+                    .map_or_else(|| "any".into(), |rates| rates.to_string()),
+            );
         }
         if counted {
-            let count = |of: fn(&super::entry::Count) -> i64| entry.counter.as_ref().map_or(0, of).to_string();
+            let count =
+                |of: fn(&super::entry::Count) -> i64| entry.counter.as_ref().map_or(0, of).to_string();
             row.extend([count(|count| count.packets), count(|count| count.bytes)]);
         }
         row
@@ -174,8 +207,15 @@ fn render(table: Table<'_>, entries: &[Entry]) -> String {
         (true, _) => "no entry\n".to_owned(),
         _ => output::table(&headers, &rows),
     };
+    if let Some(action) = table.fixed_default().filter(|action| action.name() != "NoAction") {
+        out += &format!("\notherwise: {}\n", action.name());
+    }
     for entry in defaults {
-        out += &format!("{}default: {}\n", if out.is_empty() { "" } else { "\n" }, act(entry));
+        out += &format!(
+            "{}default: {}\n",
+            if out.is_empty() { "" } else { "\n" },
+            act(entry)
+        );
     }
     out
 }
@@ -221,13 +261,20 @@ mod tests {
     fn tables_read_like_this() {
         let line = "insert session destination_member=240.0.0.7 relay_to address=203.0.113.21 port=4000 community=1 mtu=1500";
         let mut session = listed(line);
-        session.counter = Some(Count { packets: 12, bytes: 1800 });
-        let sender = listed("insert sender source_member=240.0.0.7 authorise address=203.0.113.21 port=4000 community=1");
+        session.counter = Some(Count {
+            packets: 12,
+            bytes: 1800,
+        });
+        let sender = listed(
+            "insert sender source_member=240.0.0.7 authorise address=203.0.113.21 port=4000 community=1",
+        );
         let mut limited = sender.clone();
         limited.meter = Rates::parse("1000:100");
         let policy = [
             listed("insert policy community=1 protocol=udp destination_port=53 priority=20 allow"),
-            listed("insert policy community=1 source=10.77.0.0/24 destination_port=8000&&&0xffc0 priority=10 deny"),
+            listed(
+                "insert policy community=1 source=10.77.0.0/24 destination_port=8000&&&0xffc0 priority=10 deny",
+            ),
         ];
         let route = [
             listed("insert route destination=203.0.113.0/24 on_link port=0"),
@@ -254,12 +301,20 @@ mod tests {
         let line = "insert session destination_member=240.0.0.7 relay_to address=203.0.113.21 port=4000 community=1 mtu=1500";
         let entry = listed(line);
         let passes = |word: &str| filters(table, &[word.to_owned()]).unwrap()[0].passes(&entry);
-        for word in ["destination_member=0xf0000007", "port=4000", "port=0xfa0", "action=relay_to"] {
+        for word in [
+            "destination_member=0xf0000007",
+            "port=4000",
+            "port=0xfa0",
+            "action=relay_to",
+        ] {
             assert!(passes(word), "{word}");
         }
         assert!(!passes("port=4001") && !passes("destination_member=240.0.0.8"));
         let wrong = filters(table, &["colour=red".into()]).unwrap_err().to_string();
-        assert!(wrong.contains("no `colour`") && wrong.contains("destination_member"), "{wrong}");
+        assert!(
+            wrong.contains("no `colour`") && wrong.contains("destination_member"),
+            "{wrong}"
+        );
         assert!(filters(table, &["port".into()]).is_err());
     }
 }

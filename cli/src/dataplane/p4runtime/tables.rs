@@ -159,7 +159,10 @@ fn render(program: &Program) -> String {
         "{}, device {}: P4Runtime {}, {} program\n\n",
         program.target, program.device_id, program.p4runtime, program.arch
     );
-    out += &output::table(&["table", ">entries", ">size", "key", "match", ">bits", "actions"], &rows);
+    out += &output::table(
+        &["table", ">entries", ">size", "key", "match", ">bits", "actions"],
+        &rows,
+    );
     for (what, arrays) in [("counter", &program.counters), ("meter", &program.meters)] {
         if arrays.is_empty() {
             continue;
@@ -179,7 +182,11 @@ fn render(program: &Program) -> String {
 
 fn action(action: &ActionInfo) -> String {
     let params: Vec<_> = action.params.iter().map(|param| param.name.as_str()).collect();
-    let only = if action.default_only { " (default only)" } else { "" };
+    let only = if action.default_only {
+        " (default only)"
+    } else {
+        ""
+    };
     format!("{}({}){only}", action.name, params.join(", "))
 }
 
@@ -196,11 +203,15 @@ mod tests {
         program.device_id = 1;
         program.p4runtime = "1.4.1".into();
         // Which tables there are is the program's own affair; two kinds show the form.
-        program.tables.retain(|table| ["session", "policy"].contains(&table.name.as_str()));
+        program
+            .tables
+            .retain(|table| ["session", "policy"].contains(&table.name.as_str()));
         for table in &mut program.tables {
             table.size = Some(4096);
         }
-        program.counters.retain(|counter| counter.name == "session_counter");
+        program
+            .counters
+            .retain(|counter| counter.name == "session_counter");
         program.meters.retain(|meter| meter.name == "sender_meter");
         program
     }
@@ -213,7 +224,11 @@ mod tests {
     #[test]
     fn its_json_has_stable_names() {
         let json = serde_json::to_value(program()).unwrap();
-        let session = json["tables"].as_array().unwrap().iter().find(|table| table["name"] == "session");
+        let session = json["tables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|table| table["name"] == "session");
         insta::assert_snapshot!(serde_json::to_string_pretty(session.unwrap()).unwrap());
     }
 }

@@ -75,7 +75,10 @@ pub(super) fn show(kind: Kind, octets: &[u8]) -> String {
     };
     match kind {
         Kind::Station if number < 1 << 48 => {
-            let parts: Vec<_> = (0..6).rev().map(|at| format!("{:02x}", number >> (8 * at) & 0xff)).collect();
+            let parts: Vec<_> = (0..6)
+                .rev()
+                .map(|at| format!("{:02x}", number >> (8 * at) & 0xff))
+                .collect();
             parts.join(":")
         }
         Kind::Ipv4 => u32::try_from(number).map_or_else(|_| hex(octets), |n| Ipv4Addr::from(n).to_string()),
@@ -105,7 +108,10 @@ pub(super) fn fit(number: u128, word: &str, bits: u32) -> Result<Vec<u8>, ValueE
 pub(super) fn number(octets: &[u8]) -> Option<u128> {
     let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
     let rest = &octets[zeros..];
-    (rest.len() <= 16).then(|| rest.iter().fold(0, |number, &octet| number << 8 | u128::from(octet)))
+    (rest.len() <= 16).then(|| {
+        rest.iter()
+            .fold(0, |number, &octet| number << 8 | u128::from(octet))
+    })
 }
 
 /// All bits set.
@@ -207,7 +213,17 @@ mod tests {
     fn what_does_not_fit_or_is_nothing_is_refused() {
         let wide = |word: &str, bits| matches!(parse(word, bits), Err(ValueError::TooWide { .. }));
         assert!(wide("65536", 16) && wide("1.2.3.4", 16) && wide("0x1ff", 8));
-        for word in ["", "-1", "1.2.3", "0x", "0xg", "02:00:00:00:00", "+1", "tcp4", "1 "] {
+        for word in [
+            "",
+            "-1",
+            "1.2.3",
+            "0x",
+            "0xg",
+            "02:00:00:00:00",
+            "+1",
+            "tcp4",
+            "1 ",
+        ] {
             assert!(matches!(parse(word, 128), Err(ValueError::Form(_))), "{word:?}");
         }
         assert!(parse(&"9".repeat(100), 128).is_err());

@@ -31,7 +31,9 @@ pub(super) enum Change {
 pub(super) fn parse(words: &[String]) -> Result<Change, EntryError> {
     let grammar = |why: &str| EntryError::Grammar(why.to_owned());
     let Some((verb, rest)) = words.split_first() else {
-        return Err(grammar("say what to write: insert, modify, delete, default or meter"));
+        return Err(grammar(
+            "say what to write: insert, modify, delete, default or meter",
+        ));
     };
     if verb == "meter" {
         return meter(rest);
@@ -43,7 +45,9 @@ pub(super) fn parse(words: &[String]) -> Result<Change, EntryError> {
             "delete" => Some(Verb::Delete),
             "default" => None,
             other => {
-                let why = format!("`{other}` cannot be written; there are insert, modify, delete, default and meter");
+                let why = format!(
+                    "`{other}` cannot be written; there are insert, modify, delete, default and meter"
+                );
                 return Err(grammar(&why));
             }
         },
@@ -58,7 +62,9 @@ pub(super) fn parse(words: &[String]) -> Result<Change, EntryError> {
         add(&mut entry, word)?;
     }
     if entry.update == Some(Verb::Delete) && entry.action.is_some() {
-        return Err(grammar("an entry is deleted by its key alone; leave the action out"));
+        return Err(grammar(
+            "an entry is deleted by its key alone; leave the action out",
+        ));
     }
     Ok(Change::Entry(entry))
 }
@@ -79,16 +85,26 @@ fn add(entry: &mut Entry, word: &str) -> Result<(), EntryError> {
     let wrong = |what: &str| EntryError::Grammar(format!("`{word}`: {what}"));
     match name {
         "priority" if entry.action.is_none() => {
-            let priority = value.parse().map_err(|_| wrong("a priority is a number above 0"))?;
+            let priority = value
+                .parse()
+                .map_err(|_| wrong("a priority is a number above 0"))?;
             entry.priority = Some(priority);
         }
         "meter" => {
             let rates = Rates::parse(value);
-            entry.meter = Some(rates.ok_or_else(|| wrong("write meter=PIR:PBURST or meter=CIR:CBURST:PIR:PBURST"))?);
+            entry.meter =
+                Some(rates.ok_or_else(|| wrong("write meter=PIR:PBURST or meter=CIR:CBURST:PIR:PBURST"))?);
         }
         _ => {
-            let place = if entry.action.is_some() { &mut entry.params } else { &mut entry.key };
-            if place.insert(name.to_owned(), Word::Text(value.to_owned())).is_some() {
+            let place = if entry.action.is_some() {
+                &mut entry.params
+            } else {
+                &mut entry.key
+            };
+            if place
+                .insert(name.to_owned(), Word::Text(value.to_owned()))
+                .is_some()
+            {
                 return Err(wrong("it is given twice"));
             }
         }
@@ -97,7 +113,8 @@ fn add(entry: &mut Entry, word: &str) -> Result<(), EntryError> {
 }
 
 fn meter(words: &[String]) -> Result<Change, EntryError> {
-    let wrong = || EntryError::Grammar("write meter NAME CELL PIR:PBURST, or none to let everything pass".into());
+    let wrong =
+        || EntryError::Grammar("write meter NAME CELL PIR:PBURST, or none to let everything pass".into());
     let [name, cell, rates] = words else {
         return Err(wrong());
     };
@@ -130,11 +147,15 @@ mod tests {
     #[test]
     fn words_before_the_action_are_the_key_and_words_behind_it_its_values() {
         let line = "insert policy community=1 protocol=udp destination_port=53 priority=10 allow";
-        assert_eq!(entry(line).to_string(), line.strip_prefix("insert ").unwrap().replace(
-            "community=1 protocol=udp destination_port=53",
-            "community=1 destination_port=53 protocol=udp"
-        ));
-        let session = entry("insert session destination_member=240.0.0.7 relay_to address=203.0.113.21 port=4000");
+        assert_eq!(
+            entry(line).to_string(),
+            line.strip_prefix("insert ").unwrap().replace(
+                "community=1 protocol=udp destination_port=53",
+                "community=1 destination_port=53 protocol=udp"
+            )
+        );
+        let session =
+            entry("insert session destination_member=240.0.0.7 relay_to address=203.0.113.21 port=4000");
         assert_eq!((session.key.len(), session.params.len()), (1, 2));
         let sender = entry("modify sender source_member=240.0.0.7 authorise meter=100:10");
         assert_eq!(sender.meter, Rates::parse("100:10"));
@@ -151,7 +172,10 @@ mod tests {
             rates: Rates::parse("1000:100"),
         };
         assert_eq!(read("meter punt_meter control 1000:100"), Ok(rated));
-        assert!(matches!(read("meter punt_meter 3 none"), Ok(Change::Meter { rates: None, .. })));
+        assert!(matches!(
+            read("meter punt_meter 3 none"),
+            Ok(Change::Meter { rates: None, .. })
+        ));
     }
 
     #[test]
@@ -168,7 +192,10 @@ mod tests {
             "meter punt_meter control",
             "meter punt_meter control fast",
         ];
-        let said: Vec<_> = lines.iter().map(|line| format!("{line}\n  {}", read(line).unwrap_err())).collect();
+        let said: Vec<_> = lines
+            .iter()
+            .map(|line| format!("{line}\n  {}", read(line).unwrap_err()))
+            .collect();
         insta::assert_snapshot!(said.join("\n"));
     }
 }

@@ -93,7 +93,10 @@ pub(super) fn run(link: &mut Link, writing: &Writing, format: Format) -> Result<
     let failed = link.write(election, updates, atomicity)?;
     let written = Written {
         updates: labels.len(),
-        failed: failed.iter().map(|failed| failure(failed, labels.get(failed.index))).collect(),
+        failed: failed
+            .iter()
+            .map(|failed| failure(failed, labels.get(failed.index)))
+            .collect(),
     };
     output::show(format, &written, |written| render(written, writing.atomicity))?;
     Ok(u8::from(!written.failed.is_empty()))
@@ -110,13 +113,19 @@ fn updates(schema: &Schema, writing: &Writing) -> Result<Vec<Labelled>, Error> {
         }]);
     };
     batch(schema, &read(file)?).map_err(|error| match error {
-        Error::Batch { why, .. } => Error::Batch { file: file.clone(), why },
+        Error::Batch { why, .. } => Error::Batch {
+            file: file.clone(),
+            why,
+        },
         other => other,
     })
 }
 
 fn batch(schema: &Schema, text: &str) -> Result<Vec<Labelled>, Error> {
-    let wrong = |why: String| Error::Batch { file: PathBuf::new(), why };
+    let wrong = |why: String| Error::Batch {
+        file: PathBuf::new(),
+        why,
+    };
     let entries: Vec<Entry> =
         serde_saphyr::from_str(text).map_err(|error| wrong(error.without_snippet().to_string()))?;
     if entries.is_empty() {
@@ -170,14 +179,22 @@ fn become_primary(link: &mut Link, writing: &Writing) -> Result<(Session, u128),
         // No higher than it must be: who comes back with the id it had is primary again.
         (None, false) => highest.unwrap_or(1),
         (None, true) if writing.take_over => highest.unwrap_or(0).saturating_add(1),
-        (None, true) => return Err(Error::NotPrimary { at: link.place(), highest }),
+        (None, true) => {
+            return Err(Error::NotPrimary {
+                at: link.place(),
+                highest,
+            });
+        }
     };
     if somebody && writing.take_over {
         eprintln!("kith: taking the controller's place for this write, with election id {election}");
     }
     match link.again(&mut stream, election)? {
         Standing::Primary => Ok((stream, election)),
-        Standing::Backup { highest, .. } => Err(Error::NotPrimary { at: link.place(), highest }),
+        Standing::Backup { highest, .. } => Err(Error::NotPrimary {
+            at: link.place(),
+            highest,
+        }),
         Standing::Refused(status) => Err(refused(link, TAKE, status)),
     }
 }
@@ -191,8 +208,12 @@ fn failure(failed: &Failed, what: Option<&String>) -> Failure {
         message: failed.message.clone(),
         help: match code {
             Code::AlreadyExists => "an entry with this key is there: modify it, or delete it first",
-            Code::NotFound => "no entry has this key: insert it, or list the table with `kith dataplane table NAME`",
-            Code::ResourceExhausted => "the table is full: `kith dataplane tables` shows how full; delete what is of no use",
+            Code::NotFound => {
+                "no entry has this key: insert it, or list the table with `kith dataplane table NAME`"
+            }
+            Code::ResourceExhausted => {
+                "the table is full: `kith dataplane tables` shows how full; delete what is of no use"
+            }
             Code::InvalidArgument | Code::OutOfRange => {
                 "`kith dataplane tables` shows names and widths; `kith dataplane status` ports and pools"
             }
@@ -239,7 +260,11 @@ mod tests {
     #[test]
     fn a_batch_is_a_list_of_entries() {
         let schema = kith();
-        let labels: Vec<_> = batch(&schema, BATCH).unwrap().into_iter().map(|(label, _)| label).collect();
+        let labels: Vec<_> = batch(&schema, BATCH)
+            .unwrap()
+            .into_iter()
+            .map(|(label, _)| label)
+            .collect();
         assert_eq!(
             labels,
             [
@@ -253,7 +278,14 @@ mod tests {
     #[test]
     fn a_batch_that_is_none_says_which_entry_is_wrong() {
         let schema = kith();
-        let texts = ["", "[]", "- {}", "- { table: session, colour: red }", "- { table: nothing, action: a }", "{"];
+        let texts = [
+            "",
+            "[]",
+            "- {}",
+            "- { table: session, colour: red }",
+            "- { table: nothing, action: a }",
+            "{",
+        ];
         for text in texts {
             assert!(matches!(batch(&schema, text), Err(Error::Batch { .. })), "{text}");
         }
@@ -261,21 +293,38 @@ mod tests {
         let Err(Error::Batch { why, .. }) = batch(&schema, &second) else {
             panic!("it was taken");
         };
-        assert!(why.starts_with("entry 4: table `sender`: source_member is missing"), "{why}");
+        assert!(
+            why.starts_with("entry 4: table `sender`: source_member is missing"),
+            "{why}"
+        );
     }
 
     #[test]
     fn every_failed_update_is_shown_with_what_to_do() {
-        let failed = |index, code, message: &str| Failed { index, code, message: message.into() };
-        let what = ["insert session destination_member=240.0.0.7 relay_to", "delete sender source_member=240.0.0.9"];
+        let failed = |index, code, message: &str| Failed {
+            index,
+            code,
+            message: message.into(),
+        };
+        let what = [
+            "insert session destination_member=240.0.0.7 relay_to",
+            "delete sender source_member=240.0.0.9",
+        ];
         let what = what.map(str::to_owned);
         let written = Written {
             updates: 3,
             failed: vec![
-                failure(&failed(0, Code::AlreadyExists, "session: the key exists"), Some(&what[0])),
+                failure(
+                    &failed(0, Code::AlreadyExists, "session: the key exists"),
+                    Some(&what[0]),
+                ),
                 failure(&failed(2, Code::NotFound, "sender: no such key"), Some(&what[1])),
             ],
         };
-        insta::assert_snapshot!([Atomicity::Continue, Atomicity::Rollback].map(|how| render(&written, how)).join("\n"));
+        insta::assert_snapshot!(
+            [Atomicity::Continue, Atomicity::Rollback]
+                .map(|how| render(&written, how))
+                .join("\n")
+        );
     }
 }
