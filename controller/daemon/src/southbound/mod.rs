@@ -18,6 +18,8 @@
 #[cfg(test)]
 pub mod fake;
 
+pub mod p4runtime;
+
 use kith_pipeline::meter::Rate;
 use kith_pipeline::reason::PuntReason;
 use std::future::Future;
