@@ -24,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod control;
+pub mod controllers;
 pub mod dataplane;
 pub mod neighbor;
 pub mod slow;

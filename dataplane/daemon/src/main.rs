@@ -5,6 +5,7 @@
 
 use clap::Parser;
 use kith_api::config::{self, Config};
+use kith_daemon::controllers::Listeners;
 use kith_daemon::dataplane::Dataplane;
 use kith_daemon::socket::Socket;
 use kith_daemon::stats;
@@ -73,7 +74,10 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
     }
     // Before anything else is touched: it shows whether another one runs.
     let socket = Socket::bind(&config.stats_socket, "stats_socket")?;
+    let listeners = Listeners::bind(&config.p4runtime)?;
+    let cores = config.eal.cores.clone();
     let dataplane = Dataplane::start(config)?;
+    let controllers = listeners.serve(&dataplane.state().p4runtime, &cores)?;
     let server = stats::serve(socket, dataplane.state().clone())?;
     info!(millis = began.elapsed().as_millis() as u64, "forwarding");
     tell_system(&[NotifyState::Ready]);
@@ -81,6 +85,7 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let ended = watch(&dataplane, &stop);
     tell_system(&[NotifyState::Stopping]);
     drop(server);
+    drop(controllers);
     dataplane.stop();
     info!("stopped");
     ended

@@ -1,7 +1,8 @@
 //! From a configuration to running threads.
 
-use super::{Dataplane, Link, Service, State, service};
+use super::{Controller, Dataplane, Link, Service, State, service};
 use crate::clock::Clock;
+use crate::control::{self, Control};
 use crate::neighbor::Limits as NeighborLimits;
 use crate::slow::{self, Slow};
 use crate::worker::{Shared, Worker};
@@ -10,12 +11,8 @@ use kith_dpdk::{
     Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
     ThreadError,
 };
-use kith_pipeline::table::port::{AcceptBy, LeaveBy};
-use kith_pipeline::table::route::{Hop, Prefix};
-use kith_pipeline::table::sender::SenderTable;
-use kith_pipeline::table::session::SessionTable;
-use kith_pipeline::tables::Tables;
-use kith_pipeline::units::PortIndex;
+use kith_p4runtime::service as p4runtime;
+use kith_p4runtime::target::UpdateError;
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::PseudoIp;
 use std::io;
@@ -67,6 +64,9 @@ pub enum StartError {
     /// No thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
+    /// The first entries do not fit each other.
+    #[error("ports: {0}")]
+    Links(#[from] UpdateError),
     /// No clock.
     #[error("DPDK found no frequency of the time stamp counter")]
     Clock,
@@ -89,13 +89,24 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     let pool = pool(&eal, &config)?;
     let (mut ports, stations) = open_ports(&eal, &config, &pool)?;
 
-    let slow = Slow::new(
-        tables(&config, &stations),
-        config.ports.iter().map(|port| port.mtu).collect(),
-        NeighborLimits::default(),
+    let counters = |_| Shared::new(config.sessions.count as usize);
+    let shared: Vec<_> = (0..config.workers).map(counters).collect();
+    let slow_shared = counters(config.workers);
+    let (control, packet_outs) = Control::new(settings(&config, &stations, &shared, &slow_shared))?;
+    let control = Arc::new(control);
+    let p4runtime = p4runtime::Service::new(
+        control.store().clone(),
+        p4runtime::Config {
+            device_id: config.p4runtime.device_id,
+            ..p4runtime::Config::default()
+        },
     );
-    let capacity = slow.tables().session.pool().size();
-    let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let controller = Controller {
+        packet_ins: p4runtime.packet_ins(),
+        packet_outs,
+    };
+    let slow = Slow::new(control.clone(), slow_shared, NeighborLimits::default());
+    let (mut links, mut workers) = (Vec::new(), Vec::new());
     let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
     for queues in &mut queues {
         queues.rx.reverse();
@@ -106,8 +117,7 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
         let (down_in, down_out) = kith_dpdk::ring(&eal, RING)?;
         let rx = queues.iter_mut().filter_map(|queues| queues.rx.pop()).collect();
         let tx = queues.iter_mut().filter_map(|queues| queues.tx.pop()).collect();
-        workers.push(Worker::new(rx, tx, slow.reader(), (up_in, down_out), clock));
-        shared.push(Shared::new(capacity));
+        workers.push(Worker::new(rx, tx, control.reader(), (up_in, down_out), clock));
         links.push(Link {
             up: up_out,
             down: down_in,
@@ -117,9 +127,11 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
         started,
         clock,
         workers: shared,
+        control,
+        p4runtime,
         pool: pool.clone(),
         huge_pages: eal.uses_huge_pages(),
-        service: Mutex::new(Service::new(slow, links, pool)),
+        service: Mutex::new(Service::new(slow, links, controller, pool)),
         ports: Mutex::new(ports),
         stop_workers: AtomicBool::new(false),
         stop_slow: AtomicBool::new(false),
@@ -204,39 +216,33 @@ fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, 
     Ok((ports, stations))
 }
 
-/// What the configuration says of the links. Everything else is a controller's to write.
-fn tables(config: &Config, stations: &[MacAddr]) -> Tables {
-    let sessions = config.sessions;
-    // Configurations that begin at 0 are refused.
-    let first = PseudoIp::new(sessions.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
-    let size = sessions.count as usize;
-    let mut tables = Tables::new(
-        Arc::new(SenderTable::new(first, size)),
-        Arc::new(SessionTable::new(first, size)),
-    );
-    tables.punt_rates = slow::punt_rates();
-    for ((port, wanted), &station) in (0..).map(PortIndex).zip(&config.ports).zip(stations) {
-        let network = wanted.address;
-        let accept = AcceptBy {
+fn settings(
+    config: &Config,
+    stations: &[MacAddr],
+    workers: &[Arc<Shared>],
+    slow: &Arc<Shared>,
+) -> control::Settings {
+    let links = config
+        .ports
+        .iter()
+        .zip(stations)
+        .map(|(port, &station)| control::Link {
             station,
-            address: network.address,
-        };
-        let link = Prefix::new(network.address, network.prefix_len);
-        let mut enter = || {
-            tables.ingress_port.insert(port, accept)?;
-            tables.egress_port.insert(port, LeaveBy { station })?;
-            tables.route.insert(link?, Hop::OnLink { port })?;
-            match wanted.gateway {
-                Some(gateway) if tables.route.get(Prefix::ALL).is_none() => {
-                    tables.route.insert(Prefix::ALL, Hop::Via { port, gateway })
-                }
-                _ => Ok(()),
-            }
-        };
-        // Ports are few, and links that overlap are refused with the configuration.
-        enter().unwrap_or_else(|error| unreachable!("ports were checked: {error}"));
+            network: port.address,
+            gateway: port.gateway,
+            mtu: port.mtu,
+        });
+    // Configurations that begin at 0 are refused.
+    let first = PseudoIp::new(config.sessions.first.to_bits().max(1));
+    control::Settings {
+        links: links.collect(),
+        sessions: (
+            first.unwrap_or_else(|| unreachable!("at least 1")),
+            config.sessions.count as usize,
+        ),
+        punt_rates: slow::punt_rates(),
+        shared: workers.iter().chain([slow]).cloned().collect(),
     }
-    tables
 }
 
 /// Starts a worker, and waits until it has its CPU.

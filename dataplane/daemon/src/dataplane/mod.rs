@@ -14,9 +14,11 @@ pub use build::StartError;
 pub use service::{Controller, Link, Service};
 
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::worker::Shared;
 use kith_api::config::Config;
 use kith_dpdk::{Eal, Mempool, Port};
+use kith_p4runtime::service as p4runtime;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -40,6 +42,10 @@ pub struct State {
     pub clock: Clock,
     /// Each worker's counters.
     pub workers: Vec<Arc<Shared>>,
+    /// The tables.
+    pub control: Arc<Control>,
+    /// Where controllers read and write them.
+    pub p4runtime: p4runtime::Service,
     /// Packet buffers.
     pub pool: Mempool,
     /// Is memory from huge pages?

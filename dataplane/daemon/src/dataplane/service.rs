@@ -1,14 +1,18 @@
 //! The slow path's thread: rings, time and the queue to the controller around [`Slow`].
 
 use super::State;
-use crate::slow::{HandOver, PacketIn, PacketOutError, Slow};
+use crate::slow::{self, HandOver, Slow};
 use crate::worker::{INJECT_HEADER, PUNT_HEADER};
 use kith_dpdk::{Burst, Consumer, Mbuf, Mempool, Producer};
+use kith_p4runtime::packet::{PacketIn, PacketOut};
+use kith_p4runtime::service::{NotDelivered, PacketIns};
+use kith_pipeline::BURST;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::PuntReason;
 use kith_pipeline::units::{Nanos, PortIndex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
@@ -31,48 +35,38 @@ pub struct Service {
     pub slow: Slow<Mbuf>,
     /// The rings, by worker.
     pub links: Vec<Link>,
-    controller: Option<Box<dyn Controller>>,
+    controller: Controller,
     pool: Mempool,
     burst: Burst,
     next_tick: Nanos,
 }
 
-/// Who takes the packets that the slow path does not decide about. Never waits.
-pub trait Controller: Send {
-    /// Takes a copy of the frame, or says why not.
-    fn packet_in(&mut self, ingress: PortIndex, reason: PuntReason, frame: &[u8]) -> HandOver;
+/// Packets to and from the controllers' primary.
+pub struct Controller {
+    /// Where it gets them; never waits.
+    pub packet_ins: PacketIns,
+    /// What it wants sent, checked.
+    pub packet_outs: Receiver<PacketOut>,
 }
 
 impl Service {
-    /// A slow path with these rings, and no controller yet.
+    /// A slow path with these rings.
     #[must_use]
-    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, pool: Mempool) -> Self {
+    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, controller: Controller, pool: Mempool) -> Self {
         Self {
             slow,
             links,
-            controller: None,
+            controller,
             pool,
             burst: Burst::new(),
             next_tick: Nanos(0),
         }
     }
 
-    /// From now on, this one is given packets.
-    pub fn set_controller(&mut self, controller: Box<dyn Controller>) {
-        self.controller = Some(controller);
-    }
-
-    /// Is there one?
+    /// Is a controller there that takes packets?
     #[must_use]
     pub fn has_controller(&self) -> bool {
-        self.controller.is_some()
-    }
-
-    /// Sends a frame of the controller's by this port.
-    pub fn packet_out(&mut self, egress: u32, frame: &[u8]) -> Result<(), PacketOutError> {
-        self.slow.packet_out(egress, frame, &mut || self.pool.alloc())?;
-        self.deliver(0);
-        Ok(())
+        self.controller.packet_ins.has_primary()
     }
 
     /// Packets in rings.
@@ -107,6 +101,12 @@ impl Service {
                 self.deliver(worker);
             }
         }
+        for packet in self.controller.packet_outs.try_iter().take(BURST) {
+            let make = &mut || self.pool.alloc();
+            self.slow.packet_out(packet.egress_port, &packet.frame, make);
+            found += 1;
+        }
+        self.deliver(0);
         if now >= self.next_tick {
             self.next_tick = Nanos(now.0.saturating_add(TICK.0));
             self.slow.tick(now, &mut || self.pool.alloc());
@@ -117,15 +117,22 @@ impl Service {
 
     /// Sees to it that packets get where the slow path wants them.
     fn deliver(&mut self, worker: usize) {
-        for PacketIn {
+        for slow::PacketIn {
             ingress,
             reason,
             packet,
         } in std::mem::take(&mut self.slow.up)
         {
-            let outcome = self.controller.as_mut().map_or(HandOver::Nobody, |controller| {
-                controller.packet_in(ingress, reason, packet.bytes())
+            let handed = self.controller.packet_ins.send(PacketIn {
+                ingress_port: ingress,
+                reason: reason as u16,
+                frame: packet.bytes().to_vec(),
             });
+            let outcome = match handed {
+                Ok(()) => HandOver::Taken,
+                Err(NotDelivered::Full) => HandOver::Full,
+                Err(NotDelivered::Nobody) => HandOver::Nobody,
+            };
             self.slow.handed_over(reason, outcome);
         }
         let Some(link) = self.links.get_mut(worker) else {

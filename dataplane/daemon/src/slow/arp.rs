@@ -3,13 +3,17 @@
 use super::way::{Way, is_on_link, is_ours};
 use super::{Slow, Waiting};
 use crate::neighbor::{Ask, Held};
+use kith_pipeline::counters::DirectCounters;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::route::Next;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::arp::{self, Arp, Operation};
 use kith_wire::ethernet::{self, ETHERTYPE_ARP, Ethernet, MacAddr};
+use std::net::Ipv4Addr;
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
 
@@ -22,7 +26,7 @@ impl<P: Packet> Slow<P> {
             .bytes()
             .get(ethernet::HEADER_LEN..)
             .and_then(|payload| Arp::parse(payload).ok().copied());
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         let (Some(arp), Some(port)) = (heard, tables.ingress_port.get(ingress)) else {
             return self.refuse();
         };
@@ -36,11 +40,7 @@ impl<P: Packet> Slow<P> {
         }
         let asks_us = ours && arp.operation() == Operation::Request;
         if !probe {
-            let released = self.neighbors.seen(now, ingress, sender, station, asks_us);
-            self.publish_if_changed();
-            for waiting in released {
-                self.forward(now, waiting);
-            }
+            self.seen(now, ingress, sender, station, asks_us);
         }
         if !asks_us {
             return self.counts.consumed.add(1);
@@ -53,9 +53,22 @@ impl<P: Packet> Slow<P> {
         }
     }
 
+    /// A neighbour showed its station: the table learns it, and who waited for it goes on.
+    fn seen(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr, station: MacAddr, create: bool) {
+        let neighbor = OnLink { port, address };
+        let seen = self.neighbors.seen(now, neighbor, station, create);
+        if seen.is_new && !self.control.learn(neighbor, station) {
+            // The table is full. It stays unknown, and is asked for again when it is needed.
+            self.neighbors.forget(neighbor);
+        }
+        for waiting in seen.released {
+            self.forward(now, waiting);
+        }
+    }
+
     pub(super) fn send_request(&mut self, ask: Ask, make: &mut dyn FnMut() -> Option<P>) {
-        let tables = self.publisher.current();
-        let Some(port) = tables.ingress_port.get(ask.port) else {
+        let tables = self.control.tables();
+        let Some(port) = tables.ingress_port.get(ask.neighbor.port) else {
             return;
         };
         // No buffer: the next tick asks again.
@@ -63,12 +76,12 @@ impl<P: Packet> Slow<P> {
         let request = Arp::new(
             Operation::Request,
             (port.station, port.address),
-            (MacAddr::ZERO, ask.target),
+            (MacAddr::ZERO, ask.neighbor.address),
         );
         let to = ask.station.unwrap_or(MacAddr::BROADCAST);
         if packet.grow_back(FRAME) && write(&mut packet, to, port.station, &request) {
             self.counts.originated.add(1);
-            self.send(ask.port, packet);
+            self.send(ask.neighbor.port, packet);
         }
     }
 
@@ -79,16 +92,18 @@ impl<P: Packet> Slow<P> {
         packet: P,
         make: &mut dyn FnMut() -> Option<P>,
     ) {
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         let next = Way::of(&tables, ingress, packet.bytes()).and_then(|way| way.next(&tables));
-        let Some(next) = next else {
+        let Some(Next { port, hop }) = next else {
             // The entry that led there is gone meanwhile.
             return self.dropped(DropReason::NeighborUnresolved, 1);
         };
-        match self
-            .neighbors
-            .hold(now, next.port, next.hop, Waiting { ingress, packet })
-        {
+        let neighbor = OnLink { port, address: hop };
+        if tables.neighbor.get(neighbor).is_none() {
+            // A controller deleted what was learnt: it is to be learnt anew.
+            self.neighbors.forget(neighbor);
+        }
+        match self.neighbors.hold(now, neighbor, Waiting { ingress, packet }) {
             Held::Waits(None) => {}
             Held::Waits(Some(ask)) => self.send_request(ask, make),
             Held::Known(waiting) => self.forward(now, waiting),
@@ -98,9 +113,11 @@ impl<P: Packet> Slow<P> {
 
     /// Once more through the pipeline, now that the neighbour is known: everything else may have changed while it waited.
     pub(super) fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         let shared = self.counts.shared.clone();
-        let mut path = Path::new(&shared.counters, &shared.direct);
+        // The worker has counted it for its session.
+        let none = DirectCounters::none();
+        let mut path = Path::new(&shared.counters, &none);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
         let burst = std::slice::from_mut(&mut packet);
         path.process(&tables, ingress, now, burst, &mut verdicts);

@@ -1,13 +1,16 @@
 //! The slow path of a gateway: alice, a printer on its LAN, and bob, a remote member whom .200 stands for.
 
-use super::tests::{ALICE, DIRECTOR as ROUTER, OURS, PORT, THEIRS, arp, give, links, parsed};
+use super::tests::{
+    ALICE, DIRECTOR as ROUTER, OURS, PORT, THEIRS, arp, give, insert, links, modify, parsed, write,
+};
 use super::*;
+use kith_p4runtime::entry::{
+    EndpointAction, EndpointKey, FromMember, LocalDestinationKey, LocalSourceKey, MemberAction, MemberKey,
+    ToVirtual,
+};
 use kith_pipeline::host::virtual_mtu;
 use kith_pipeline::packet::HostPacket;
-use kith_pipeline::table::endpoint::Role;
-use kith_pipeline::table::local::{FromMember, InCommunity, ToVirtual};
-use kith_pipeline::table::member::{Pair, SealTo, Tunnel};
-use kith_pipeline::units::{CommunityIndex, SaIndex};
+use kith_pipeline::units::CommunityIndex;
 use kith_wire::arp::{Arp, Operation};
 use kith_wire::ethernet::{ETHERTYPE_IPV4, Ethernet};
 use kith_wire::icmp::Icmp;
@@ -23,43 +26,49 @@ const VIRTUAL_BOB: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 fn gateway() -> Slow<HostPacket> {
-    let mut tables = links();
-    tables.endpoint = Role::Gateway { udp_port: 20202 };
+    let (control, shared) = links();
     let community = CommunityIndex::new(1).unwrap();
-    let to = ToVirtual {
-        community,
-        address: VIRTUAL_BOB,
-    };
-    let stand_in = OnLink {
+    let stand_in = LocalDestinationKey {
         port: PORT,
         address: STAND_IN,
     };
-    tables.local_destination.insert(stand_in, to).unwrap();
-    let device = InCommunity {
-        port: PORT,
+    let to_virtual = ToVirtual {
         community,
-        address: ALICE,
+        address: VIRTUAL_BOB,
     };
-    let member = FromMember {
+    let device = LocalSourceKey {
+        port: PORT,
+        address: ALICE,
+        community,
+    };
+    let from_member = FromMember {
         address: VIRTUAL_ALICE,
         director: Ipv4Addr::UNSPECIFIED,
-        pseudo: None,
+        pseudo: Ipv4Addr::UNSPECIFIED,
     };
-    tables.local_source.insert(device, member).unwrap();
-    let pair = Pair {
+    let pair = MemberKey {
         community,
         source: VIRTUAL_ALICE,
         destination: VIRTUAL_BOB,
     };
-    let seal_to = SealTo {
-        sa: SaIndex(0),
-        address: format!("{FAR}:20202").parse().unwrap(),
+    let seal_to = MemberAction::SealTo {
+        sa: 0,
+        address: FAR,
+        port: 20202,
         director: FAR,
-        pseudo: None,
+        pseudo: Ipv4Addr::UNSPECIFIED,
         mtu: 1400,
     };
-    tables.member.insert(pair, Tunnel::SealTo(seal_to)).unwrap();
-    Slow::new(tables, vec![1500], Limits::default())
+    write(
+        &control,
+        [
+            modify((EndpointKey {}, EndpointAction::Gateway { udp_port: 20202 })),
+            insert((stand_in, to_virtual)),
+            insert((device, from_member)),
+            insert((pair, seal_to)),
+        ],
+    );
+    Slow::new(control, shared, Limits::default())
 }
 
 /// A packet of alice's to the address that stands for bob.

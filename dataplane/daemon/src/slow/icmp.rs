@@ -57,7 +57,7 @@ impl<P: Packet> Slow<P> {
     pub(super) fn mtu_exceeded(&mut self, now: Nanos, ingress: PortIndex, mut packet: P) {
         // The packet is gone; what is sent is another one, in its buffer.
         self.dropped(DropReason::MtuExceeded, 1);
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         let Some(offending) = packet.bytes().get(ethernet::HEADER_LEN..) else {
             return;
         };
@@ -96,7 +96,7 @@ impl<P: Packet> Slow<P> {
 
     /// Addresses a frame to the station it came from.
     pub(super) fn turn_around(&self, ingress: PortIndex, packet: &mut P) -> bool {
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         let (Some(port), Ok((old, _))) = (tables.ingress_port.get(ingress), Ethernet::parse(packet.bytes()))
         else {
             return false;

@@ -24,21 +24,21 @@ mod punt;
 mod tests;
 mod way;
 
+use crate::control::{Control, Written};
 use crate::neighbor::{Ask, Limits, Neighbors};
 use crate::worker::Shared;
 use kith_pipeline::counters::Counter;
 use kith_pipeline::meter::{Bucket, Rate};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::table::exact::ExactTable;
-use kith_pipeline::table::neighbor::{self, OnLink};
+use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::route::Hop;
-use kith_pipeline::table::snapshot::{Publisher, Reader};
 use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::{Nanos, PortIndex};
+use kith_wire::ethernet::MacAddr;
 use std::sync::Arc;
 
-pub use punt::{HandOver, PacketIn, PacketOutError};
+pub use punt::{HandOver, PacketIn};
 
 /// How many packets of each reason a worker may send up.
 #[must_use]
@@ -91,10 +91,9 @@ pub struct Counts {
 /// The slow path of one dataplane.
 pub struct Slow<P> {
     neighbors: Neighbors<Waiting<P>>,
-    /// By port: its largest IPv4 packet.
-    mtus: Vec<u16>,
-    publisher: Publisher<Tables>,
-    generation: u64,
+    control: Arc<Control>,
+    /// What controllers wrote when it was last looked at.
+    written: Arc<Written>,
     errors: Bucket,
     counts: Counts,
     /// Packets to send, in order.
@@ -111,15 +110,13 @@ struct Waiting<P> {
 }
 
 impl<P: Packet> Slow<P> {
-    /// The slow path of these tables, on ports with these MTUs.
+    /// The slow path of these tables, which counts here.
     #[must_use]
-    pub fn new(tables: Tables, mtus: Vec<u16>, neighbors: Limits) -> Self {
-        let shared = Shared::new(tables.session.pool().size());
+    pub fn new(control: Arc<Control>, shared: Arc<Shared>, neighbors: Limits) -> Self {
         Self {
             neighbors: Neighbors::new(neighbors),
-            mtus,
-            publisher: Publisher::new(tables),
-            generation: 1,
+            written: control.written(),
+            control,
             errors: Bucket::default(),
             counts: Counts {
                 taken: Counter::default(),
@@ -145,6 +142,7 @@ impl<P: Packet> Slow<P> {
         make: &mut dyn FnMut() -> Option<P>,
     ) {
         self.counts.taken.add(1);
+        self.obey(now);
         match reason {
             PuntReason::Arp => self.arp(now, ingress, packet),
             PuntReason::NeighborMiss => self.neighbor_miss(now, ingress, packet, make),
@@ -158,69 +156,56 @@ impl<P: Packet> Slow<P> {
                 self.hand_over(ingress, reason, packet);
             }
         }
-        self.publish_if_changed();
     }
 
     /// Time passes. To be called about ten times a second.
     pub fn tick(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        let (mut asks, mut lost) = (Vec::new(), Vec::new());
-        self.neighbors.tick(now, &mut asks, &mut lost);
+        self.obey(now);
+        let (mut asks, mut lost, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        self.neighbors.tick(now, &mut asks, &mut lost, &mut gone);
+        for neighbor in gone {
+            self.control.forget(neighbor);
+        }
         for ask in asks {
             self.send_request(ask, make);
         }
         self.dropped(DropReason::NeighborUnresolved, lost.len() as u64);
-        self.publish_if_changed();
-        self.publisher.reclaim();
+        self.control.reclaim();
     }
 
     /// Says on every link who is there, and asks for the gateways, so that the first packets need not wait.
     pub fn start(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        let tables = self.publisher.current();
+        let tables = self.control.tables();
         for (port, own) in tables.ingress_port.iter() {
             let announcement = Ask {
-                port,
-                target: own.address,
+                neighbor: OnLink {
+                    port,
+                    address: own.address,
+                },
                 station: None,
             };
             self.send_request(announcement, make);
         }
         for (_, hop) in tables.route.iter() {
             let Hop::Via { port, gateway } = hop else { continue };
-            if let Some(ask) = self.neighbors.prepare(now, port, gateway) {
+            let neighbor = OnLink {
+                port,
+                address: gateway,
+            };
+            if let Some(ask) = self.neighbors.prepare(now, neighbor) {
                 self.send_request(ask, make);
             }
         }
     }
 
-    /// A reader of the tables, for a worker.
-    #[must_use]
-    pub fn reader(&self) -> Reader<Tables> {
-        self.publisher.reader()
-    }
-
     /// The tables that workers use now.
     #[must_use]
     pub fn tables(&self) -> Arc<Tables> {
-        self.publisher.current()
+        self.control.tables()
     }
 
-    /// Their number.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Neighbours for listings.
-    pub fn neighbors(
-        &self,
-    ) -> impl Iterator<
-        Item = (
-            PortIndex,
-            std::net::Ipv4Addr,
-            Option<kith_wire::ethernet::MacAddr>,
-            &'static str,
-        ),
-    > {
+    /// Neighbours for listings: who, which station if known, state in a word.
+    pub fn neighbors(&self) -> impl Iterator<Item = (OnLink, Option<MacAddr>, &'static str)> {
         self.neighbors.list()
     }
 
@@ -263,24 +248,23 @@ impl<P: Packet> Slow<P> {
         self.dropped(DropReason::SlowPathRefused, 1);
     }
 
-    fn publish_if_changed(&mut self) {
-        if !self.neighbors.take_changed() {
+    /// Looks whether controllers wrote or took back neighbours meanwhile.
+    fn obey(&mut self, now: Nanos) {
+        let written = self.control.written();
+        if Arc::ptr_eq(&written, &self.written) {
             return;
         }
-        let current = self.publisher.current();
-        let mut neighbor = ExactTable::bounded(neighbor::SCHEMA.size);
-        for ((port, address), station) in self.neighbors.stations() {
-            // Fewer are learnt than there is room for.
-            let _entered = neighbor.insert(OnLink { port, address }, station);
+        let before = std::mem::replace(&mut self.written, written.clone());
+        for neighbor in before.keys().filter(|neighbor| !written.contains_key(neighbor)) {
+            self.neighbors.write(*neighbor, None);
         }
-        self.publish(Tables {
-            neighbor,
-            ..Tables::clone(&current)
-        });
-    }
-
-    fn publish(&mut self, next: Tables) {
-        self.publisher.publish(next);
-        self.generation += 1;
+        let new = written
+            .iter()
+            .filter(|(key, station)| before.get(key) != Some(station));
+        for (neighbor, station) in new {
+            for waiting in self.neighbors.write(*neighbor, Some(*station)) {
+                self.forward(now, waiting);
+            }
+        }
     }
 }

@@ -13,7 +13,6 @@ use super::Slow;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
 use kith_pipeline::units::PortIndex;
-use kith_wire::ethernet;
 
 /// A packet for the controller.
 #[derive(Debug)]
@@ -35,25 +34,6 @@ pub enum HandOver {
     Full,
     /// No controller is there.
     Nobody,
-}
-
-/// Why a packet of the controller's is not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PacketOutError {
-    /// Out of where?
-    #[error("there is no port {0}; ports are numbered from 0 in the order of the configuration")]
-    Port(u32),
-    /// Too short or too long.
-    #[error("a frame of {len} octets cannot leave by this port: it must have 14 to {max}")]
-    Length {
-        /// The frame's.
-        len: usize,
-        /// The most that the port takes.
-        max: usize,
-    },
-    /// No packet buffer.
-    #[error("no packet buffer is free; try again")]
-    Buffers,
 }
 
 impl<P: Packet> Slow<P> {
@@ -83,30 +63,19 @@ impl<P: Packet> Slow<P> {
         }
     }
 
-    /// Sends a frame of the controller's.
-    pub fn packet_out(
-        &mut self,
-        egress: u32,
-        frame: &[u8],
-        make: &mut dyn FnMut() -> Option<P>,
-    ) -> Result<(), PacketOutError> {
-        let unknown = PacketOutError::Port(egress);
-        let index = u8::try_from(egress).map_err(|_| unknown)?;
-        let mtu = *self.mtus.get(usize::from(index)).ok_or(unknown)?;
-        let max = ethernet::HEADER_LEN + usize::from(mtu);
-        if !(ethernet::HEADER_LEN..=max).contains(&frame.len()) {
-            let len = frame.len();
-            return Err(PacketOutError::Length { len, max });
-        }
-        let mut packet = make().ok_or(PacketOutError::Buffers)?;
-        if !packet.grow_back(frame.len()) {
-            return Err(PacketOutError::Buffers);
-        }
-        packet.bytes_mut().copy_from_slice(frame);
+    /// Sends a frame of the controller's, of a length that the port takes.
+    pub fn packet_out(&mut self, egress: PortIndex, frame: &[u8], make: &mut dyn FnMut() -> Option<P>) {
         self.counts.originated.add(1);
         self.counts.packet_outs.add(1);
-        self.send(PortIndex(index), packet);
-        Ok(())
+        let packet = make().and_then(|mut packet| packet.grow_back(frame.len()).then_some(packet));
+        match packet {
+            Some(mut packet) => {
+                packet.bytes_mut().copy_from_slice(frame);
+                self.send(egress, packet);
+            }
+            // No buffer is free: all are on their way out.
+            None => self.dropped(DropReason::TransmitQueueFull, 1),
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The slow path on plain memory: what comes in, what goes out, and that nothing is lost or made up.
 
 use super::*;
+use crate::control::{Link, Settings};
+use kith_p4runtime::entry::{
+    Authorise, EndpointAction, EndpointKey, Entry, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey,
+};
+use kith_p4runtime::target::{Atomicity, Target};
+use kith_p4runtime::update::Update;
 use kith_pipeline::outer::Outer;
 use kith_pipeline::packet::HostPacket;
-use kith_pipeline::table::endpoint::Role;
-use kith_pipeline::table::pool::Binding;
-use kith_pipeline::table::port::{AcceptBy, LeaveBy};
-use kith_pipeline::table::route::Prefix;
-use kith_pipeline::table::sender::SenderTable;
-use kith_pipeline::table::session::{RelayTo, SessionTable};
 use kith_pipeline::units::CommunityIndex;
 use kith_wire::arp::{Arp, Operation};
 use kith_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddr};
@@ -37,50 +37,76 @@ fn bound(address: Ipv4Addr) -> SocketAddrV4 {
     SocketAddrV4::new(address, 4000)
 }
 
-/// One port with a gateway on its link.
-pub(super) fn links() -> Tables {
-    let first = PseudoIp::new(FIRST).unwrap();
-    let mut tables = Tables::new(
-        Arc::new(SenderTable::new(first, 8)),
-        Arc::new(SessionTable::new(first, 8)),
-    );
-    tables.punt_rates = punt_rates();
-    let accept = AcceptBy {
+/// Tables of one port with a gateway on its link, and counters.
+pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
+    let shared = Shared::new(8);
+    let link = Link {
         station: OURS,
-        address: DIRECTOR,
+        network: format!("{DIRECTOR}/24").parse().unwrap(),
+        gateway: Some(GATEWAY),
+        mtu: 1500,
     };
-    tables.ingress_port.insert(PORT, accept).unwrap();
-    tables
-        .egress_port
-        .insert(PORT, LeaveBy { station: OURS })
-        .unwrap();
-    let link = Prefix::new(DIRECTOR, 24).unwrap();
-    tables.route.insert(link, Hop::OnLink { port: PORT }).unwrap();
-    let via = Hop::Via {
-        port: PORT,
-        gateway: GATEWAY,
+    let settings = Settings {
+        links: vec![link],
+        sessions: (PseudoIp::new(FIRST).unwrap(), 8),
+        punt_rates: punt_rates(),
+        shared: vec![shared.clone()],
     };
-    tables.route.insert(Prefix::ALL, via).unwrap();
-    tables
+    let (control, _frames) = Control::new(settings).unwrap();
+    (Arc::new(control), shared)
+}
+
+/// As a controller writes.
+pub(super) fn write(control: &Control, updates: impl IntoIterator<Item = Update>) {
+    let updates: Vec<_> = updates.into_iter().collect();
+    let outcomes = control.store().write(&updates, Atomicity::Rollback).unwrap();
+    for (outcome, update) in outcomes.into_iter().zip(updates) {
+        outcome.unwrap_or_else(|error| panic!("{update:?}: {error}"));
+    }
+}
+
+pub(super) fn insert(entry: impl Into<Entry>) -> Update {
+    Update::Insert(entry.into().into())
+}
+
+pub(super) fn modify(entry: impl Into<Entry>) -> Update {
+    Update::Modify(entry.into().into())
 }
 
 /// A director on one port with sessions of alice (0) and bob (1).
 fn slow() -> Slow<HostPacket> {
-    let mut tables = links();
-    tables.endpoint = Role::Director {
+    let (control, shared) = links();
+    let director = EndpointAction::Director {
         address: DIRECTOR,
         udp_port: 20202,
     };
+    write(&control, [modify((EndpointKey {}, director))]);
+    let community = CommunityIndex::new(1).unwrap();
     for (index, address) in (0..).zip([ALICE, BOB]) {
         let pseudo = PseudoIp::new(FIRST + index).unwrap();
-        let binding = Binding::new(bound(address), CommunityIndex::new(1).unwrap());
-        tables.sender.insert(pseudo, binding, None).unwrap();
-        tables
-            .session
-            .insert(pseudo, RelayTo { binding, mtu: 1500 })
-            .unwrap();
+        let authorise = Authorise {
+            address,
+            port: 4000,
+            community,
+        };
+        let relay_to = RelayTo {
+            address,
+            port: 4000,
+            community,
+            mtu: 1500,
+        };
+        let sender = SenderKey {
+            source_member: pseudo,
+        };
+        let session = SessionKey {
+            destination_member: pseudo,
+        };
+        write(
+            &control,
+            [insert((sender, authorise)), insert((session, relay_to))],
+        );
     }
-    Slow::new(tables, vec![1500], Limits::default())
+    Slow::new(control, shared, Limits::default())
 }
 
 pub(super) fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
@@ -185,6 +211,7 @@ pub(super) fn parsed(packet: &HostPacket) -> (Ethernet, Ipv4, Vec<u8>) {
 #[test]
 fn who_asks_for_us_is_answered_and_learnt() {
     let mut slow = slow();
+    let before = slow.control.generation();
     let sent = give(
         &mut slow,
         PuntReason::Arp,
@@ -198,12 +225,13 @@ fn who_asks_for_us_is_answered_and_learnt() {
         (Operation::Reply, (OURS, DIRECTOR))
     );
     assert_eq!(station(&slow, ALICE), Some(THEIRS));
-    assert_eq!(slow.generation(), 2);
+    assert_eq!(slow.control.generation(), before + 1);
 }
 
 #[test]
 fn arp_that_nobody_honest_sends_changes_nothing() {
     let mut slow = slow();
+    let before = slow.control.generation();
     let far = Ipv4Addr::new(198, 51, 100, 1);
     for sender in [
         (THEIRS, DIRECTOR),
@@ -233,7 +261,10 @@ fn arp_that_nobody_honest_sends_changes_nothing() {
     let probe = arp(Operation::Request, (THEIRS, Ipv4Addr::UNSPECIFIED), DIRECTOR);
     assert_eq!(give(&mut slow, PuntReason::Arp, &probe).len(), 1);
     give(&mut slow, PuntReason::Arp, &[0; 20]);
-    assert_eq!((slow.tables().neighbor.len(), slow.generation()), (0, 1));
+    assert_eq!(
+        (slow.tables().neighbor.len(), slow.control.generation()),
+        (0, before)
+    );
     assert_eq!(drops(&slow, DropReason::SlowPathRefused), 5);
 }
 
@@ -252,7 +283,8 @@ fn a_packet_waits_for_its_neighbour_and_is_relayed_then() {
     assert_eq!((ethernet.destination, ethernet.source), (THEIRS, OURS));
     assert_eq!((ip.source(), ip.destination(), ip.ttl()), (DIRECTOR, BOB, 63));
     assert_eq!(slow.held(), 0);
-    assert_eq!(slow.counts().shared.direct.session.get(1), (1, 108));
+    let counted = slow.counts().shared.direct.session.get(1);
+    assert_eq!(counted, (0, 0), "the worker counted it when it came");
 }
 
 #[test]
@@ -388,36 +420,89 @@ fn data_from_elsewhere_is_dropped_once_and_the_controller_hears_of_it() {
 }
 
 #[test]
-fn a_frame_of_the_controllers_is_sent_if_the_port_can() {
+fn a_frame_of_the_controllers_is_sent_if_there_is_a_buffer() {
     let mut slow = slow();
-    let mut make = || Some(HostPacket::new(2048, 128));
-    let mut frame = datagram(bound(ALICE), &[0xab; 40]);
-    slow.packet_out(0, &frame, &mut make).unwrap();
+    let frame = datagram(bound(ALICE), &[0xab; 40]);
+    slow.packet_out(PORT, &frame, &mut || Some(HostPacket::new(2048, 128)));
     assert_eq!(take(&mut slow)[0].bytes(), frame);
-    assert_eq!(
-        slow.packet_out(1, &frame, &mut make),
-        Err(PacketOutError::Port(1))
-    );
-    assert_eq!(
-        slow.packet_out(256, &frame, &mut make),
-        Err(PacketOutError::Port(256))
-    );
-    assert_eq!(
-        slow.packet_out(0, &frame, &mut || None),
-        Err(PacketOutError::Buffers)
-    );
-    for len in [0, 13, 1515] {
-        frame.resize(len, 0);
-        assert_eq!(
-            slow.packet_out(0, &frame, &mut make),
-            Err(PacketOutError::Length { len, max: 1514 })
-        );
-    }
+    slow.packet_out(PORT, &frame, &mut || None);
     assert!(take(&mut slow).is_empty());
-    assert_eq!(
-        (slow.counts().packet_outs.get(), slow.counts().originated.get()),
-        (1, 1)
+    assert_eq!(drops(&slow, DropReason::TransmitQueueFull), 1);
+    assert_eq!(slow.counts().packet_outs.get(), 2);
+}
+
+fn neighbor(address: Ipv4Addr, station: MacAddr) -> (NeighborKey, Resolve) {
+    (NeighborKey { port: PORT, address }, Resolve { station })
+}
+
+#[test]
+fn a_neighbour_that_a_controller_writes_is_used_and_never_aged() {
+    let mut slow = slow();
+    give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
+    assert_eq!(slow.held(), 1);
+    let written = MacAddr([2, 0, 0, 0, 0, 99]);
+    write(&slow.control, [insert(neighbor(BOB, written))]);
+    slow.tick(at(20), &mut || None);
+    let sent = take(&mut slow);
+    assert_eq!(parsed(&sent[0]).0.destination, written, "who waited goes there");
+
+    // Bob says otherwise, time passes: it stays.
+    give(
+        &mut slow,
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
     );
+    for minute in 1..5 {
+        slow.tick(at(minute * 60_000), &mut || None);
+    }
+    assert_eq!(station(&slow, BOB), Some(written));
+
+    // Taken back, it is learnt as any other.
+    write(
+        &slow.control,
+        [Update::Delete(Entry::from(neighbor(BOB, written)).key())],
+    );
+    give(
+        &mut slow,
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
+    );
+    assert_eq!(station(&slow, BOB), Some(THEIRS));
+}
+
+#[test]
+fn a_learnt_neighbour_that_a_controller_deletes_is_asked_for_again() {
+    let mut slow = slow();
+    let asks = arp(Operation::Request, (THEIRS, BOB), DIRECTOR);
+    give(&mut slow, PuntReason::Arp, &asks);
+    write(
+        &slow.control,
+        [Update::Delete(Entry::from(neighbor(BOB, THEIRS)).key())],
+    );
+    assert_eq!(station(&slow, BOB), None);
+    let asked = give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
+    assert_eq!(Arp::parse(&asked[0].bytes()[14..]).unwrap().target().1, BOB);
+    let sent = give(&mut slow, PuntReason::Arp, &asks);
+    assert_eq!(
+        (sent.len(), station(&slow, BOB)),
+        (2, Some(THEIRS)),
+        "an answer, and who waited"
+    );
+}
+
+#[test]
+fn a_neighbour_that_falls_silent_leaves_the_table() {
+    let mut slow = slow();
+    give(
+        &mut slow,
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
+    );
+    for second in 0..40 {
+        slow.tick(at(second * 1000), &mut || Some(HostPacket::new(2048, 128)));
+        take(&mut slow);
+    }
+    assert_eq!(station(&slow, BOB), None);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use kith_api::stats::*;
 use kith_dpdk::{Granted, Port};
 use kith_pipeline::reason::{DropReason, PuntReason};
 use kith_pipeline::table::endpoint::Role;
+use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::pool::Binding;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
@@ -39,10 +40,7 @@ fn status(state: &State, memory: &Memory) -> Status {
     let ports = ports
         .map(|(index, port)| port_status(state, index, port))
         .collect();
-    let service = state.service();
-    let (tables, generation) = (service.slow.tables(), service.slow.generation());
-    let controller = service.has_controller();
-    drop(service);
+    let tables = state.control.tables();
     let mut last = memory.0.lock().unwrap_or_else(PoisonError::into_inner);
     let workers = (0u16..).zip(&state.workers).zip(last.iter_mut());
     let workers = workers
@@ -55,8 +53,8 @@ fn status(state: &State, memory: &Memory) -> Status {
         uptime_ms: uptime(state),
         endpoint: endpoint(tables.endpoint),
         device_id: state.config.p4runtime.device_id,
-        controller,
-        generation,
+        controller: state.service().has_controller(),
+        generation: state.control.generation(),
         huge_pages: state.huge_pages,
         buffers: (state.pool.size(), state.pool.available()),
         ports,
@@ -268,10 +266,10 @@ fn neighbors(state: &State) -> Neighbors {
     let mut all: Vec<_> = service.slow.neighbors().collect();
     let capacity = service.slow.neighbor_capacity() as u64;
     drop(service);
-    all.sort_unstable_by_key(|&(port, address, ..)| (port, address));
+    all.sort_unstable_by_key(|&(neighbor, ..)| neighbor);
     let total = all.len() as u64;
     let listed = all.into_iter().take(MAX_SESSIONS as usize);
-    let neighbors = listed.map(|(port, address, station, how)| Neighbor {
+    let neighbors = listed.map(|(OnLink { port, address }, station, how)| Neighbor {
         port: port.0,
         address,
         station: station.map(|station| station.to_string()),
