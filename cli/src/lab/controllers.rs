@@ -5,6 +5,7 @@
 use super::daemons::Health;
 use super::directors::{DEVICE_ID, p4runtime_socket};
 use super::plan::Kind;
+use super::process::Process;
 use super::record::Record;
 use crate::error::Error;
 use kith_controller::config::{
@@ -144,15 +145,25 @@ pub fn health(socket: &Path) -> Health {
     }
 }
 
-/// Every session of a director, as its lab's controller has them, in as many answers as it takes.
-pub fn sessions(record: &Record, director: &str) -> Result<Vec<Session>, Error> {
+/// The program that is a lab's controller.
+pub fn process(record: &Record) -> Result<&Process, Error> {
     let mut controllers = record
         .of(Kind::Controller)
         .filter_map(|node| record.process(&node.name));
-    let Some(process) = controllers.next() else {
-        return Err(Error::NothingToAsk { what: "controller" });
-    };
-    Ok(sessions_at(&process.socket, Some(director))?)
+    controllers.next().ok_or(Error::NothingToAsk { what: "controller" })
+}
+
+/// Every session of a director, as its lab's controller has them, in as many answers as it takes.
+pub fn sessions(record: &Record, director: &str) -> Result<Vec<Session>, Error> {
+    Ok(sessions_at(&process(record)?.socket, Some(director))?)
+}
+
+/// How many messages to a director its lab's controller gave no answer to.
+pub fn refused(record: &Record, director: &str) -> Result<u64, Error> {
+    let status = Client::connect(&process(record)?.socket)?.status()?;
+    let directors = status.directors.iter().filter(|known| known.name == director);
+    let counts = directors.flat_map(|known| &known.dataplane_side);
+    Ok(counts.filter(|named| named.name == "refused").map(|named| named.count).sum())
 }
 
 /// The same at a status socket; without a name, those of its only director.
