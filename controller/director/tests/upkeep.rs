@@ -240,3 +240,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_host_that_could_not_hear_gives_every_session_a_whole_lifetime() {
+    let mut director = director(config(10), 2);
+    let _ = join(&mut director, at(0), nat(1, 4000), 1, 1);
+    let _ = join(&mut director, at(20_000), nat(2, 4000), 2, 1);
+    assert_eq!(director.journal_len(), director.journal().count());
+    director.hear_all(at(600_000));
+    director.tick(at(659_999));
+    assert_eq!(director.occupancy().sessions, 2);
+    // Who is heard then goes to the end of the line, as always.
+    assert_eq!(
+        say(
+            &mut director,
+            at(659_999),
+            nat(1, 4000),
+            &kith_wire::control::Control {
+                pseudo: pseudo(1).to_bits(),
+                ..message(KeepAlive, 1, 9)
+            }
+        )
+        .0,
+        Verdict(Ok(Action::Extended))
+    );
+    director.tick(at(660_000));
+    let left: Vec<_> = director.sessions(at(660_000)).map(|it| it.key_id).collect();
+    assert_eq!(left, [KeyId(1)]);
+    assert_eq!(director.journal_len(), director.journal().count());
+}

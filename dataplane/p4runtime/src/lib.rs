@@ -7,6 +7,7 @@ pub mod ids;
 pub mod packet;
 pub mod proto;
 pub mod query;
+mod resource;
 pub mod service;
 pub mod status;
 pub mod target;

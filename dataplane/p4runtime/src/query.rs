@@ -13,9 +13,8 @@
 use crate::entry::{self, Entry, EntryError, Key, Table};
 use crate::ids;
 use crate::proto::v1::{self, entity::Entity as Kind};
-use crate::update::{
-    Count, CounterArray, Extras, MeterConfig, Row, index, index_message, meter_id, no_colours, unimplemented,
-};
+use crate::resource::{Count, CounterArray, MeterConfig, index, index_message, meter_id, no_colours};
+use crate::update::{Extras, Row, unimplemented};
 
 /// Which entries are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

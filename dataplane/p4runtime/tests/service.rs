@@ -218,8 +218,16 @@ async fn packets_go_to_the_primary_and_come_from_it_alone() {
     assert_eq!(Code::from(error.canonical_code), Code::InvalidArgument);
 
     primary.packet_out(out.clone()).await.unwrap();
-    while server.store.with_backend(|memory| memory.sent.is_empty()) {
+    while server
+        .store
+        .with_backend(|memory| memory.sent.lock().unwrap().is_empty())
+    {
         tokio::task::yield_now().await;
     }
-    assert_eq!(server.store.with_backend(|memory| memory.sent.clone()), [out]);
+    assert_eq!(
+        server
+            .store
+            .with_backend(|memory| memory.sent.lock().unwrap().clone()),
+        [out]
+    );
 }

@@ -375,3 +375,133 @@ fn after<T>(change: Change<T>, before: Known<T>, result: Result<(), Refused>) ->
         (Err(_), _) => before,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBER: u32 = 0xf000_0001;
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn wanted(port: u16) -> Wanted {
+        let bound = std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(203, 0, 113, 21), port);
+        Wanted {
+            sender: SenderEntry {
+                bound,
+                community: 1,
+                rate: None,
+            },
+            session: None,
+        }
+    }
+
+    fn known() -> Mirror {
+        let mut mirror = Mirror::default();
+        mirror.learn(&Entries::default());
+        mirror
+    }
+
+    fn insert(port: u16) -> Update {
+        Update::Sender {
+            member: MEMBER,
+            change: Change::Insert(wanted(port).sender),
+        }
+    }
+
+    fn modify(port: u16) -> Update {
+        Update::Sender {
+            member: MEMBER,
+            change: Change::Modify(wanted(port).sender),
+        }
+    }
+
+    const DELETE: Update = Update::Sender {
+        member: MEMBER,
+        change: Change::Delete,
+    };
+
+    #[test]
+    fn nothing_is_written_before_the_entries_were_read() {
+        let mut mirror = Mirror::default();
+        mirror.want(MEMBER, Some(wanted(1)));
+        assert_eq!(mirror.batch(at(0)), None);
+        assert!(!mirror.is_settled(MEMBER));
+        mirror.learn(&Entries {
+            senders: vec![(MEMBER, wanted(1).sender)],
+            sessions: vec![],
+        });
+        assert_eq!(mirror.batch(at(0)), None);
+        assert!(mirror.is_settled(MEMBER));
+    }
+
+    #[test]
+    fn one_batch_is_under_way_and_what_changes_meanwhile_is_in_the_next() {
+        let mut mirror = known();
+        mirror.want(MEMBER, Some(wanted(1)));
+        assert_eq!(mirror.batch(at(0)), Some(vec![insert(1)]));
+        mirror.want(MEMBER, None);
+        assert!(!mirror.is_settled(MEMBER), "the insert is under way");
+        assert_eq!(mirror.batch(at(0)), None);
+        mirror.written(at(1), &[Ok(())]);
+        assert!(mirror.take_settled().is_empty());
+        assert_eq!(mirror.batch(at(1)), Some(vec![DELETE]));
+        mirror.written(at(2), &[Ok(())]);
+        assert_eq!((mirror.take_settled(), mirror.unsettled()), (vec![MEMBER], 0));
+        assert!(mirror.rows.is_empty(), "nothing is left of who left");
+    }
+
+    #[test]
+    fn a_change_there_and_back_settles_without_a_write() {
+        let mut mirror = known();
+        mirror.want(MEMBER, Some(wanted(1)));
+        mirror.want(MEMBER, None);
+        assert_eq!(mirror.batch(at(0)), None);
+        assert_eq!(mirror.take_settled(), [MEMBER]);
+        assert!(mirror.rows.is_empty());
+    }
+
+    #[test]
+    fn what_the_dataplane_teaches_is_used_at_once() {
+        let mut mirror = known();
+        mirror.want(MEMBER, Some(wanted(1)));
+        mirror.batch(at(0));
+        mirror.written(at(0), &[Err(Refused::Exists)]);
+        assert_eq!(mirror.batch(at(0)), Some(vec![modify(1)]));
+        mirror.written(at(0), &[Ok(())]);
+        assert!(mirror.is_settled(MEMBER));
+        mirror.want(MEMBER, Some(wanted(2)));
+        mirror.batch(at(0));
+        mirror.written(at(0), &[Err(Refused::NotFound)]);
+        assert_eq!(mirror.batch(at(0)), Some(vec![insert(2)]));
+    }
+
+    #[test]
+    fn what_is_refused_again_and_again_is_tried_ever_more_rarely() {
+        let mut mirror = known();
+        mirror.want(MEMBER, Some(wanted(1)));
+        let mut tries = Vec::new();
+        for millis in 0..10_000 {
+            if mirror.batch(at(millis)).is_some() {
+                tries.push(millis);
+                let outcome = mirror.written(at(millis), &[Err(Refused::Full)]);
+                assert_eq!(outcome.refused, [(MEMBER, Refused::Full)]);
+            }
+        }
+        assert_eq!(tries[..8], [0, 1, 51, 151, 351, 751, 1551, 3151]);
+        assert_eq!(mirror.unsettled(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_is_too_short_says_nothing_of_the_rest() {
+        let mut mirror = known();
+        mirror.want(MEMBER, Some(wanted(1)));
+        mirror.want(MEMBER + 1, Some(wanted(1)));
+        assert_eq!(mirror.batch(at(0)).unwrap().len(), 2);
+        mirror.written(at(0), &[Ok(())]);
+        assert_eq!(mirror.take_settled(), [MEMBER]);
+        assert_eq!(mirror.unsettled(), 1);
+    }
+}

@@ -9,6 +9,7 @@ use kith_director::DirectorKey;
 use kith_director::client::{Client, ClientConfig, Phase};
 use kith_director::journal;
 use kith_pipeline::outer::Outer;
+use kith_pipeline::packet::Packet;
 use kith_wire::control::{Control, KeyId, Status};
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::DataType;

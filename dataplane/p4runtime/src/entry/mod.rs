@@ -15,6 +15,8 @@ mod macros;
 mod codec;
 mod error;
 mod matching;
+#[cfg(test)]
+mod refused;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! What a store needs from what forwards packets.
 
-use super::UpdateError;
+use super::{PacketOutError, UpdateError};
 use crate::entry::{Authorise, EndpointAction, Entry, Key, RelayTo, SenderKey, SessionKey, Table};
 use crate::ids;
 use crate::packet::PacketOut;
 use crate::update::{Count, CounterArray, MeterConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The dataplane did not take a change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,11 @@ impl Rows {
         &self.tables[table as usize]
     }
 
+    /// The keys of all rows.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.tables.iter().flat_map(|rows| rows.keys().copied())
+    }
+
     pub(super) fn of_mut(&mut self, table: Table) -> &mut BTreeMap<Key, Stored> {
         &mut self.tables[table as usize]
     }
@@ -74,12 +80,12 @@ pub trait Backend: Send + 'static {
     /// If the dataplane could not obey it.
     fn check(&self, entry: &Entry) -> Result<(), UpdateError>;
 
-    /// Makes these rows what packets see, in one step. Only the tables in `changed` differ from the last time; `endpoint` stands
-    /// for the default action, and the punt meters are always to be looked at.
+    /// Makes these rows what packets see, in one step. Only the rows of these keys differ from the last time: each is there now, or
+    /// is gone. The key of `endpoint` stands for its default action and for the punt meters.
     ///
     /// # Errors
     /// If it cannot; then packets go on seeing the last rows.
-    fn publish(&mut self, rows: &Rows, changed: &[Table]) -> Result<(), BackendError>;
+    fn publish(&mut self, rows: &Rows, changed: &BTreeSet<Key>) -> Result<(), BackendError>;
 
     /// A sender as it is.
     fn sender(&self, key: SenderKey) -> Option<SenderRow>;
@@ -123,9 +129,9 @@ pub trait Backend: Send + 'static {
     /// Makes it stand there.
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count);
 
-    /// Sends a frame.
-    ///
-    /// # Errors
-    /// If it cannot be sent.
-    fn packet_out(&mut self, packet: PacketOut) -> Result<(), super::PacketOutError>;
+    /// Where packets of the controller go; asked for once.
+    fn outlet(&self) -> Outlet;
 }
+
+/// Takes packets to be sent; never waits.
+pub type Outlet = Arc<dyn Fn(PacketOut) -> Result<(), PacketOutError> + Send + Sync>;

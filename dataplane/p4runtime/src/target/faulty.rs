@@ -1,10 +1,10 @@
 //! A back end whose writes fail at random, to show that a batch leaves old or new and never a mix.
 
-use super::backend::{Backend, BackendError, Rows, SenderRow};
-use super::{PacketOutError, UpdateError};
-use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey, Table};
-use crate::packet::PacketOut;
+use super::UpdateError;
+use super::backend::{Backend, BackendError, Outlet, Rows, SenderRow};
+use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey};
 use crate::update::{Count, CounterArray};
+use std::collections::BTreeSet;
 
 /// Wraps a back end; each write that may fail does so when `fails` says so. Reads and restores do not.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl<B: Backend, F: FnMut() -> bool + Send + 'static> Backend for Faulty<B, F> {
     fn check(&self, entry: &Entry) -> Result<(), UpdateError> {
         self.inner.check(entry)
     }
-    fn publish(&mut self, rows: &Rows, changed: &[Table]) -> Result<(), BackendError> {
+    fn publish(&mut self, rows: &Rows, changed: &BTreeSet<Key>) -> Result<(), BackendError> {
         self.chance()?;
         self.inner.publish(rows, changed)
     }
@@ -75,7 +75,7 @@ impl<B: Backend, F: FnMut() -> bool + Send + 'static> Backend for Faulty<B, F> {
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count) {
         self.inner.set_cell(array, index, count);
     }
-    fn packet_out(&mut self, packet: PacketOut) -> Result<(), PacketOutError> {
-        self.inner.packet_out(packet)
+    fn outlet(&self) -> Outlet {
+        self.inner.outlet()
     }
 }

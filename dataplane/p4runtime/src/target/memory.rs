@@ -1,15 +1,16 @@
 //! A back end that forwards nothing: tables in memory, for tests and for clients to be tried against.
 
-use super::backend::{Backend, BackendError, Rows, SenderRow};
+use super::backend::{Backend, BackendError, Outlet, Rows, SenderRow};
 use super::{PacketOutError, UpdateError};
-use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey, Table};
+use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey};
 use crate::packet::PacketOut;
 use crate::update::{Count, CounterArray};
 use kith_pipeline::units::PortIndex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tables in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Memory {
     ports: u8,
     /// What was published last.
@@ -19,7 +20,7 @@ pub struct Memory {
     counts: HashMap<Key, Count>,
     cells: HashMap<(CounterArray, usize), Count>,
     /// Packets that were sent.
-    pub sent: Vec<PacketOut>,
+    pub sent: Arc<Mutex<Vec<PacketOut>>>,
 }
 
 impl Memory {
@@ -33,7 +34,7 @@ impl Memory {
             sessions: BTreeMap::new(),
             counts: HashMap::new(),
             cells: HashMap::new(),
-            sent: Vec::new(),
+            sent: Arc::default(),
         }
     }
 }
@@ -52,7 +53,7 @@ impl Backend for Memory {
         }
     }
 
-    fn publish(&mut self, rows: &Rows, _: &[Table]) -> Result<(), BackendError> {
+    fn publish(&mut self, rows: &Rows, _: &BTreeSet<Key>) -> Result<(), BackendError> {
         self.rows = rows.clone();
         Ok(())
     }
@@ -113,11 +114,14 @@ impl Backend for Memory {
         self.cells.insert((array, index), count);
     }
 
-    fn packet_out(&mut self, packet: PacketOut) -> Result<(), PacketOutError> {
-        if packet.egress_port.0 >= self.ports {
-            return Err(PacketOutError::Port(packet.egress_port.0.into()));
-        }
-        self.sent.push(packet);
-        Ok(())
+    fn outlet(&self) -> Outlet {
+        let (ports, sent) = (self.ports, self.sent.clone());
+        Arc::new(move |packet| {
+            if packet.egress_port.0 >= ports {
+                return Err(PacketOutError::Port(packet.egress_port.0.into()));
+            }
+            sent.lock().unwrap_or_else(PoisonError::into_inner).push(packet);
+            Ok(())
+        })
     }
 }

@@ -3,17 +3,19 @@
 //! ```text
 //!  service ──Update, Query──► Target
 //!                               └ Store<B>: rules of batches, rows of the snapshot tables
-//!                                    └ Backend: where packets see it   (Memory here, the pipeline in the daemon, Faulty in tests)
+//!                                    └ Backend: where packets see it   (Pipeline; Memory and Faulty for tests)
 //! ```
 
 mod backend;
 mod faulty;
 mod memory;
+mod pipeline;
 mod store;
 
-pub use backend::{Backend, BackendError, Rows, SenderRow, Stored};
+pub use backend::{Backend, BackendError, Outlet, Rows, SenderRow, Stored};
 pub use faulty::Faulty;
 pub use memory::Memory;
+pub use pipeline::{Parts, Pipeline};
 pub use store::Store;
 
 use crate::entry::EntryError;

@@ -13,7 +13,7 @@
 //! Cost: a map operation an update and one publication a batch. Sessions and senders are kept by the back end alone, so that a million
 //! of them cost what they cost there.
 
-use super::backend::{Backend, Rows, SenderRow, Stored};
+use super::backend::{Backend, Outlet, Rows, SenderRow, Stored};
 use super::{Atomicity, Outcome, PacketOutError, Target, UpdateError};
 use crate::entry::{
     EndpointAction, EndpointKey, Entry, Key, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey, Table,
@@ -28,10 +28,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 mod read;
 
 /// Tables over a back end.
-#[derive(Debug)]
 pub struct Store<B> {
     state: Mutex<State<B>>,
     initial: Rows,
+    outlet: Outlet,
+}
+
+impl<B: std::fmt::Debug> std::fmt::Debug for Store<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -44,7 +52,7 @@ struct State<B> {
 #[derive(Debug, Default)]
 struct Batch {
     log: Vec<(usize, Undo)>,
-    changed: BTreeSet<Table>,
+    changed: BTreeSet<Key>,
     counts: Vec<(usize, Set)>,
 }
 
@@ -65,24 +73,29 @@ enum Set {
 }
 
 impl<B: Backend> Store<B> {
-    /// Tables with these entries, which are also what [`Target::reset`] goes back to: ports and routes that the dataplane is configured with.
+    /// Tables after these updates, which are also what [`Target::reset`] goes back to: what a dataplane is configured with. Senders and
+    /// sessions are none of it.
     ///
     /// # Errors
-    /// If an entry cannot be; sender and session have none at the start.
-    pub fn new(backend: B, initial: impl IntoIterator<Item = Entry>) -> Result<Self, UpdateError> {
+    /// If an update cannot be.
+    pub fn new(backend: B, initial: &[Update]) -> Result<Self, UpdateError> {
+        let outlet = backend.outlet();
         let mut state = State {
             rows: Rows::default(),
             backend,
         };
         let mut batch = Batch::default();
-        for entry in initial {
-            state.insert(0, &Row::from(entry), &mut batch)?;
+        for (number, update) in initial.iter().enumerate() {
+            state.apply(number, update, &mut batch)?;
         }
-        state.backend.publish(&state.rows, Table::ALL)?;
+        state
+            .backend
+            .publish(&state.rows, &everything(&state.rows, &state.rows))?;
         let initial = state.rows.clone();
         Ok(Self {
             state: Mutex::new(state),
             initial,
+            outlet,
         })
     }
 
@@ -163,24 +176,23 @@ impl<B: Backend> Target for Store<B> {
                 return Ok(outcomes);
             }
         }
-        if !batch.changed.is_empty() {
-            let changed: Vec<_> = batch.changed.iter().copied().collect();
-            if let Err(error) = state.backend.publish(&state.rows, &changed) {
-                // Packets still see the last generation: the rows go back to it. What changed in place goes back as well, unless
-                // each update stands for itself.
-                let all = atomicity != Atomicity::Continue;
-                let (back, stays) = batch
-                    .log
-                    .into_iter()
-                    .partition(|(_, undo)| all || undo.is_snapshot());
-                batch.log = stays;
-                for (outcome, update) in outcomes.iter_mut().zip(updates) {
-                    if outcome.is_ok() && (all || update.is_snapshot()) {
-                        *outcome = Err(error.clone().into());
-                    }
+        if !batch.changed.is_empty()
+            && let Err(error) = state.backend.publish(&state.rows, &batch.changed)
+        {
+            // Packets still see the last generation: the rows go back to it. What changed in place goes back as well, unless
+            // each update stands for itself.
+            let all = atomicity != Atomicity::Continue;
+            let (back, stays) = batch
+                .log
+                .into_iter()
+                .partition(|(_, undo)| all || undo.is_snapshot());
+            batch.log = stays;
+            for (outcome, update) in outcomes.iter_mut().zip(updates) {
+                if outcome.is_ok() && (all || update.is_snapshot()) {
+                    *outcome = Err(error.clone().into());
                 }
-                state.undo(back);
             }
+            state.undo(back);
         }
         for (number, set) in batch.counts {
             if outcomes[number].is_ok() {
@@ -212,7 +224,11 @@ impl<B: Backend> Target for Store<B> {
     }
 
     fn packet_out(&self, packet: PacketOut) -> Result<(), PacketOutError> {
-        self.lock().backend.packet_out(packet)
+        if !(14..=65_535).contains(&packet.frame.len()) {
+            return Err(PacketOutError::Length(packet.frame.len()));
+        }
+        // Past the lock: packets do not wait for batches.
+        (self.outlet)(packet)
     }
 
     fn reset(&self) -> Result<(), UpdateError> {
@@ -229,7 +245,8 @@ impl<B: Backend> Target for Store<B> {
                 .entry(*key)
                 .or_insert_with(|| row.clone());
         }
-        state.backend.publish(&rows, Table::ALL)?;
+        let changed = everything(&state.rows, &rows);
+        state.backend.publish(&rows, &changed)?;
         state.rows = rows;
         for (key, _) in state.backend.senders() {
             state.backend.restore_sender(key, None);
@@ -271,7 +288,7 @@ impl<B: Backend> State<B> {
                     let old = std::mem::replace(&mut self.rows.punt_meter[cell], *config);
                     batch.log.push((number, Undo::Meter(cell, old)));
                 }
-                batch.changed.insert(Table::Endpoint);
+                batch.changed.insert(Key::Endpoint(EndpointKey {}));
                 Ok(())
             }
             Update::DirectMeter(key, config) => {
@@ -383,7 +400,7 @@ impl<B: Backend> State<B> {
             }
         };
         if undo.is_snapshot() {
-            batch.changed.insert(key.table());
+            batch.changed.insert(key);
         }
         batch.log.push((number, undo));
         Ok(())
@@ -396,7 +413,7 @@ impl<B: Backend> State<B> {
             Some(row) => rows.insert(key, row),
             None => rows.remove(&key),
         };
-        if let Err(error) = self.backend.publish(&self.rows, &[key.table()]) {
+        if let Err(error) = self.backend.publish(&self.rows, &BTreeSet::from([key])) {
             self.undo(vec![(0, Undo::Row(key, old))]);
             return Err(error.into());
         }
@@ -440,6 +457,14 @@ impl<B: Backend> State<B> {
             Ok(())
         }
     }
+}
+
+/// The keys of both, and the endpoint's.
+fn everything(old: &Rows, new: &Rows) -> BTreeSet<Key> {
+    old.keys()
+        .chain(new.keys())
+        .chain([Key::Endpoint(EndpointKey {})])
+        .collect()
 }
 
 /// What no dataplane could make sense of, though every field has its width.

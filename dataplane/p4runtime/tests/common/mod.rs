@@ -2,21 +2,27 @@
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use kith_p4runtime::client::{Address, Client, Session};
-use kith_p4runtime::entry::{
-    Authorise, Entry, PolicyAction, PolicyKey, RelayTo, SenderKey, SessionKey, Ternary,
-};
+use kith_p4runtime::entry::*;
+use kith_p4runtime::query::{Answer, DefaultEntry, Filter, Query, Which};
 use kith_p4runtime::service::{Config, PacketIns, Service, serve_unix};
-use kith_p4runtime::target::{Memory, Store};
+use kith_p4runtime::target::{Backend, Memory, Parts, Pipeline, Store, Target};
+use kith_p4runtime::update::Update;
+use kith_pipeline::counters::{Counters, DirectCounters};
+use kith_pipeline::table::{sender::SenderTable, session::SessionTable};
+use kith_pipeline::tables::Tables;
 use kith_pipeline::units::CommunityIndex;
+use kith_pipeline::units::PortIndex;
 use kith_wire::shim::PseudoIp;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A running service.
-pub struct Server {
-    pub store: Arc<Store<Memory>>,
+pub struct Server<B = Memory> {
+    pub store: Arc<Store<B>>,
     pub packet_ins: PacketIns,
     pub socket: PathBuf,
     _dir: TempDir,
@@ -24,7 +30,13 @@ pub struct Server {
 
 impl Server {
     pub async fn start(config: Config) -> Self {
-        let store = Arc::new(Store::new(Memory::new(4), []).unwrap());
+        Self::start_with(Memory::new(4), config).await
+    }
+}
+
+impl<B: Backend> Server<B> {
+    pub async fn start_with(backend: B, config: Config) -> Self {
+        let store = Arc::new(Store::new(backend, &[]).unwrap());
         let service = Service::new(store.clone(), config);
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("p4rt.sock");
@@ -104,4 +116,82 @@ pub fn rule(priority: u32, destination_port: u16, action: PolicyAction) -> Entry
         destination_port: Ternary::exact(destination_port),
     };
     Entry::Policy(key, action)
+}
+
+/// The pipeline's tables: 4 ports, 100 security associations, one worker.
+pub fn pipeline_of(sessions: usize) -> (Pipeline, Arc<Counters>, Arc<DirectCounters>) {
+    let (counters, direct) = (
+        Arc::new(Counters::default()),
+        Arc::new(DirectCounters::new(sessions)),
+    );
+    let first = pseudo(0);
+    let parts = Parts {
+        tables: Tables::new(
+            Arc::new(SenderTable::new(first, sessions)),
+            Arc::new(SessionTable::new(first, sessions)),
+        ),
+        ports: 4,
+        associations: 100,
+        counters: vec![counters.clone()],
+        direct: vec![direct.clone()],
+        outlet: Arc::new(|_| Ok(())),
+    };
+    (Pipeline::new(parts), counters, direct)
+}
+
+pub fn insert(entry: Entry) -> Update {
+    Update::Insert(entry.into())
+}
+
+/// Everything that can be read.
+pub fn contents(target: &dyn Target) -> BTreeMap<Key, Entry> {
+    let query = Query::Rows {
+        which: Which::All,
+        filter: Filter::default(),
+        counter: false,
+        meter: false,
+    };
+    let mut all = BTreeMap::new();
+    let outcomes = target.read(&[query, Query::Defaults(Some(Table::Endpoint))], &mut |answers| {
+        for answer in answers {
+            let entry = match answer {
+                Answer::Row(row) => row.entry,
+                Answer::Default(DefaultEntry::Endpoint(entry)) => entry,
+                other => panic!("{other:?}"),
+            };
+            assert!(all.insert(entry.key(), entry).is_none(), "each entry once");
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(outcomes.iter().all(Result::is_ok));
+    all
+}
+
+pub fn neighbor(last: u8, station: u8) -> (NeighborKey, Resolve) {
+    let key = NeighborKey {
+        port: PortIndex(1),
+        address: Ipv4Addr::new(192, 0, 2, last),
+    };
+    (
+        key,
+        Resolve {
+            station: kith_wire::ethernet::MacAddr([2, 0, 0, 0, 0, station]),
+        },
+    )
+}
+
+pub fn association(spi: u32, sa: u32) -> Entry {
+    let action = OpenWith {
+        sa,
+        community: community(7),
+        source: Ipv4Addr::new(10, 0, 0, 1),
+        destination: Ipv4Addr::new(10, 0, 0, 2),
+        mtu: 1400,
+    };
+    Entry::Association(AssociationKey { spi }, action)
+}
+
+/// The same for 64 sessions.
+pub fn pipeline() -> (Pipeline, Arc<Counters>, Arc<DirectCounters>) {
+    pipeline_of(64)
 }
