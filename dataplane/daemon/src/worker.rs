@@ -35,9 +35,9 @@ pub const INJECT_HEADER: usize = 1;
 #[derive(Debug)]
 pub struct Shared {
     /// Packets.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     /// Packets and octets of entries.
-    pub direct: DirectCounters,
+    pub direct: Arc<DirectCounters>,
 }
 
 impl Shared {
@@ -45,8 +45,17 @@ impl Shared {
     #[must_use]
     pub fn new(sessions: usize) -> Arc<Self> {
         Arc::new(Self {
-            counters: Counters::default(),
-            direct: DirectCounters::new(sessions),
+            counters: Arc::default(),
+            direct: Arc::new(DirectCounters::new(sessions)),
+        })
+    }
+
+    /// Counters for the slow path. It looks at packets that a worker has counted for their entries already.
+    #[must_use]
+    pub fn slow() -> Arc<Self> {
+        Arc::new(Self {
+            counters: Arc::default(),
+            direct: Arc::new(DirectCounters::none()),
         })
     }
 }

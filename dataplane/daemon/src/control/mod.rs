@@ -14,34 +14,35 @@
 //! the middle of its work.
 
 mod backend;
-mod convert;
 #[cfg(test)]
 mod tests;
 
-pub use backend::Pipeline;
+pub use backend::Watched;
 
 use crate::worker::Shared;
 use arc_swap::ArcSwap;
 use kith_api::config::Cidr;
 use kith_p4runtime::entry::{
-    AcceptBy, EgressPortKey, Entry, IngressPortKey, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
-    RouteKey,
+    AcceptBy, EgressPortKey, Entry, IngressPortKey, Key, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
+    RouteKey, SessionKey,
 };
 use kith_p4runtime::packet::PacketOut;
-use kith_p4runtime::target::{Store, UpdateError};
+use kith_p4runtime::target::{Backend, Outlet, PacketOutError, Parts, Pipeline, Store, UpdateError};
+use kith_p4runtime::update::{Count, MeterConfig, Update};
+use kith_pipeline::meter::Rate;
 use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::sender::SenderTable;
 use kith_pipeline::table::session::SessionTable;
-use kith_pipeline::table::snapshot::{Publisher, Reader};
+use kith_pipeline::table::snapshot::Reader;
 use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::PortIndex;
-use kith_wire::ethernet::MacAddr;
+use kith_wire::ethernet::{self, MacAddr};
 use kith_wire::shim::PseudoIp;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Neighbours that a controller wrote.
 pub type Written = HashMap<OnLink, MacAddr>;
@@ -68,15 +69,19 @@ pub struct Settings {
     pub links: Vec<Link>,
     /// The first pseudo address, and how many.
     pub sessions: (PseudoIp, usize),
-    /// How many packets of each reason a worker may send up, unless a controller says otherwise.
+    /// Security associations that there are places for.
+    pub associations: u32,
+    /// How many packets of each reason a worker may send up, until a controller says otherwise.
     pub punt_rates: PuntRates,
-    /// Counters of workers and slow path.
-    pub shared: Vec<Arc<Shared>>,
+    /// What workers count.
+    pub workers: Vec<Arc<Shared>>,
+    /// What the slow path counts.
+    pub slow: Arc<Shared>,
 }
 
 /// The tables of one dataplane.
 pub struct Control {
-    store: Arc<Store<Pipeline>>,
+    store: Arc<Store<Watched>>,
     seen: Arc<Seen>,
 }
 
@@ -98,31 +103,41 @@ impl Control {
             Arc::new(SenderTable::new(first, size)),
             Arc::new(SessionTable::new(first, size)),
         );
-        let publisher = Publisher::new(tables);
+        let (out, frames) = sync_channel(OUT);
+        let shared = settings.workers.iter().chain([&settings.slow]);
+        let pipeline = Pipeline::new(Parts {
+            tables,
+            // As many as a configuration can have fit.
+            ports: u8::try_from(settings.links.len()).unwrap_or(u8::MAX),
+            associations: settings.associations,
+            counters: shared.map(|shared| shared.counters.clone()).collect(),
+            direct: settings
+                .workers
+                .iter()
+                .map(|shared| shared.direct.clone())
+                .collect(),
+            outlet: outlet(settings.links.iter().map(|link| link.mtu).collect(), out),
+        });
         let seen = Arc::new(Seen {
-            reader: publisher.reader(),
+            reader: pipeline.reader(),
             generation: AtomicU64::new(0),
             written: ArcSwap::default(),
         });
-        let (out, frames) = sync_channel(OUT);
-        let pipeline = Pipeline {
-            publisher,
+        let watched = Watched {
+            pipeline,
             seen: seen.clone(),
-            mtus: settings.links.iter().map(|link| link.mtu).collect(),
-            punt_rates: settings.punt_rates,
-            shared: settings.shared,
-            meters: HashMap::new(),
-            bases: HashMap::new(),
-            cells: HashMap::new(),
-            out,
         };
-        let store = Arc::new(Store::new(pipeline, entries(&settings.links))?);
+        let entries = entries(&settings.links).into_iter();
+        let entries = entries.map(|entry| Update::Insert(entry.into()));
+        let meters = settings.punt_rates.iter().enumerate().map(meter);
+        let initial: Vec<_> = entries.chain(meters).collect();
+        let store = Arc::new(Store::new(watched, &initial)?);
         Ok((Self { store, seen }, frames))
     }
 
     /// What the P4Runtime service serves.
     #[must_use]
-    pub fn store(&self) -> &Arc<Store<Pipeline>> {
+    pub fn store(&self) -> &Arc<Store<Watched>> {
         &self.store
     }
 
@@ -162,9 +177,21 @@ impl Control {
         let _forgotten = self.store.forget(key(neighbor));
     }
 
+    /// What the sessions of these pseudo addresses count, as controllers read it.
+    #[must_use]
+    pub fn session_counts(&self, pseudos: &[PseudoIp]) -> Vec<Count> {
+        let key = |pseudo: &PseudoIp| {
+            Key::Session(SessionKey {
+                destination_member: *pseudo,
+            })
+        };
+        self.store
+            .with_backend(|watched| pseudos.iter().map(|pseudo| watched.count(&key(pseudo))).collect())
+    }
+
     /// Frees generations that nobody reads any more.
     pub fn reclaim(&self) {
-        self.store.with_backend(|pipeline| pipeline.publisher.reclaim());
+        self.store.with_backend(|watched| watched.pipeline.reclaim());
     }
 }
 
@@ -173,6 +200,32 @@ fn key(neighbor: OnLink) -> NeighborKey {
         port: neighbor.port,
         address: neighbor.address,
     }
+}
+
+/// Takes frames that the port can send.
+fn outlet(mtus: Vec<u16>, out: SyncSender<PacketOut>) -> Outlet {
+    Arc::new(move |packet: PacketOut| {
+        let port = packet.egress_port.0;
+        let mtu = mtus
+            .get(usize::from(port))
+            .ok_or(PacketOutError::Port(port.into()))?;
+        let lengths = ethernet::HEADER_LEN..=ethernet::HEADER_LEN + usize::from(*mtu);
+        if !lengths.contains(&packet.frame.len()) {
+            return Err(PacketOutError::Length(packet.frame.len()));
+        }
+        out.try_send(packet).map_err(|_| PacketOutError::Full)
+    })
+}
+
+/// A rate as a meter: nothing is yellow.
+fn meter((reason, rate): (usize, &Rate)) -> Update {
+    let config = MeterConfig {
+        cir: rate.per_second,
+        cburst: rate.burst,
+        pir: rate.per_second,
+        pburst: rate.burst,
+    };
+    Update::Meter(Some(reason), Some(config))
 }
 
 /// The first entries: ports, links, and the first gateway for all the rest.

@@ -31,8 +31,10 @@ fn control() -> (Control, Receiver<PacketOut>, Arc<Shared>) {
     let settings = Settings {
         links: vec![link(1, None), link(2, Some(Ipv4Addr::new(203, 0, 2, 1)))],
         sessions: (PseudoIp::new(FIRST).unwrap(), 4),
+        associations: 0,
         punt_rates: punt_rates(),
-        shared: vec![shared.clone()],
+        workers: vec![shared.clone()],
+        slow: Shared::slow(),
     };
     let (control, frames) = Control::new(settings).unwrap();
     (control, frames, shared)
@@ -264,11 +266,14 @@ fn meters_limit_by_their_peak_rate_and_are_read_as_they_were_written() {
     let ping = PuntReason::Ping as usize;
     write(&control, &[Update::Meter(Some(ping), Some(meter))]);
     assert_eq!(control.tables().punt_rates[ping], rate);
-    write(&control, &[Update::Meter(Some(ping), None)]);
+    assert!(
+        matches!(read(&control, Query::Meters(Some(ping)))[..], [Answer::Meter(_, Some(read))] if read == meter)
+    );
+    control.store().reset().unwrap();
     assert_eq!(
         control.tables().punt_rates,
         punt_rates(),
-        "the slow path is never without a limit"
+        "the dataplane's own limits again"
     );
 }
 

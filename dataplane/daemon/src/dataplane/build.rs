@@ -91,7 +91,7 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
 
     let counters = |_| Shared::new(config.sessions.count as usize);
     let shared: Vec<_> = (0..config.workers).map(counters).collect();
-    let slow_shared = counters(config.workers);
+    let slow_shared = Shared::slow();
     let (control, packet_outs) = Control::new(settings(&config, &stations, &shared, &slow_shared))?;
     let control = Arc::new(control);
     let p4runtime = p4runtime::Service::new(
@@ -240,8 +240,11 @@ fn settings(
             first.unwrap_or_else(|| unreachable!("at least 1")),
             config.sessions.count as usize,
         ),
+        // Nobody installs keys yet.
+        associations: 0,
         punt_rates: slow::punt_rates(),
-        shared: workers.iter().chain([slow]).cloned().collect(),
+        workers: workers.to_vec(),
+        slow: slow.clone(),
     }
 }
 

@@ -3,7 +3,6 @@
 use super::way::{Way, is_on_link, is_ours};
 use super::{Slow, Waiting};
 use crate::neighbor::{Ask, Held};
-use kith_pipeline::counters::DirectCounters;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
@@ -115,9 +114,7 @@ impl<P: Packet> Slow<P> {
     pub(super) fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
         let tables = self.control.tables();
         let shared = self.counts.shared.clone();
-        // The worker has counted it for its session.
-        let none = DirectCounters::none();
-        let mut path = Path::new(&shared.counters, &none);
+        let mut path = Path::new(&shared.counters, &shared.direct);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
         let burst = std::slice::from_mut(&mut packet);
         path.process(&tables, ingress, now, burst, &mut verdicts);

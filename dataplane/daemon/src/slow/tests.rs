@@ -39,7 +39,7 @@ fn bound(address: Ipv4Addr) -> SocketAddrV4 {
 
 /// Tables of one port with a gateway on its link, and counters.
 pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
-    let shared = Shared::new(8);
+    let shared = Shared::slow();
     let link = Link {
         station: OURS,
         network: format!("{DIRECTOR}/24").parse().unwrap(),
@@ -49,8 +49,10 @@ pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
     let settings = Settings {
         links: vec![link],
         sessions: (PseudoIp::new(FIRST).unwrap(), 8),
+        associations: 1,
         punt_rates: punt_rates(),
-        shared: vec![shared.clone()],
+        workers: Vec::new(),
+        slow: shared.clone(),
     };
     let (control, _frames) = Control::new(settings).unwrap();
     (Arc::new(control), shared)

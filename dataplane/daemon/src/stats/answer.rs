@@ -4,10 +4,12 @@ use crate::dataplane::State;
 use crate::worker::Shared;
 use kith_api::stats::*;
 use kith_dpdk::{Granted, Port};
+use kith_p4runtime::update::Count;
 use kith_pipeline::reason::{DropReason, PuntReason};
 use kith_pipeline::table::endpoint::Role;
 use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::pool::Binding;
+use kith_wire::shim::PseudoIp;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
@@ -228,36 +230,33 @@ fn sessions(state: &State, offset: u32, limit: u32) -> Sessions {
     } else {
         limit.min(MAX_SESSIONS)
     };
-    let service = state.service();
-    let (tables, slow) = (service.slow.tables(), service.slow.counts().shared.clone());
-    drop(service);
-    let relayed = |index| {
-        let all = state.workers.iter().chain([&slow]);
-        all.map(|shared| shared.direct.session.get(index))
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-    };
+    let tables = state.control.tables();
     let pool = tables.session.pool();
     let is_used =
         |index: &usize| tables.sender.binding(*index).is_some() || tables.session.relay_to(*index).is_some();
-    let one = |index| {
-        let (sends, reached) = (tables.sender.binding(index), tables.session.relay_to(index));
-        let (packets, bytes) = relayed(index);
+    let used = || (0..pool.size()).filter(is_used);
+    let listed: Vec<_> = used()
+        .skip(offset as usize)
+        .take(limit as usize)
+        .filter_map(|index| pool.pseudo(index))
+        .collect();
+    let counts = state.control.session_counts(&listed);
+    let one = |(pseudo, count): (PseudoIp, Count)| {
+        let (sends, reached) = (tables.sender.get(pseudo), tables.session.get(pseudo));
         Some(Session {
-            pseudo: Ipv4Addr::from_bits(pool.pseudo(index)?.to_bits()),
+            pseudo: Ipv4Addr::from_bits(pseudo.to_bits()),
             community: sends.or(reached.map(|to| to.binding))?.community().get(),
             sends_from: sends.map(Binding::socket_addr),
             reached_at: reached.map(|to| to.binding.socket_addr()),
-            packets,
-            bytes,
+            packets: count.packets,
+            bytes: count.bytes,
             mtu: reached.map(|to| to.mtu),
         })
     };
-    let used = || (0..pool.size()).filter(is_used);
-    let listed = used().skip(offset as usize).take(limit as usize);
     Sessions {
         total: used().count() as u64,
         offset,
-        sessions: listed.filter_map(one).collect(),
+        sessions: listed.into_iter().zip(counts).filter_map(one).collect(),
     }
 }
 
