@@ -15,8 +15,8 @@ help: ## list the targets
 setup: ## install the Debian packages that are missing, and what interop tests use; reserve huge pages if memory allows
 	@tests/setup build interop
 
-build: setup ## build the programs: target/release/kith, kith-dataplane, kith-agent
-	$(CARGO) build --release --locked -p kith-cli -p kith-daemon -p kith-agent
+build: setup ## build the programs: target/release/kith, kith-dataplane, kith-controller, kith-agent
+	$(CARGO) build --release --locked -p kith-cli -p kith-daemon -p kith-controller -p kith-agent
 
 demo: build ## bring up two private networks with the same addresses, take the tour, tear down
 	target/release/kith lab tour $(DEMO_TOPOLOGY)
@@ -37,7 +37,7 @@ setup-bench:
 	@tests/setup build bench
 
 bench: setup-bench ## the performance table (about 15 minutes; BENCH_ARGS="all --quick" for a short one)
-	$(CARGO) build --release --locked -p kith-perf -p kith-daemon -p kith-agent -p kith-cli
+	$(CARGO) build --release --locked -p kith-perf -p kith-daemon -p kith-controller -p kith-agent -p kith-cli
 	target/release/kith-bench $(BENCH_ARGS)
 
 lint: setup ## rustfmt, clippy with warnings as errors, cargo-deny

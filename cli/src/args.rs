@@ -1,6 +1,7 @@
 //! The grammar of the command line.
 
 use crate::agent::AgentCommand;
+use crate::controller::ControllerCommand;
 use crate::dataplane::DataplaneCommand;
 use crate::lab::LabCommand;
 use crate::output::Format;
@@ -28,9 +29,12 @@ pub enum Command {
     /// Bring whole networks up on this computer, in network namespaces
     #[command(subcommand)]
     Lab(LabCommand),
-    /// Ask a running dataplane
+    /// Ask a running dataplane; read and write a P4Runtime target's tables
     #[command(subcommand)]
     Dataplane(DataplaneCommand),
+    /// Ask a running controller
+    #[command(subcommand)]
+    Controller(ControllerCommand),
     /// Ask a running member agent
     #[command(subcommand)]
     Agent(AgentCommand),

@@ -1,5 +1,7 @@
 //! What can go wrong: what happened, why, and what to do.
 
+use crate::dataplane::p4runtime::{EntryError, LinkError, Unknown};
+use kith_p4runtime::client::ClientError;
 use kith_topologies::Diagnostics;
 use std::io;
 use std::path::PathBuf;
@@ -114,9 +116,43 @@ pub enum Error {
     /// A dataplane gave no answer.
     #[error(transparent)]
     Dataplane(#[from] kith_api::client::ClientError),
+    /// A controller gave no answer.
+    #[error(transparent)]
+    Controller(#[from] kith_controller::status::ClientError),
     /// An agent gave no answer.
     #[error(transparent)]
     Agent(#[from] kith_agent::status::StatusError),
+    /// A P4Runtime target gave no answer, or refused.
+    #[error(transparent)]
+    P4Runtime(#[from] LinkError),
+    /// What was asked for is not in the target's program.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// What was to be written is no entry of the target's program.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// A batch file is none.
+    #[error("{}: {why}", .file.display())]
+    Batch {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// Another client of the target writes.
+    #[error("nothing was written: another client is primary at {at}{}", election(.highest.as_ref()))]
+    NotPrimary {
+        /// The target.
+        at: String,
+        /// The highest election id, as far as the target tells.
+        highest: Option<u128>,
+    },
+    /// No packet can be seen without taking the controller's place.
+    #[error("a controller is primary at {at}, and packets go to the primary alone")]
+    NoCapture {
+        /// The target.
+        at: String,
+    },
     /// The system refuses.
     #[error("cannot {doing} {path}: {source}")]
     Io {
@@ -165,6 +201,9 @@ impl Error {
             | Self::UnknownNode { .. }
             | Self::SeveralLabs(_)
             | Self::SeveralToAsk(_)
+            | Self::Unknown(_)
+            | Self::Entry(_)
+            | Self::Batch { .. }
             | Self::Usage(_) => 2,
             Self::Interrupted => 130,
             _ => 1,
@@ -206,6 +245,17 @@ impl Error {
                     other => other,
                 }
             ),
+            Self::P4Runtime(LinkError::Client(ClientError::Connect { .. })) => {
+                "is the dataplane running? name its socket with `--p4runtime unix:/PATH`, or its lab with `--lab`".into()
+            }
+            Self::Unknown(_) | Self::Entry(_) => "`kith dataplane tables` lists names, widths and actions".into(),
+            Self::Batch { .. } => "`kith dataplane write --help` shows what a file holds".into(),
+            Self::NotPrimary { .. } => "that is the dataplane's controller, as a rule, and it keeps these tables itself; `--take-over` writes in its \
+                 place, after which kith-controller comes back and removes what it does not know"
+                .into(),
+            Self::NoCapture { .. } => "`--take-over` takes its place until the capture ends: members go on reaching each other, but nobody answers their \
+                 requests meanwhile"
+                .into(),
             Self::Record { .. } => "remove the lab with `kith lab down --name NAME`".into(),
             Self::Died { .. } | Self::Late { .. } => {
                 "try again with `--keep-logs` to keep the whole log; what was made has been removed again"
@@ -246,6 +296,10 @@ fn list(standing: &[String]) -> String {
         [] => String::new(),
         names => format!("; those that do: {}", names.join(", ")),
     }
+}
+
+fn election(highest: Option<&u128>) -> String {
+    highest.map_or_else(String::new, |id| format!(", with election id {id}"))
 }
 
 fn said(stderr: &str) -> String {

@@ -3,7 +3,8 @@
 //! ```text
 //!  kith topology …   topologies ── read, check, show
 //!  kith lab …        network namespaces, NATs, daemons ── up, down, tour
-//!  kith dataplane …  statistics socket of kith-dataplane, system ping
+//!  kith dataplane …  statistics socket of kith-dataplane, P4Runtime of any target, system ping
+//!  kith controller … status socket of kith-controller
 //!  kith agent …      status socket of kith-agent
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod controller;
 pub mod dataplane;
 pub mod error;
 pub mod lab;
@@ -34,6 +36,7 @@ pub fn run(cli: Cli) -> Result<u8, Error> {
         Command::Topology(command) => topology::run(command, format),
         Command::Lab(command) => lab::run(command, format),
         Command::Dataplane(command) => dataplane::run(command, format),
+        Command::Controller(command) => controller::run(command, format),
         Command::Agent(command) => agent::run(command, format),
         Command::Stranger(what) => stranger::send(&what),
         Command::Completions { shell } => {

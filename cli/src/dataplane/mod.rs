@@ -1,7 +1,10 @@
-//! `kith dataplane`: asks a running `kith-dataplane`, over its statistics socket or, for `ping`, over the network.
+//! `kith dataplane`: asks a running `kith-dataplane`, over its statistics socket; over P4Runtime, which works with any target; or,
+//! for `ping`, over the network.
 
+pub mod p4runtime;
 mod ping;
 mod render;
+mod sessions;
 mod target;
 mod top;
 
@@ -11,8 +14,7 @@ pub use target::{LAB_VARIABLE, NODE_VARIABLE, Target, sockets};
 use crate::error::Error;
 use crate::output::{self, Format};
 use clap::Subcommand;
-use kith_api::client::{Client, ClientError};
-use kith_api::stats::Session;
+use p4runtime::{Capturing, P4Target, Reading, TableView, Writing};
 
 /// `kith dataplane …`
 #[derive(Debug, Subcommand)]
@@ -30,17 +32,52 @@ pub enum DataplaneCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Sessions of members
+    /// Sessions of members: where they are, packets to them; names, if the controller answers
     Sessions(Target),
-    /// Tables and how full they are
-    Tables(Target),
-    /// What is in a table
+    /// Who is on the links
+    Neighbors(Target),
+    /// Tables of the program, over P4Runtime: keys, actions, sizes, entries; counters and meters
+    #[command(after_long_help = p4runtime::TABLES_EXAMPLES)]
+    Tables(P4Target),
+    /// Entries of a table, over P4Runtime
+    #[command(after_long_help = p4runtime::TABLE_EXAMPLES)]
     Table {
-        /// The table's name; `kith dataplane tables` lists them.
-        table: String,
-        /// Which dataplane.
+        /// What of it.
         #[command(flatten)]
-        target: Target,
+        view: TableView,
+        /// Which target.
+        #[command(flatten)]
+        target: P4Target,
+    },
+    /// Write entries and meters, over P4Runtime: one from the command line, or a batch
+    #[command(after_long_help = p4runtime::WRITE_EXAMPLES)]
+    Write {
+        /// What.
+        #[command(flatten)]
+        writing: Writing,
+        /// Which target.
+        #[command(flatten)]
+        target: P4Target,
+    },
+    /// Counters and meters, over P4Runtime
+    #[command(after_long_help = p4runtime::READ_EXAMPLES)]
+    Read {
+        /// Which.
+        #[command(flatten)]
+        reading: Reading,
+        /// Which target.
+        #[command(flatten)]
+        target: P4Target,
+    },
+    /// Packets for the controller as they come, over P4Runtime
+    #[command(after_long_help = p4runtime::CAPTURE_EXAMPLES)]
+    Capture {
+        /// Which, and how many.
+        #[command(flatten)]
+        capturing: Capturing,
+        /// Which target.
+        #[command(flatten)]
+        target: P4Target,
     },
     /// Rates, drops and workers, live
     Top {
@@ -68,12 +105,13 @@ pub fn run(command: DataplaneCommand, format: Format) -> Result<u8, Error> {
             let drops = target.connect()?.drops()?;
             output::show(format, &drops, |drops| render::drops(drops, all))?;
         }
-        C::Sessions(target) => {
-            let sessions = all_sessions(&mut target.connect()?)?;
-            output::show(format, &sessions, |sessions| render::sessions(sessions))?;
-        }
-        C::Tables(target) => output::show(format, &target.connect()?.tables()?, render::tables)?,
-        C::Table { table, target } => output::show(format, &target.connect()?.table(&table)?, render::table)?,
+        C::Sessions(target) => return sessions::run(&target, format),
+        C::Neighbors(target) => output::show(format, &target.connect()?.neighbors()?, render::neighbors)?,
+        C::Tables(target) => return p4runtime::tables(&target, format),
+        C::Table { view, target } => return p4runtime::table(&target, &view, format),
+        C::Write { writing, target } => return p4runtime::write(&target, &writing, format),
+        C::Read { reading, target } => return p4runtime::read(&target, &reading, format),
+        C::Capture { capturing, target } => return p4runtime::capture(&target, &capturing, format),
         C::Top {
             target,
             once,
@@ -82,22 +120,6 @@ pub fn run(command: DataplaneCommand, format: Format) -> Result<u8, Error> {
         C::Ping(probe) => return ping::run(&probe, format),
     }
     Ok(0)
-}
-
-/// Every session, in as many answers as it takes.
-pub fn all_sessions(client: &mut Client) -> Result<Vec<Session>, ClientError> {
-    let mut all = Vec::new();
-    loop {
-        let offset = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let part = client.sessions(offset, 0)?;
-        if part.sessions.is_empty() {
-            return Ok(all);
-        }
-        all.extend(part.sessions);
-        if all.len() as u64 >= part.total {
-            return Ok(all);
-        }
-    }
 }
 
 /// A length of time in seconds, at least a hundredth.

@@ -1,20 +1,27 @@
 //! What a dataplane answers, as tables.
 
 use crate::output::{age, table as rows_of};
-use kith_api::stats::{Drops, Named, Session, Stats, Status, Table, Tables};
+use kith_api::stats::{Drops, Endpoint, Named, Neighbors, Stats, Status};
 
 pub(super) fn status(status: &Status) -> String {
     let (buffers, free) = status.buffers;
     let mut out = format!(
-        "{} at {}: {}, process {}, up {}\n{} of {} sessions, {} restored; {} of {} buffers free, {} pages\n\n",
+        "{}, {}: {}, process {}, up {}\n{}; device {}, generation {}\n{} of {} sessions, {} senders; {} of {} buffers free, {} pages\n\n",
         status.name,
-        status.director,
+        endpoint(status.endpoint),
         status.program,
         status.pid,
         age(status.uptime_ms),
+        if status.controller {
+            "a controller decides"
+        } else {
+            "no controller: it forwards as it was told last"
+        },
+        status.device_id,
+        status.generation,
         status.sessions,
         status.session_capacity,
-        status.restored,
+        status.senders,
         free,
         buffers,
         if status.huge_pages { "huge" } else { "ordinary" },
@@ -136,7 +143,10 @@ pub(super) fn stats(stats: &Stats) -> String {
     ];
     out += &format!("\n{}", rows_of(&headers, &ports));
     out += &named("to the slow path", &stats.punts);
-    out += &named("messages to the director", &stats.director);
+    out += &named("to the controller", &stats.packet_ins);
+    if stats.packet_outs > 0 {
+        out += &format!("\n{} packets from the controller\n", stats.packet_outs);
+    }
     let c = &stats.conservation;
     out + &format!(
         "\n{} received + {} originated {} {} transmitted + {} consumed + {} dropped + {} in flight\n",
@@ -170,57 +180,35 @@ pub(super) fn drops(drops: &Drops, all: bool) -> String {
     rows_of(&["drop", ">workers", ">slow path", "meaning"], &rows) + &format!("\n{} in all\n", drops.total)
 }
 
-pub(super) fn sessions(sessions: &[Session]) -> String {
-    if sessions.is_empty() {
-        return "no session\n".into();
+pub(super) fn neighbors(neighbors: &Neighbors) -> String {
+    if neighbors.neighbors.is_empty() {
+        return "no neighbor\n".into();
     }
-    let rows: Vec<Vec<String>> = sessions
+    let rows: Vec<Vec<String>> = neighbors
+        .neighbors
         .iter()
-        .map(|session| {
+        .map(|neighbor| {
             vec![
-                session.pseudo.to_string(),
-                session.member.clone(),
-                session.community.clone(),
-                session.bound.to_string(),
-                age(session.age_ms),
-                age(session.idle_ms),
-                session.mtu.to_string(),
-                session.packets.to_string(),
-                session.bytes.to_string(),
-                if session.sender_only { "sends only" } else { "" }.into(),
+                neighbor.port.to_string(),
+                neighbor.address.to_string(),
+                neighbor.station.clone().unwrap_or_else(|| "-".into()),
+                neighbor.state.clone(),
             ]
         })
         .collect();
-    let headers = [
-        "pseudo",
-        "member",
-        "community",
-        "bound to",
-        ">age",
-        ">idle",
-        ">mtu",
-        ">packets to it",
-        ">octets",
-        "",
-    ];
-    rows_of(&headers, &rows)
-}
-
-pub(super) fn tables(tables: &Tables) -> String {
-    let rows: Vec<Vec<String>> = tables
-        .tables
-        .iter()
-        .map(|table| row(&table.name, &[table.entries, table.capacity]))
-        .collect();
-    format!("generation {}\n\n", tables.generation) + &rows_of(&["table", ">entries", ">capacity"], &rows)
-}
-
-pub(super) fn table(table: &Table) -> String {
-    let mut out = rows_of(&table.columns, &table.rows);
-    if table.total > table.rows.len() as u64 {
-        out += &format!("\n{} of {} rows\n", table.rows.len(), table.total);
+    let mut out = rows_of(&[">port", "address", "station", "state"], &rows);
+    if neighbors.total > neighbors.neighbors.len() as u64 {
+        out += &format!("\n{} of {}\n", neighbors.neighbors.len(), neighbors.total);
     }
     out
+}
+
+fn endpoint(endpoint: Endpoint) -> String {
+    match endpoint {
+        Endpoint::Nothing => "nothing yet".into(),
+        Endpoint::Director(address) => format!("director at {address}"),
+        Endpoint::Gateway(port) => format!("gateway on port {port}"),
+    }
 }
 
 /// Counts other than zero, under a heading; nothing if all are zero.
@@ -284,7 +272,8 @@ mod tests {
             slow_path,
             ports: Vec::new(),
             punts: Vec::new(),
-            director: Vec::new(),
+            packet_ins: Vec::new(),
+            packet_outs: 0,
         };
         assert!(stats(&all).ends_with(
             "10 received + 0 originated ≠ 8 transmitted + 0 consumed + 1 dropped + 0 in flight\n"

@@ -1,7 +1,9 @@
-//! Which dataplane, or which agent, is meant: by its socket, by lab and node, or because it is the only one.
+//! Which dataplane, controller or agent is meant: by its socket, by lab and node, or because it is the only one.
 
 use crate::error::Error;
+use crate::lab::directors::p4runtime_socket;
 use crate::lab::plan::Kind;
+use crate::lab::process::Process;
 use crate::lab::record::{self, Record};
 use clap::Args;
 use kith_api::client::Client;
@@ -32,16 +34,46 @@ impl Target {
         Ok(Client::connect(self.find(Kind::Director)?)?)
     }
 
-    /// The socket of the program that is meant: a director's or a member's.
+    /// The socket of the program that is meant: a director's, a controller's or a member's.
     pub fn find(&self, kind: Kind) -> Result<PathBuf, Error> {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
         let (what, system) = match kind {
             Kind::Director => ("dataplane", "/run/kith/dataplane.sock"),
+            Kind::Controller => ("controller", "/run/kith/controller.sock"),
             _ => ("agent", "/run/kith/agent.sock"),
         };
-        let mut found = self.in_labs(kind)?;
+        Ok(self
+            .choose(what, system, kind, |_, process| process.socket.clone())?
+            .1)
+    }
+
+    /// The P4Runtime socket of the dataplane that is meant.
+    pub fn find_p4runtime(&self) -> Result<PathBuf, Error> {
+        let socket = |lab: &Record, process: &Process| p4runtime_socket(lab, &process.node);
+        Ok(self
+            .choose("dataplane", "/run/kith/p4runtime.sock", Kind::Director, socket)?
+            .1)
+    }
+
+    /// The name, `LAB/NODE` in a lab, and the socket of the dataplane that is meant.
+    pub(super) fn find_named(&self) -> Result<(String, PathBuf), Error> {
+        if let Some(socket) = &self.socket {
+            return Ok(("this computer".into(), socket.clone()));
+        }
+        let socket = |_: &Record, process: &Process| process.socket.clone();
+        self.choose("dataplane", "/run/kith/dataplane.sock", Kind::Director, socket)
+    }
+
+    fn choose(
+        &self,
+        what: &'static str,
+        system: &str,
+        kind: Kind,
+        socket: impl Fn(&Record, &Process) -> PathBuf,
+    ) -> Result<(String, PathBuf), Error> {
+        let mut found = self.in_labs(kind, socket)?;
         if self.lab.is_none() && self.node.is_none() && Path::new(system).exists() {
             found.push(("this computer".into(), system.into()));
         }
@@ -50,14 +82,18 @@ impl Target {
         }
         match found.as_slice() {
             [] => Err(Error::NothingToAsk { what }),
-            [(_, socket)] => Ok(socket.clone()),
+            [only] => Ok(only.clone()),
             several => Err(Error::SeveralToAsk(
                 several.iter().map(|(name, _)| name.clone()).collect(),
             )),
         }
     }
 
-    fn in_labs(&self, kind: Kind) -> Result<Vec<(String, PathBuf)>, Error> {
+    fn in_labs(
+        &self,
+        kind: Kind,
+        socket: impl Fn(&Record, &Process) -> PathBuf,
+    ) -> Result<Vec<(String, PathBuf)>, Error> {
         let labs = match &self.lab {
             Some(name) => vec![record::choose(Some(name))?],
             // A lab that cannot be read has nobody to ask.
@@ -80,7 +116,7 @@ impl Target {
                 .of(kind)
                 .filter(|node| asked(&node.name, node.fqdn.as_deref()));
             for process in nodes.filter_map(|node| lab.process(&node.name)) {
-                found.push((format!("{}/{}", lab.name, process.node), process.socket.clone()));
+                found.push((format!("{}/{}", lab.name, process.node), socket(lab, process)));
             }
         }
         Ok(found)

@@ -4,7 +4,7 @@ use super::plan::Kind;
 use super::process::{self, Process};
 use super::progress::Progress;
 use super::record::{self, Record};
-use super::{agents, directors};
+use super::{agents, controllers, directors};
 use crate::error::Error;
 use crate::stop::Stop;
 use kith_topologies::compiled::Topology;
@@ -52,12 +52,13 @@ impl Health {
 pub fn health(kind: Kind, socket: &Path) -> Health {
     match kind {
         Kind::Director => directors::health(socket),
+        Kind::Controller => controllers::health(socket),
         Kind::Member => agents::health(socket),
         _ => Health::good("up"),
     }
 }
 
-/// Starts every director, then every agent, and waits until all are of use.
+/// Starts every dataplane, their controller, then every agent, and waits until all are of use.
 pub fn start_all(
     record: &mut Record,
     topology: &Topology,
@@ -69,6 +70,9 @@ pub fn start_all(
         start_director(record, topology, director.name.as_str())?;
     }
     wait(record, Kind::Director, stop)?;
+    progress.step("starting kith-controller");
+    start_controller(record, topology)?;
+    wait(record, Kind::Controller, stop)?;
     for member in &topology.members {
         progress.step(&format!("starting kith-agent on {}", member.node));
         start_agent(record, topology, member.node.as_str())?;
@@ -82,6 +86,16 @@ pub fn start_director(record: &mut Record, topology: &Topology, node: &str) -> R
     let socket = record.file(&format!("{node}.sock"));
     let text = directors::config(record, topology, node, &socket)?;
     launch(record, node, "kith-dataplane", &text, socket)
+}
+
+/// Configures and starts the controller, if the lab has one. Its record is written before anybody waits for it.
+pub fn start_controller(record: &mut Record, topology: &Topology) -> Result<(), Error> {
+    let Some(node) = record.of(Kind::Controller).next().map(|node| node.name.clone()) else {
+        return Ok(());
+    };
+    let socket = record.file(&format!("{node}.sock"));
+    let text = controllers::config(record, topology, &node, &socket)?;
+    launch(record, &node, "kith-controller", &text, socket)
 }
 
 /// Configures and starts a member's agent. Its record is written before anybody waits for it.
@@ -119,10 +133,10 @@ pub fn wait(record: &Record, kind: Kind, stop: &Stop) -> Result<(), Error> {
 
 /// Waits until a daemon is of use.
 pub fn wait_for(process: &Process, kind: Kind, stop: &Stop) -> Result<(), Error> {
-    let program = if kind == Kind::Director {
-        "kith-dataplane"
-    } else {
-        "kith-agent"
+    let program = match kind {
+        Kind::Director => "kith-dataplane",
+        Kind::Controller => "kith-controller",
+        _ => "kith-agent",
     };
     let mut state = String::new();
     let ready = stop.wait(PATIENCE, PAUSE, || {

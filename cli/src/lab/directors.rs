@@ -1,16 +1,24 @@
-//! A director of a topology as a `kith-dataplane`.
+//! A director of a topology as a `kith-dataplane`: the machine's part. What it does with packets, its controller writes.
 
+use super::controllers;
 use super::daemons::Health;
 use super::record::Record;
 use crate::error::Error;
 use kith_api::client::Client;
-use kith_api::config::{
-    Cidr, Community, Config, Director, Eal, Grant, Idle, Limits, Port, PseudoPool, Rate, SecretKey, Span,
-};
+use kith_api::config::{Cidr, Config, Eal, Idle, P4Runtime, Port, Sessions};
 use kith_topologies::compiled::{self, Topology};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The dataplane's configuration, as YAML. It holds keys.
+/// The number by which every dataplane of a lab knows itself: each has a socket of its own.
+pub const DEVICE_ID: u64 = 1;
+
+/// Where a director's dataplane takes P4Runtime connections.
+#[must_use]
+pub fn p4runtime_socket(record: &Record, node: &str) -> PathBuf {
+    record.file(&format!("{node}.p4"))
+}
+
+/// The dataplane's configuration, as YAML. Nothing in it is secret.
 pub fn config(record: &Record, topology: &Topology, node: &str, socket: &Path) -> Result<String, Error> {
     let director = topology
         .directors
@@ -27,7 +35,7 @@ pub fn config(record: &Record, topology: &Topology, node: &str, socket: &Path) -
     })?;
     let mut config = compile(topology, director);
     config.stats_socket = socket.to_owned();
-    config.state_dir = Some(record.file(&format!("{node}.state")));
+    config.p4runtime.unix = p4runtime_socket(record, node);
     config.to_yaml().map_err(|error| Error::Config {
         node: node.to_owned(),
         why: error.to_string(),
@@ -36,6 +44,7 @@ pub fn config(record: &Record, topology: &Topology, node: &str, socket: &Path) -
 
 fn compile(topology: &Topology, director: &compiled::Director) -> Config {
     let workers = director.workers;
+    let pool = controllers::pool(director);
     Config {
         name: director.name.to_string(),
         workers,
@@ -50,88 +59,29 @@ fn compile(topology: &Topology, director: &compiled::Director) -> Config {
             gateway: None,
             mtu: topology.public.mtu,
         }],
-        director: Director {
-            address: None,
-            udp_port: topology.udp_port,
-            pseudo_pool: pool(director),
-            session_lifetime: Span(director.session_lifetime),
-            keep_alive: Span(director.keep_alive),
-            quarantine: Span(director.session_lifetime),
-            max_sessions_per_community: None,
-            limits: limits(director),
-            grants: grants(director),
-            grants_file: None,
+        sessions: Sessions {
+            first: pool.first,
+            count: pool.count,
         },
-        sender_rate: director.limits.packets_per_second.map(rate),
+        p4runtime: P4Runtime {
+            device_id: DEVICE_ID,
+            tcp: None,
+            ..P4Runtime::default()
+        },
         stats_socket: "/run/kith/dataplane.sock".into(),
-        state_dir: None,
         idle: Idle::default(),
     }
 }
 
-/// As many addresses as there may be sessions, but up to the last one that is kept for somebody.
-fn pool(director: &compiled::Director) -> PseudoPool {
-    let first = director.pseudo_pool.network().to_bits().saturating_add(1);
-    let last_kept = director.grants.iter().map(|grant| grant.pseudo.to_bits()).max();
-    let kept = last_kept.map_or(1, |last| last.saturating_sub(first).saturating_add(1));
-    let hosts = u32::try_from(director.pseudo_pool.hosts()).unwrap_or(u32::MAX);
-    PseudoPool {
-        first: first.into(),
-        count: director.limits.sessions.max(kept).min(hosts),
-    }
-}
-
-fn limits(director: &compiled::Director) -> Limits {
-    let defaults = Limits::default();
-    Limits {
-        strangers: director
-            .limits
-            .requests_per_second
-            .map_or(defaults.strangers, rate),
-        ..defaults
-    }
-}
-
-/// So many a second, and a tenth of a second's worth at once.
-fn rate(per_second: u32) -> Rate {
-    Rate {
-        per_second,
-        burst: (per_second / 10).max(32),
-    }
-}
-
-fn grants(director: &compiled::Director) -> Vec<Grant> {
-    // Numbers of communities mean something at this director only.
-    let mut communities: Vec<&str> = director
-        .grants
-        .iter()
-        .map(|grant| grant.community.as_str())
-        .collect();
-    communities.sort_unstable();
-    communities.dedup();
-    let number = |name: &str| communities.binary_search(&name).map_or(0, |at| at as u16 + 1);
-    director
-        .grants
-        .iter()
-        .map(|grant| Grant {
-            name: grant.member.to_string(),
-            key_id: grant.key_id.0,
-            key: SecretKey::new(*grant.key.expose()),
-            community: Community {
-                index: number(grant.community.as_str()),
-                name: grant.community.to_string(),
-            },
-            pseudo: Some(grant.pseudo),
-        })
-        .collect()
-}
-
-/// Whether a dataplane answers at this socket.
+/// Whether a dataplane answers at this socket. It forwards with or without its controller.
 pub fn health(socket: &Path) -> Health {
     let answer = Client::connect(socket).and_then(|mut client| client.status());
     match answer {
         Ok(status) if status.ports.iter().any(|port| !port.link_up) => Health::bad("a link is down"),
-        Ok(status) => Health::good(format!("forwarding, {} sessions", status.sessions)),
+        Ok(status) => {
+            let alone = if status.controller { "" } else { ", no controller" };
+            Health::good(format!("forwarding, {} sessions{alone}", status.sessions))
+        }
         Err(error) => Health::bad(error.to_string()),
     }
 }
@@ -139,7 +89,6 @@ pub fn health(socket: &Path) -> Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_quickstarts_director_is_a_good_dataplane() {
@@ -148,15 +97,15 @@ mod tests {
         let config = compile(&topology, &topology.directors[0]);
         assert_eq!(config.mistakes(), []);
         assert_eq!(config.ports[0].device, "net_af_packet0,iface=eth0,qpairs=2");
-        assert_eq!(config.director.grants.len(), 3);
-        assert!(
-            config
-                .director
-                .grants
-                .iter()
-                .all(|grant| grant.community.index == 1)
-        );
-        let again = Config::from_yaml(&config.to_yaml().unwrap()).unwrap();
+        let text = config.to_yaml().unwrap();
+        let again = Config::from_yaml(&text).unwrap();
         assert_eq!(format!("{again:?}"), format!("{config:?}"));
+        for member in &topology.members {
+            assert!(
+                !text.contains(member.fqdn.as_str()),
+                "{} is the controller's affair",
+                member.fqdn
+            );
+        }
     }
 }

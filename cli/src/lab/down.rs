@@ -62,11 +62,15 @@ fn report(format: Format, removed: Option<Removed>) -> Result<u8, Error> {
 
 /// Removes everything a record names. Each part is tried, whatever became of the others.
 pub fn remove(record: &Record) {
-    let is_director = |process: &Process| record.of(Kind::Director).any(|node| node.name == process.node);
-    // Agents first: they take their leave of a director that still listens.
-    let (directors, agents): (Vec<_>, Vec<_>) = record.processes.iter().cloned().partition(is_director);
-    process::end(&agents, Duration::from_secs(3));
-    process::end(&directors, Duration::from_secs(3));
+    // Agents first: they take their leave of a controller that still listens; then the controller, then its dataplanes.
+    for kind in [Kind::Member, Kind::Controller, Kind::Director] {
+        let of_kind = |process: &&Process| {
+            let node = record.nodes.iter().find(|node| node.name == process.node);
+            node.is_some_and(|node| node.kind == kind)
+        };
+        let ending: Vec<_> = record.processes.iter().filter(of_kind).cloned().collect();
+        process::end(&ending, Duration::from_secs(3));
+    }
     for node in &record.nodes {
         remove_namespace(&node.namespace);
     }

@@ -5,13 +5,14 @@
 //! host's own interfaces, routes, firewall and files are never touched.
 //!
 //! ```text
-//!  FILE ── topologies ──► plan (commands, nothing run) ──► up: namespaces, then directors, then agents ──► record
+//!  FILE ── topologies ──► plan (commands, nothing run) ──► up: namespaces, dataplanes, controller, agents ──► record
 //!                                                            │ fails or is interrupted              │
 //!                                                            └────────────► down ◄──────────────────┘
 //! ```
 
 pub mod agents;
 pub mod command;
+pub mod controllers;
 pub mod daemons;
 pub mod directors;
 pub mod down;

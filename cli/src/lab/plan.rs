@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Every link is made inside its namespaces; nothing ever exists in the host's own. The bridges' names and ports have a dot, which
-//! names of nodes cannot have, so no topology can clash with them.
+//! names of nodes cannot have, so no topology can clash with them. The controller's namespace has no link at all.
 //!
 //! **A narrow site.** `wan_mtu` is the MTU of the router's routes, both to the public network and to its LAN, not of an interface: a
 //! router that is handed a packet too big for the next route answers with ICMP fragmentation-needed, where a virtual Ethernet link
@@ -32,8 +32,10 @@ use std::net::Ipv4Addr;
 pub enum Kind {
     /// The public network itself.
     Network,
-    /// A route director.
+    /// A route director's dataplane.
     Director,
+    /// The controller that decides for the dataplanes.
+    Controller,
     /// A site's NAT router.
     Router,
     /// A member's computer.
@@ -92,8 +94,13 @@ pub fn namespace(lab: &str, node: &str) -> String {
 /// Plans a lab under this name.
 #[must_use]
 pub fn plan(lab: &str, topology: &Topology) -> Plan {
-    // A node may be called `net` too; the dot, which names cannot have, tells the network from it then.
+    // A node may be called `net` or `controller` too; the dot, which names cannot have, tells ours from it then.
     let network = if has_node(topology, "net") { "net." } else { "net" };
+    let controller = if has_node(topology, "controller") {
+        "controller."
+    } else {
+        "controller"
+    };
     let mut builder = Builder {
         lab,
         topology,
@@ -108,6 +115,7 @@ pub fn plan(lab: &str, topology: &Topology) -> Plan {
     };
     builder.network();
     builder.directors();
+    builder.controller(controller);
     builder.sites();
     builder.members();
     builder.hosts();
@@ -183,6 +191,16 @@ impl Builder<'_> {
             self.step(&format!("director {}", node.name), commands);
             self.plan.nodes.push(node);
         }
+    }
+
+    /// It talks to the dataplanes over their sockets: no link leads to it.
+    fn controller(&mut self, name: &str) {
+        if self.topology.directors.is_empty() {
+            return;
+        }
+        let node = self.node(name, Kind::Controller);
+        self.step("controller", born(&node.namespace));
+        self.plan.nodes.push(node);
     }
 
     fn sites(&mut self) {
@@ -384,6 +402,36 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), plan.nodes.len());
+    }
+
+    #[test]
+    fn the_controller_has_no_link() {
+        let plan = quickstart();
+        let controllers: Vec<_> = plan
+            .nodes
+            .iter()
+            .filter(|node| node.kind == Kind::Controller)
+            .collect();
+        assert_eq!(controllers.len(), 1);
+        let named = plan
+            .steps
+            .iter()
+            .flat_map(|step| &step.commands)
+            .filter(|c| c.to_string().contains("controller"));
+        for command in named {
+            assert!(!command.to_string().contains("link add"), "{command}");
+        }
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/quickstart.yaml");
+        let text = std::fs::read_to_string(file)
+            .unwrap()
+            .replace("mallory", "controller");
+        let plan = super::plan("a", &kith_topologies::parse("c.yaml", &text).unwrap().topology);
+        let ours = plan
+            .nodes
+            .iter()
+            .find(|node| node.kind == Kind::Controller)
+            .unwrap();
+        assert_eq!(ours.name, "controller.");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //!  /run/kith/lab/NAME/lab.json        this record, replaced whole, written before the first namespace is made
 //!                     topology.yaml   a copy of the file (keys: folder and files are root's alone)
 //!                     hosts           names inside
-//!                     NODE.yaml  NODE.sock  NODE.log
+//!                     NODE.yaml  NODE.sock  NODE.log    a daemon's configuration, where it is asked, what it says
+//!                     NODE.p4                           where a dataplane takes P4Runtime connections
+//!                     NODE.state/                       what the controller keeps
 //! ```
 
 use super::plan::{Kind, Node};

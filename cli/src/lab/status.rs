@@ -75,7 +75,9 @@ fn look<'a>(record: &'a Record, node: &'a Node) -> NodeStatus<'a> {
     let health = match process {
         Some(process) if process.runs() => daemons::health(node.kind, &process.socket),
         Some(_) => daemons::Health::bad("not running"),
-        None if matches!(node.kind, Kind::Director | Kind::Member) => daemons::Health::bad("never started"),
+        None if matches!(node.kind, Kind::Director | Kind::Controller | Kind::Member) => {
+            daemons::Health::bad("never started")
+        }
         None => daemons::Health::good("up"),
     };
     (status.good, status.state, status.pseudo) = (health.good, health.state, health.pseudo);

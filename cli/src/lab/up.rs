@@ -35,6 +35,7 @@ pub fn build(
 ) -> Result<Record, Error> {
     // Nothing is begun that cannot be finished.
     daemons::find("kith-dataplane")?;
+    daemons::find("kith-controller")?;
     daemons::find("kith-agent")?;
     build_with(name, Some(file), topology, keep_logs, progress, stop, |record| {
         daemons::start_all(record, topology, progress, stop)

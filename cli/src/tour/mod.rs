@@ -10,6 +10,9 @@
 
 mod capture;
 mod conserved;
+mod controller;
+mod dataplane;
+mod entries;
 mod files;
 mod idle;
 mod leave;
@@ -50,19 +53,22 @@ pub struct Tour {
 
 type Step = fn(&mut Tour) -> Result<Check, Error>;
 
-/// All steps, in the order that they are taken. What learns a path comes before what
-/// fills it; leaving comes last, for it starts an agent's counters anew.
+/// All steps, in the order that they are taken. What learns a path comes before what fills it; what kills programs, and so starts
+/// their counters anew, comes after the counters were compared.
 const STEPS: &[(&str, Step)] = &[
     ("ping", ping::step),
     ("director-ping", sysping::step),
     ("path-mtu", mtu::step),
     ("files", files::step),
     ("throughput", throughput::step),
+    ("entries", entries::step),
     ("secrecy", secrecy::step),
     ("nat-timeout", idle::step),
     ("nat-restart", nat::step),
     ("stranger", stranger::step),
     ("conservation", conserved::step),
+    ("controller-away", controller::step),
+    ("dataplane-restart", dataplane::step),
     ("leave", leave::step),
 ];
 

@@ -1,11 +1,9 @@
 //! A NAT forgets everything and gives new ports: the session must come back by itself, under the same pseudo address.
 
 use super::{Check, Tour};
-use crate::dataplane::all_sessions;
 use crate::error::Error;
-use crate::lab::nat;
-use kith_api::client::Client;
-use kith_api::stats::Session;
+use crate::lab::{controllers, nat};
+use kith_controller::status::Session;
 use kith_topologies::compiled::{Member, Ports};
 use std::time::{Duration, Instant};
 
@@ -76,10 +74,7 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
 
 /// A member's session, as its director lists it.
 pub(super) fn session(tour: &Tour, member: &Member) -> Result<Option<Session>, Error> {
-    let Some(process) = tour.record.process(member.director.as_str()) else {
-        return Ok(None);
-    };
-    let sessions = all_sessions(&mut Client::connect(&process.socket)?)?;
+    let sessions = controllers::sessions(&tour.record, member.director.as_str())?;
     Ok(sessions
         .into_iter()
         .find(|session| session.member == member.fqdn.as_str()))

@@ -4,7 +4,7 @@
 use super::secrecy::{read, sniff};
 use super::{Check, Tour};
 use crate::error::Error;
-use crate::lab::daemons;
+use crate::lab::{controllers, daemons};
 use crate::lab::plan::Kind;
 use crate::stranger::MARKER;
 use kith_agent::status::query;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// Messages to the director that the controller gives no answer to.
+const REFUSED: &str = "refused_by_controller";
 /// Packets of each kind.
 const COUNT: u32 = 20;
 
@@ -107,7 +109,7 @@ fn at_director(
         ),
         (
             "a forged address request",
-            "slow_path_refused",
+            REFUSED,
             plain(["--kind", "3"]),
         ),
         (
@@ -242,15 +244,19 @@ fn grown(
     ))
 }
 
+/// What the dataplane drops, and what its controller gives no answer to.
 fn director_drops(tour: &Tour, director: &Director) -> Result<Counts, Error> {
     let Some(process) = tour.record.process(director.name.as_str()) else {
         return Ok(Counts::new());
     };
     let drops = Client::connect(&process.socket)?.drops()?.drops;
-    Ok(drops
+    let mut counts: Counts = drops
         .into_iter()
         .map(|drop| (drop.name, drop.workers + drop.slow_path))
-        .collect())
+        .collect();
+    let refused = controllers::refused(&tour.record, director.name.as_str())?;
+    counts.insert(REFUSED.to_owned(), refused);
+    Ok(counts)
 }
 
 fn agent_drops(tour: &Tour, node: &str) -> Result<Counts, Error> {

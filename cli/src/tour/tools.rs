@@ -42,6 +42,14 @@ impl Running {
         }
     }
 
+    /// Waits until it has ended by itself; whether it has.
+    pub(super) fn wait(&mut self, tour: &Tour, limit: Duration) -> Result<bool, Error> {
+        let ended = tour.stop.wait(limit, Duration::from_millis(20), || {
+            Ok(matches!(self.0.try_wait(), Ok(Some(_)) | Err(_)).then_some(()))
+        })?;
+        Ok(ended.is_some())
+    }
+
     fn signal(&self, signal: Signal) {
         if let Ok(pid) = i32::try_from(self.0.id()) {
             // Not waited for yet, so the id is still this child's.
