@@ -131,13 +131,16 @@ impl EntryCounters {
 }
 
 /// The direct counters of one worker. Who adds up sums over workers.
+///
+/// An entry counts what it lets pass, as in P4, where that is done by its action: before it is known whether there is a route, or a
+/// neighbour, or keys that are still alive.
 #[derive(Debug)]
 pub struct DirectCounters {
-    /// Of `session`, by place in the pool: what was sent to the member, in octets of outer IPv4.
+    /// Of `session`, by place in the pool: what may go to the member, in octets of outer IPv4.
     pub session: EntryCounters,
-    /// Of `association`, by the entry's index: what came under the SPI, in octets of the virtual packet as sealed.
+    /// Of `association`, by the entry's index: what came under the SPI between its members, in octets of the virtual packet as sealed.
     pub association: EntryCounters,
-    /// Of `member`, by the entry's index: what was to be sealed, in octets of the packet as it came from the LAN.
+    /// Of `member`, by the entry's index: what may go to the member, in octets of the packet as it came from the LAN.
     pub member: EntryCounters,
 }
 
@@ -149,6 +152,17 @@ impl DirectCounters {
             session: EntryCounters::new(sessions),
             association: EntryCounters::new(association::SCHEMA.size),
             member: EntryCounters::new(member::SCHEMA.size),
+        }
+    }
+
+    /// Counters that count nothing, for packets that were counted before.
+    #[must_use]
+    pub fn none() -> Self {
+        let none = || EntryCounters::new(0);
+        Self {
+            session: none(),
+            association: none(),
+            member: none(),
         }
     }
 }

@@ -6,22 +6,24 @@
 //! I/O, no clock, no allocation, no lock.
 //!
 //! ```text
-//!            ┌── path (route director): frames in, frames out ────────────────────────────────────────────────────┐
-//!  frame ───►│ ethernet ► ipv4 ► own station ► udp ► shim ► sender ► session ► route ► neighbor ► egress ► rewrite │──► frame
-//!            └──────┬─ arp, icmp, control, neighbour miss: punt ──────────────────────────────────────────────────┘
+//!            ┌── path (dataplane): frames in, frames out ────────────────────────────────────────────────────────────┐
+//!            │ director: ethernet ► ipv4 ► own station ► udp ► shim ► sender ► session ► route ► neighbor ► rewrite │
+//!  frame ───►│ gateway: lan ► translate ► esp seal ► shim; shim ► esp open ► translate ► lan                        │──► frame
+//!            └──────┬─ arp, icmp, control, neighbour miss, no keys: punt ───────────────────────────────────────────┘
 //!            ┌── host (agents): virtual packets in, shim packets out, and back ─────────────────────┐
 //!  TUN    ───►│ virtual ipv4 ► own source ► member ► mtu ► mss ► esp seal ► shim                     │──► UDP socket
 //!  TUN   ◄────│ own destination ◄ source check ◄ esp open ◄ sa ◄ virtual ipv4 ◄ shim                 │◄── UDP socket
 //!            └──────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`path`] reads as the way from receive to transmit; so do [`host::encap`] and [`host::decap`]. The tables are those of the P4 program,
+//! [`path`] reads as the way from receive to transmit; so do [`gateway`], [`host::encap`] and [`host::decap`]. The tables are those of the P4 program,
 //! under the same names and in the same order: [`tables`], [`schema`]. Every drop is a [`reason::DropReason`]; what goes up to the slow
 //! path has a [`reason::PuntReason`]. Costs are measured by `make bench`.
 #![forbid(unsafe_code)]
 
 pub mod counters;
 mod egress;
+pub mod gateway;
 pub mod host;
 pub mod meter;
 pub mod outer;

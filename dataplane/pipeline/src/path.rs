@@ -13,6 +13,7 @@
 
 use crate::counters::{Counters, DirectCounters};
 use crate::egress::LastWay;
+use crate::gateway::{Context, Gateway};
 use crate::meter::Bucket;
 use crate::packet::Packet;
 use crate::reason::{DropReason, PuntReason};
@@ -22,24 +23,40 @@ use crate::table::endpoint::Role;
 use crate::tables::Tables;
 use crate::units::{Nanos, PortIndex};
 use crate::{BURST, Verdict};
+use kith_esp::Millis;
+use kith_esp::aead::{Aead, DefaultAead};
 
 /// One worker's path.
-#[derive(Debug)]
-pub struct Path<'a> {
+pub struct Path<'a, A: Aead = DefaultAead> {
     counters: &'a Counters,
     direct: &'a DirectCounters,
     punts: [Bucket; PuntReason::COUNT],
+    gateway: Gateway<A>,
 }
 
 impl<'a> Path<'a> {
-    /// A path that counts here.
+    /// A path that counts here, with room for no security association.
     #[must_use]
     pub fn new(counters: &'a Counters, direct: &'a DirectCounters) -> Self {
+        Self::with_gateway(counters, direct, Gateway::new(0))
+    }
+}
+
+impl<'a, A: Aead> Path<'a, A> {
+    /// A path that counts here, and seals and opens with the security associations of this gateway.
+    #[must_use]
+    pub fn with_gateway(counters: &'a Counters, direct: &'a DirectCounters, gateway: Gateway<A>) -> Self {
         Self {
             counters,
             direct,
             punts: std::array::from_fn(|_| Bucket::default()),
+            gateway,
         }
+    }
+
+    /// Its security associations, to install and remove between bursts.
+    pub fn gateway(&mut self) -> &mut Gateway<A> {
+        &mut self.gateway
     }
 
     /// Decides about each packet of a burst, at most [`BURST`] of them, that came in on one port. Those to transmit are rewritten.
@@ -68,13 +85,29 @@ impl<'a> Path<'a> {
                 };
                 self.relay(&director, ingress, now, burst, verdicts);
             }
-            Role::Gateway { .. } | Role::Nothing => {
+            Role::Gateway { udp_port } => {
+                let context = Context {
+                    tables,
+                    direct: self.direct,
+                    udp_port,
+                    ingress,
+                    now: Millis(now.0 / 1_000_000),
+                };
+                let mut last_way = LastWay::default();
                 for (packet, verdict) in burst.iter_mut().zip(verdicts.iter_mut()) {
                     let decided = receive(tables, ingress, packet).and_then(|arrived| match arrived {
-                        Arrived::Relay(_) | Arrived::Outbound => Err(Verdict::Drop(DropReason::Ipv4NotOurs)),
-                        Arrived::Inbound => Err(Verdict::Drop(DropReason::EspSpiUnknown)),
+                        Arrived::Outbound => self.gateway.outbound(&context, &mut last_way, packet),
+                        Arrived::Inbound => self.gateway.inbound(&context, &mut last_way, packet),
+                        Arrived::Relay(_) => Err(Verdict::Drop(DropReason::DirectorNotOurs)),
                     });
                     *verdict = self.count(tables, now, decided.map_or_else(|why| why, Verdict::Transmit));
+                }
+            }
+            Role::Nothing => {
+                for (packet, verdict) in burst.iter().zip(verdicts.iter_mut()) {
+                    let decided = receive(tables, ingress, packet);
+                    let decided = decided.map_or_else(|why| why, |_| Verdict::Drop(DropReason::Ipv4NotOurs));
+                    *verdict = self.count(tables, now, decided);
                 }
             }
         }
@@ -99,7 +132,7 @@ impl<'a> Path<'a> {
             match receive(tables, ingress, packet) {
                 Ok(Arrived::Relay(parsed)) => *candidate = parsed,
                 Ok(Arrived::Outbound | Arrived::Inbound) => {
-                    unreachable!("a director's packets are not a gateway's")
+                    *verdict = Verdict::Drop(DropReason::Ipv4NotOurs);
                 }
                 Err(decided) => *verdict = decided,
             }
@@ -117,16 +150,12 @@ impl<'a> Path<'a> {
         let mut last_way = LastWay::default();
         for ((packet, candidate), verdict) in burst.iter_mut().zip(&candidates).zip(verdicts.iter_mut()) {
             if candidate.is_some() {
-                *verdict = match relay::authorise(director, limited, now, candidate)
-                    .and_then(|to| relay::forward(director, &mut last_way, packet, to))
-                {
-                    Ok(port) => {
-                        let octets = u64::from(candidate.total_len);
-                        self.direct.session.add(candidate.session as usize, octets);
-                        Verdict::Transmit(port)
-                    }
-                    Err(decided) => decided,
-                };
+                let decided = relay::authorise(director, limited, now, candidate).and_then(|to| {
+                    let octets = u64::from(candidate.total_len);
+                    self.direct.session.add(candidate.session as usize, octets);
+                    relay::forward(director, &mut last_way, packet, to)
+                });
+                *verdict = decided.map_or_else(|why| why, Verdict::Transmit);
             }
             *verdict = self.count(tables, now, *verdict);
         }

@@ -82,18 +82,24 @@ fn tunnel(tables: &Tables, ip: &Ipv4, payload: &[u8], verified: bool) -> Result<
         udp.verify(ip, data)
             .map_err(|why| Verdict::Drop(DropReason::udp(why)))?;
     }
+    let director = director_of(tables);
     let (shim, body) = Shim::parse(data).map_err(|why| Verdict::Drop(DropReason::shim(why)))?;
     match shim.data_type() {
         Some(DataType::Virtual) => {}
-        Some(DataType::AddressRequest | DataType::KeepAlive | DataType::Leave) => {
+        Some(DataType::Ping) => return Err(Verdict::Punt(PuntReason::Ping)),
+        Some(DataType::KeepAlive | DataType::Leave) => return Err(Verdict::Punt(PuntReason::Control)),
+        // A director is asked; a gateway, a member itself, is answered.
+        Some(DataType::AddressRequest) if director.is_some() => {
             return Err(Verdict::Punt(PuntReason::Control));
         }
-        Some(DataType::Ping) => return Err(Verdict::Punt(PuntReason::Ping)),
-        Some(DataType::AddressResponse | DataType::TcpInit) | None => {
+        Some(DataType::AddressResponse) if director.is_none() => {
+            return Err(Verdict::Punt(PuntReason::Control));
+        }
+        Some(DataType::AddressRequest | DataType::AddressResponse | DataType::TcpInit) | None => {
             return Err(Verdict::Drop(DropReason::ShimTypeUnknown));
         }
     }
-    let Some(director) = director_of(tables) else {
+    let Some(director) = director else {
         return Ok(Arrived::Inbound);
     };
     if shim.destination_director.get() != director.to_bits() {

@@ -2,6 +2,7 @@
 
 use super::{Slow, Waiting, endpoint};
 use crate::neighbor::{Ask, Held};
+use kith_pipeline::counters::DirectCounters;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
@@ -107,7 +108,9 @@ impl<P: Packet> Slow<P> {
     fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
         let tables = self.publisher.current();
         let shared = self.counts.shared.clone();
-        let mut path = Path::new(&shared.counters, &shared.direct);
+        // The worker has counted it for its session.
+        let none = DirectCounters::none();
+        let mut path = Path::new(&shared.counters, &none);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
         let burst = std::slice::from_mut(&mut packet);
         path.process(&tables, ingress, now, burst, &mut verdicts);

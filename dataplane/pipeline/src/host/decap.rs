@@ -13,17 +13,17 @@
 
 use super::mss;
 use super::tables::{HostTables, Member, MemberIndex};
+use super::transport::{self, Opened};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
 use kith_esp::aead::{Aead, DefaultAead};
-use kith_esp::{HEADER_LEN as ESP_FRONT, Inbound, Millis, NO_NEXT_HEADER, OpenError, Opened, Spi};
+use kith_esp::{Inbound, Millis, Spi};
 use kith_wire::esp::EspHeader;
-use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_TCP, PROTOCOL_UDP};
+use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_TCP, PROTOCOL_UDP};
 use kith_wire::shim::{self, DataType, Shim};
 use kith_wire::tcp;
 use kith_wire::udp::Udp;
-use zerocopy::FromBytes;
 
 /// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
 pub const KEYING_PORT: u16 = 20202;
@@ -216,7 +216,7 @@ fn take_keying<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
     Ok(())
 }
 
-/// Opens the ESP payload in place and moves the virtual header back before what it held. True: a dummy.
+/// Opens the ESP payload and lowers the segment size that a TCP SYN asks for. True: a dummy.
 #[inline]
 fn open<P: Packet, A: Aead>(
     packet: &mut P,
@@ -224,76 +224,11 @@ fn open<P: Packet, A: Aead>(
     member: &Member,
     now: Millis,
 ) -> Result<bool, DropReason> {
-    let (header, esp) = packet
-        .bytes_mut()
-        .split_at_mut_checked(ipv4::HEADER_LEN)
-        .ok_or(DropReason::VirtualTruncated)?;
-    let sealed_len = esp.len();
-    let Opened {
-        payload,
-        next_header,
-        token,
-    } = sa.open_in_place(esp, now).map_err(open_error)?;
-    let whole_packet = next_header == PROTOCOL_IPV4;
-    if whole_packet {
-        check_fragment(header, &esp[payload.clone()])?;
-    }
-    sa.commit(token).map_err(|why| match why {
-        kith_esp::CommitError::TooOld => DropReason::EspTooOld,
-        _ => DropReason::EspReplayed,
-    })?;
-    if next_header == NO_NEXT_HEADER {
-        return Ok(true);
-    }
-    let cut_back = sealed_len - payload.end;
-    if whole_packet {
-        let front = ipv4::HEADER_LEN + payload.start;
-        return cut(packet, front, cut_back).map(|()| false);
-    }
-    // `payload` begins right behind SPI, sequence number and IV.
-    packet.bytes_mut().copy_within(..ipv4::HEADER_LEN, ESP_FRONT);
-    cut(packet, ESP_FRONT, cut_back)?;
-    let total = u16::try_from(packet.bytes().len()).map_err(|_| DropReason::VirtualLength)?;
-    let (ip, rest) = packet.bytes_mut().split_at_mut(ipv4::HEADER_LEN);
-    let ip = Ipv4::mut_from_bytes(ip).map_err(|_| DropReason::VirtualTruncated)?;
-    ip.set_protocol_and_len(next_header, total);
-    if next_header == PROTOCOL_TCP {
+    let opened = transport::open(packet, sa, now)?;
+    let bytes = packet.bytes_mut();
+    if opened == Opened::Packet && bytes.len() > ipv4::HEADER_LEN && bytes[9] == PROTOCOL_TCP {
         // What our side may send that way is as narrow as what the member may send: clamp both directions here.
-        let _unchanged = tcp::clamp_mss(rest, mss(member.path_mtu));
+        let _unchanged = tcp::clamp_mss(&mut bytes[ipv4::HEADER_LEN..], mss(member.path_mtu));
     }
-    Ok(false)
-}
-
-/// A whole packet inside ESP must be a fragment between the very addresses of the header outside.
-fn check_fragment(outside: &[u8], inside: &[u8]) -> Result<(), DropReason> {
-    let (outside, _) = Ipv4::ref_from_prefix(outside).map_err(|_| DropReason::VirtualTruncated)?;
-    let (inside, _) = Ipv4::parse_any(inside).map_err(|_| DropReason::EspBadTrailer)?;
-    if inside.source() != outside.source() || !inside.is_fragment() {
-        return Err(DropReason::VirtualSourceSpoofed);
-    }
-    if inside.destination() != outside.destination() {
-        return Err(DropReason::VirtualNotOurs);
-    }
-    Ok(())
-}
-
-#[inline]
-fn cut<P: Packet>(packet: &mut P, front: usize, back: usize) -> Result<(), DropReason> {
-    if packet.shrink_back(back) && packet.shrink_front(front) {
-        Ok(())
-    } else {
-        Err(DropReason::VirtualLength)
-    }
-}
-
-fn open_error(error: OpenError) -> DropReason {
-    match error {
-        OpenError::Truncated => DropReason::EspTruncated,
-        OpenError::BadLength | OpenError::BadPadding => DropReason::EspBadTrailer,
-        OpenError::WrongSpi => DropReason::EspSpiUnknown,
-        OpenError::Expired => DropReason::EspExpired,
-        OpenError::Replayed => DropReason::EspReplayed,
-        OpenError::TooOld => DropReason::EspTooOld,
-        OpenError::BadTag => DropReason::EspBadTag,
-    }
+    Ok(opened == Opened::Dummy)
 }

@@ -13,16 +13,16 @@
 //! next header 4.
 
 use super::tables::{HostTables, Member, MemberIndex};
-use super::{mss, virtual_mtu};
+use super::{mss, transport, virtual_mtu};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
 use kith_esp::aead::{Aead, DefaultAead};
-use kith_esp::{HEADER_LEN as ESP_FRONT, Lifetime, Millis, Outbound, SealError, sealed_overhead};
-use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_TCP};
+use kith_esp::{Lifetime, Millis, Outbound, sealed_overhead};
+use kith_wire::ipv4::{self, Ipv4, PROTOCOL_IPV4, PROTOCOL_TCP};
 use kith_wire::{shim, tcp};
 use std::net::SocketAddrV4;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// What became of a virtual packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl<A: Aead> Encap<A> {
         } else {
             clamp(packet, member);
         }
-        let lifetime = seal(packet, sa, payload_len, now).map_err(Encapsulated::Drop)?;
+        let lifetime = transport::seal(packet, sa, now).map_err(Encapsulated::Drop)?;
         push_shim(packet, member).map_err(Encapsulated::Drop)?;
         Ok(Encapsulated::Send {
             member: index,
@@ -195,30 +195,6 @@ fn clamp<P: Packet>(packet: &mut P, member: &Member) {
     }
 }
 
-/// Makes the payload ESP in transport mode, in place.
-#[inline]
-fn seal<P: Packet, A: Aead>(
-    packet: &mut P,
-    sa: &mut Outbound<A>,
-    payload_len: usize,
-    now: Millis,
-) -> Result<Lifetime, DropReason> {
-    let sealed_len = payload_len + sealed_overhead(payload_len);
-    let total = u16::try_from(ipv4::HEADER_LEN + sealed_len).map_err(|_| DropReason::VirtualLength)?;
-    if !packet.grow_front(ESP_FRONT) || !packet.grow_back(sealed_len - payload_len - ESP_FRONT) {
-        return Err(DropReason::BufferRoom);
-    }
-    let bytes = packet.bytes_mut();
-    bytes.copy_within(ESP_FRONT..ESP_FRONT + ipv4::HEADER_LEN, 0);
-    let (ip, rest) = bytes.split_at_mut(ipv4::HEADER_LEN);
-    let ip = Ipv4::mut_from_bytes(ip).map_err(|_| DropReason::BufferRoom)?;
-    let sealed = sa
-        .seal_in_place(rest, ESP_FRONT..ESP_FRONT + payload_len, ip.protocol(), now)
-        .map_err(seal_error)?;
-    ip.set_protocol_and_len(PROTOCOL_ESP, total);
-    Ok(sealed.lifetime)
-}
-
 #[inline]
 fn push_shim<P: Packet>(packet: &mut P, member: &Member) -> Result<(), DropReason> {
     if !packet.grow_front(shim::LEN) {
@@ -226,13 +202,4 @@ fn push_shim<P: Packet>(packet: &mut P, member: &Member) -> Result<(), DropReaso
     }
     packet.bytes_mut()[..shim::LEN].copy_from_slice(member.shim.as_bytes());
     Ok(())
-}
-
-fn seal_error(error: SealError) -> DropReason {
-    match error {
-        SealError::NoRoom => DropReason::BufferRoom,
-        SealError::TooLong => DropReason::VirtualLength,
-        SealError::Expired | SealError::Cipher => DropReason::EspExpired,
-        SealError::SequenceExhausted => DropReason::EspExhausted,
-    }
 }

@@ -2,13 +2,14 @@
 //! gateways over ports.
 //!
 //! One thread seals and another opens: [`encap::Encap`] owns the outbound security associations, [`decap::Decap`] the
-//! inbound ones, and they share only the [`tables::HostTables`] snapshot.
+//! inbound ones, and they share only the [`tables::HostTables`] snapshot. [`transport`] is what a gateway does too.
 
 pub mod decap;
 pub mod encap;
 pub mod tables;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub mod transport;
 
 use kith_wire::{esp, ipv4, shim};
 
@@ -25,6 +26,6 @@ pub const fn virtual_mtu(path_mtu: u16) -> u16 {
 }
 
 /// The maximum segment size for TCP through such a path: without IPv4 and TCP headers.
-const fn mss(path_mtu: u16) -> u16 {
+pub(crate) const fn mss(path_mtu: u16) -> u16 {
     virtual_mtu(path_mtu).saturating_sub(40)
 }

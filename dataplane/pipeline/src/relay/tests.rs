@@ -412,6 +412,8 @@ fn ttl_and_mtu_end_a_packet() {
     world.dropped("ttl 0", &bend_ip(8, 0), DropReason::TtlExpired);
     let frame = Frame::new(NAT_A, A, F).bytes();
     assert_eq!(world.run(&frame), (Verdict::Punt(PuntReason::MtuExceeded), frame));
+    let counted = (0..6).map(|index| world.direct.session.get(index).0).sum::<u64>();
+    assert_eq!(counted, 0, "only what a session lets pass is counted");
 }
 
 #[test]
@@ -422,6 +424,11 @@ fn an_unknown_next_hop_goes_up_for_arp() {
     assert_eq!(
         world.run(&frame),
         (Verdict::Punt(PuntReason::NeighborMiss), frame.clone())
+    );
+    assert_eq!(
+        world.direct.session.get(1).0,
+        1,
+        "the session let it pass, as its action in P4 does"
     );
     world.tables.route.remove(Prefix::ALL).unwrap();
     world.dropped(
