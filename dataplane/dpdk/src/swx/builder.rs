@@ -1,8 +1,11 @@
 //! A pipeline that is being configured.
 
+use super::config::{Field, LearnerConfig, MatchField, MatchKind, Ports, SelectorConfig, TableConfig};
+use super::describe::{describe_action, describe_table};
+use super::handle::Handle;
 use super::instructions::{Exits, guard};
-use super::layout::{ActionLayout, Argument, KeyField, TableLayout};
-use super::pipeline::{Handle, Pipeline};
+use super::layout::{ActionLayout, TableLayout};
+use super::pipeline::Pipeline;
 use super::ports::{Input, Output, Slots, input_ops, output_ops};
 use super::{SwxError, c_name, check};
 use crate::Eal;
@@ -10,99 +13,6 @@ use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 use std::collections::HashMap;
 use std::ffi::CString;
-
-/// Ports and the memory behind them.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    /// How many input ports: a power of two. SWX polls them in turn.
-    pub inputs: u32,
-    /// How many output ports a program may name.
-    pub outputs: u32,
-    /// How many packets may be inside at once.
-    pub packets: usize,
-    /// Octets of the largest packet that goes in.
-    pub largest: usize,
-}
-
-/// A field of a struct. Widths are whole octets, at most 64 bits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: String,
-    /// Its width.
-    pub bits: u32,
-}
-
-/// How a field of a key is matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MatchKind {
-    /// All bits.
-    Exact,
-    /// The longest prefix.
-    Prefix,
-    /// Any bits, by rank.
-    Wildcard,
-}
-
-/// A field of a table's key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MatchField {
-    /// `h.header.field` or `m.field`.
-    pub name: String,
-    /// How it is matched.
-    pub kind: MatchKind,
-}
-
-/// A table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableConfig {
-    /// Its name.
-    pub name: String,
-    /// Its key. Without one, only the default action is ever executed.
-    pub key: Vec<MatchField>,
-    /// Actions, and whether they may be an entry's, and the default entry's.
-    pub actions: Vec<(String, bool, bool)>,
-    /// What happens when nothing matches; one of the actions.
-    pub default_action: String,
-    /// Its arguments: `name value name value`, if it has any.
-    pub default_arguments: Option<String>,
-    /// Whether the default action is for ever.
-    pub default_is_const: bool,
-    /// The hash function's name, if not DPDK's choice.
-    pub hash: Option<String>,
-    /// The table type's name, if not DPDK's choice.
-    pub kind: Option<String>,
-    /// Arguments for the table type.
-    pub arguments: Option<String>,
-    /// How many entries.
-    pub size: u32,
-}
-
-/// A table that packets write to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearnerConfig {
-    /// As in a table, with a key that is matched exactly and has a field at least.
-    pub table: TableConfig,
-    /// How long entries live: the timeouts a program chooses from, in seconds.
-    pub timeouts: Vec<u32>,
-}
-
-/// A table that chooses a member of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelectorConfig {
-    /// Its name.
-    pub name: String,
-    /// The field that says which group.
-    pub group: String,
-    /// Fields that choose in the group.
-    pub fields: Vec<String>,
-    /// The field that is set to the member.
-    pub member: String,
-    /// How many groups.
-    pub groups: u32,
-    /// How many members each.
-    pub members: u32,
-}
 
 /// A pipeline that is being configured, in the order: structs; headers and metadata; actions; tables; the instructions.
 pub struct Builder {
@@ -531,77 +441,15 @@ impl Builder {
             let count = arguments
                 .as_deref()
                 .map_or(Ok(0), |name| self.fields(name).map(<[Field]>::len))?;
-            let mut layout = Vec::new();
-            for argument in 0..count {
-                let mut info = dpdk_sys::rte_swx_ctl_action_arg_info::default();
-                // SAFETY: the pipeline is built; info is to be written.
-                let code = unsafe {
-                    dpdk_sys::rte_swx_ctl_action_arg_info_get(raw, id as u32, argument as u32, &mut info)
-                };
-                check(code, || format!("to describe action {name}"))?;
-                layout.push(Argument {
-                    name: text(&info.name),
-                    bits: info.n_bits,
-                    network: info.is_network_byte_order != 0,
-                });
-            }
-            let layout = ActionLayout {
-                id: id as u64,
-                arguments: layout,
-            };
+            // SAFETY: the pipeline is built.
+            let layout = unsafe { describe_action(raw, id as u32, name, count as u32) }?;
             actions.insert(name.clone(), layout);
         }
-        let tables = self
-            .tables
-            .iter()
-            .enumerate()
-            .map(|(id, table)| table_layout(raw, id as u32, table));
+        // SAFETY: as above.
+        let described = |(id, table)| unsafe { describe_table(raw, id as u32, table) };
+        let tables = self.tables.iter().enumerate().map(described);
         Ok((tables.collect::<Result<_, _>>()?, actions))
     }
-}
-
-fn table_layout(
-    raw: *mut dpdk_sys::rte_swx_pipeline,
-    id: u32,
-    table: &TableConfig,
-) -> Result<TableLayout, SwxError> {
-    let mut fields = Vec::new();
-    for (index, field) in table.key.iter().enumerate() {
-        let mut info = dpdk_sys::rte_swx_ctl_table_match_field_info::default();
-        // SAFETY: the pipeline is built; info is to be written.
-        let code =
-            unsafe { dpdk_sys::rte_swx_ctl_table_match_field_info_get(raw, id, index as u32, &mut info) };
-        check(code, || format!("to describe table {}", table.name))?;
-        fields.push(KeyField {
-            name: field.name.clone(),
-            kind: field.kind,
-            bits: info.n_bits,
-            offset: info.offset as usize / 8,
-            network: info.is_header != 0,
-        });
-    }
-    let first = fields.iter().map(|field| field.offset).min().unwrap_or(0);
-    let mut key_octets = 0;
-    for field in &mut fields {
-        field.offset -= first;
-        key_octets = key_octets.max(field.offset + field.bits as usize / 8);
-    }
-    let octets: usize = fields.iter().map(|field| field.bits as usize / 8).sum();
-    if octets != key_octets && fields.iter().all(|field| field.kind == MatchKind::Exact) {
-        // The pipeline would make it a wildcard table, and the control object take it for an exact one.
-        return Err(SwxError::Config {
-            what: format!("table {}", table.name),
-            why: "its key is not in one piece: let its fields stand together",
-        });
-    }
-    Ok(TableLayout {
-        name: table.name.clone(),
-        fields,
-        key_octets,
-        size: table.size,
-        actions: table.actions.iter().map(|(name, _, _)| name.clone()).collect(),
-        default_is_const: table.default_is_const,
-    })
 }
 
 /// A table's actions as DPDK wants them.
@@ -685,9 +533,4 @@ fn texts(instructions: &[String]) -> Result<(Vec<CString>, Vec<*const c_char>), 
 
 fn pointer(text: Option<&CString>) -> *const c_char {
     text.map_or(ptr::null(), |text| text.as_ptr())
-}
-
-fn text(octets: &[c_char; 64]) -> String {
-    let octets: Vec<u8> = octets.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
-    String::from_utf8_lossy(&octets).into_owned()
 }

@@ -34,6 +34,7 @@
 //! - Metadata is not cleared between packets, and there are 16 threads of it.
 //! - The match type `lpm` exists in name only: such a table is a wildcard table, in which the rank decides. [`Match::Prefix`] sets it.
 //! - The wildcard table's entries do not have their rank as part of their identity: same match, other rank is the same entry.
+//!   Of such entries it gets to know the one with the lowest rank only, and the next when that goes.
 //! - A commit that fails in one table frees the new state of wildcard tables that come later, even if it is not new yet.
 //!   What can fail is checked before (capacity, existence), and wildcard tables are configured first.
 //! - Pipeline and control object share the wildcard tables, and each frees them: the pipeline is made to forget them first.
@@ -43,14 +44,18 @@
 //! - A meter that was never set answers green. Colours are numbered green 0, yellow 1, red 2, otherwise than in P4's PNA.
 
 mod builder;
+mod config;
+mod describe;
 mod entry;
+mod handle;
 mod instructions;
 mod layout;
 mod meter;
 mod pipeline;
 mod ports;
 
-pub use builder::{Builder, Field, LearnerConfig, MatchField, MatchKind, Ports, SelectorConfig, TableConfig};
+pub use builder::Builder;
+pub use config::{Field, LearnerConfig, MatchField, MatchKind, Ports, SelectorConfig, TableConfig};
 pub use entry::{Action, Change, Key, Match};
 pub use layout::MAX_RANK;
 pub use meter::Rates;

@@ -1,157 +1,14 @@
 //! A pipeline that runs.
 
 use super::entry::{Action, Change, Key};
+use super::handle::Handle;
 use super::layout::{ActionLayout, KeyOctets, TableLayout, action_data};
-use super::ports::{Departure, Exit, Input, Output, Slots};
+use super::ports::{Exit, Slots};
 use super::{Ports, Rates, SwxError, c_name, check};
-use crate::Eal;
-use crate::eal::EalInner;
-use core::ptr::{self, NonNull};
-use dpdk_sys::{SOCKET_ID_ANY, rte_swx_ctl_pipeline, rte_swx_pipeline, rte_swx_table_entry};
-use std::collections::HashMap;
+use core::ptr;
+use dpdk_sys::rte_swx_table_entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
-use std::sync::Arc;
-
-/// DPDK's objects, and ours that they point to.
-pub(super) struct Handle {
-    pipeline: NonNull<rte_swx_pipeline>,
-    control: Option<NonNull<rte_swx_ctl_pipeline>>,
-    /// Whether making a control object was tried.
-    was_built: bool,
-    /// Made by Box::into_raw: while the pipeline runs, they are reached from there.
-    inputs: Vec<*mut Input>,
-    outputs: Vec<*mut Output>,
-    departures: *mut Vec<Departure>,
-    pub(super) eal: Arc<EalInner>,
-}
-
-// SAFETY: nothing of it is bound to a thread; one at a time uses it (&mut).
-unsafe impl Send for Handle {}
-
-impl Handle {
-    pub(super) fn new(eal: &Eal) -> Result<Self, SwxError> {
-        let mut pipeline = ptr::null_mut();
-        let _control = eal.0.control();
-        // SAFETY: the environment is up (eal); a pipeline without name is not entered into any list.
-        let code = unsafe { dpdk_sys::rte_swx_pipeline_config(&mut pipeline, ptr::null(), SOCKET_ID_ANY) };
-        check(code, || "a pipeline".into())?;
-        Ok(Self {
-            pipeline: NonNull::new(pipeline).ok_or(SwxError::Memory { what: "a pipeline" })?,
-            control: None,
-            was_built: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            departures: Box::into_raw(Box::default()),
-            eal: eal.0.clone(),
-        })
-    }
-
-    pub(super) fn raw(&self) -> *mut rte_swx_pipeline {
-        self.pipeline.as_ptr()
-    }
-
-    /// Makes the control object of a built pipeline.
-    pub(super) fn control(&mut self) -> Result<(), SwxError> {
-        let eal = self.eal.clone();
-        let _control = eal.control();
-        self.was_built = true;
-        // SAFETY: the pipeline is built.
-        let control = unsafe { dpdk_sys::rte_swx_ctl_pipeline_create(self.raw()) };
-        let what = "a second state of all tables";
-        self.control = Some(NonNull::new(control).ok_or(SwxError::Memory { what })?);
-        Ok(())
-    }
-
-    pub(super) fn add_input(&mut self, input: Input) -> *mut Input {
-        let input = Box::into_raw(Box::new(input));
-        self.inputs.push(input);
-        input
-    }
-
-    pub(super) fn add_output(&mut self, output: Output) -> *mut Output {
-        let output = Box::into_raw(Box::new(output));
-        self.outputs.push(output);
-        output
-    }
-
-    pub(super) fn departures_ptr(&self) -> *mut Vec<Departure> {
-        self.departures
-    }
-
-    pub(super) fn departures_reserve(&mut self, packets: usize) {
-        self.departures().reserve(packets);
-    }
-
-    fn departures(&mut self) -> &mut Vec<Departure> {
-        // SAFETY: live until drop; the pipeline does not run while self is borrowed here.
-        unsafe { &mut *self.departures }
-    }
-
-    fn input(&mut self, port: u32) -> Option<&mut Input> {
-        // SAFETY: as in departures().
-        self.inputs
-            .get(port as usize)
-            .map(|&input| unsafe { &mut *input })
-    }
-
-    /// Leaves wildcard tables to the control object alone. It and the pipeline share them, and each would free them.
-    fn part_states(&mut self) {
-        let mut info = dpdk_sys::rte_swx_ctl_pipeline_info::default();
-        let mut states = ptr::null_mut();
-        // SAFETY: the pipeline is built; both are to be written.
-        let codes = unsafe {
-            [
-                dpdk_sys::rte_swx_ctl_pipeline_info_get(self.raw(), &mut info),
-                dpdk_sys::rte_swx_pipeline_table_state_get(self.raw(), &mut states),
-            ]
-        };
-        if codes != [0, 0] || states.is_null() {
-            return;
-        }
-        for table in 0..info.n_tables {
-            let (mut operations, mut has_no_key) = (dpdk_sys::rte_swx_table_ops::default(), 0);
-            // SAFETY: there is such a table; both are to be written.
-            let code = unsafe {
-                dpdk_sys::rte_swx_ctl_table_ops_get(self.raw(), table, &mut operations, &mut has_no_key)
-            };
-            // Those that cannot take an entry without being made anew.
-            if code == 0 && has_no_key == 0 && operations.add.is_none() {
-                // SAFETY: states begin with one for each table; nothing runs any more.
-                unsafe { (*states.add(table as usize)).obj = ptr::null_mut() };
-            }
-        }
-    }
-
-    fn ctl(&self) -> *mut rte_swx_ctl_pipeline {
-        self.control.map_or(ptr::null_mut(), NonNull::as_ptr)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let eal = self.eal.clone();
-        let control = eal.control();
-        if self.was_built {
-            self.part_states();
-        }
-        // SAFETY: the control object goes first, it holds tables of the pipeline's types; null is allowed. Then nobody uses the ports.
-        unsafe {
-            dpdk_sys::rte_swx_ctl_pipeline_free(self.ctl());
-            dpdk_sys::rte_swx_pipeline_free(self.raw());
-        }
-        drop(control);
-        for &input in &self.inputs {
-            // SAFETY: from Box::into_raw, and the pipeline that pointed there is gone.
-            drop(unsafe { Box::from_raw(input) });
-        }
-        for &output in &self.outputs {
-            // SAFETY: as above.
-            drop(unsafe { Box::from_raw(output) });
-        }
-        // SAFETY: as above; the outputs that pointed there are gone, too.
-        drop(unsafe { Box::from_raw(self.departures) });
-    }
-}
 
 /// What a table has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,9 +28,46 @@ pub struct Pipeline {
     inside: usize,
     tables: Vec<TableLayout>,
     actions: HashMap<String, ActionLayout>,
-    /// Entries of each table, with their rank.
-    entries: Vec<HashMap<KeyOctets, u32>>,
+    /// Entries of each table.
+    entries: Vec<Entries>,
     profiles: HashMap<Rates, CString>,
+}
+
+/// An action's identifier and data.
+type Data = (u64, Vec<u8>);
+
+/// What an entry was before a change.
+struct Undo {
+    table: usize,
+    key: KeyOctets,
+    rank: u32,
+    before: Option<Data>,
+    /// Whether the change took it away: DPDK has it until the batch is through.
+    is_deletion: bool,
+}
+
+/// Entries of a table: by match, and with wildcards there may be several of different ranks.
+#[derive(Default)]
+struct Entries {
+    by_match: HashMap<KeyOctets, BTreeMap<u32, Data>>,
+    count: usize,
+}
+
+impl Entries {
+    /// Puts an entry there, or takes it away; gives what was there.
+    fn set(&mut self, key: &KeyOctets, rank: u32, data: Option<Data>) -> Option<Data> {
+        let ranks = self.by_match.entry(key.clone()).or_default();
+        let is_there = data.is_some();
+        let before = match data {
+            Some(data) => ranks.insert(rank, data),
+            None => ranks.remove(&rank),
+        };
+        if ranks.is_empty() {
+            self.by_match.remove(key);
+        }
+        self.count = self.count + usize::from(is_there) - usize::from(before.is_some());
+        before
+    }
 }
 
 /// Instructions run at a time.
@@ -187,7 +81,7 @@ impl Pipeline {
         tables: Vec<TableLayout>,
         actions: HashMap<String, ActionLayout>,
     ) -> Self {
-        let entries = tables.iter().map(|_| HashMap::new()).collect();
+        let entries = tables.iter().map(|_| Entries::default()).collect();
         Self {
             handle,
             slots,
@@ -265,10 +159,9 @@ impl Pipeline {
     /// Makes all changes or none, at once for the packets.
     pub fn apply(&mut self, changes: &[Change]) -> Result<(), SwxError> {
         let mut undo = Vec::new();
-        let mut defaults = 0;
         let outcome = changes
             .iter()
-            .try_for_each(|change| self.stage(change, &mut undo, &mut defaults));
+            .try_for_each(|change| self.stage(change, &mut undo));
         let outcome = outcome.and_then(|()| {
             let _control = self.handle.eal.control();
             // SAFETY: the control object is live; the pipeline does not run meanwhile (&mut).
@@ -278,11 +171,8 @@ impl Pipeline {
         if outcome.is_err() {
             // SAFETY: as above.
             unsafe { dpdk_sys::rte_swx_ctl_pipeline_abort(self.handle.ctl()) };
-            for (table, key, before) in undo.into_iter().rev() {
-                match before {
-                    Some(rank) => self.entries[table].insert(key, rank),
-                    None => self.entries[table].remove(&key),
-                };
+            for undo in undo.into_iter().rev() {
+                self.entries[undo.table].set(&undo.key, undo.rank, undo.before);
             }
         }
         outcome
@@ -290,7 +180,7 @@ impl Pipeline {
 
     /// How many entries a table has.
     pub fn entries(&self, table: &str) -> Result<usize, SwxError> {
-        Ok(self.entries[self.table(table)?].len())
+        Ok(self.entries[self.table(table)?].count)
     }
 
     /// A register.
@@ -418,12 +308,7 @@ impl Pipeline {
     }
 
     /// Notes a change in DPDK's waiting list and in ours; `undo` remembers what ours said.
-    fn stage(
-        &mut self,
-        change: &Change,
-        undo: &mut Vec<(usize, KeyOctets, Option<u32>)>,
-        added: &mut u32,
-    ) -> Result<(), SwxError> {
+    fn stage(&mut self, change: &Change, undo: &mut Vec<Undo>) -> Result<(), SwxError> {
         let (key, action) = match change {
             Change::Default(table, action) => return self.stage_default(table, action),
             Change::Insert(key, action) | Change::Modify(key, action) => (key, Some(action)),
@@ -432,57 +317,72 @@ impl Pipeline {
         let index = self.table(&key.table)?;
         let table = &self.tables[index];
         let (octets, rank) = table.key(key)?;
-        let before = self.entries[index].get(&octets).copied();
-        match (change, before) {
-            (Change::Insert(..), Some(_)) => return Err(SwxError::Exists(key.table.clone())),
-            (Change::Insert(..), None) => {
-                let deleted = undo
-                    .iter()
-                    .filter(|(table, _, before)| *table == index && before.is_some());
-                if self.entries[index].len() + deleted.count() >= table.size as usize {
+        let data = action
+            .map(|action| action_data(table, &self.actions, action))
+            .transpose()?;
+        let entries = &mut self.entries[index];
+        let known = entries
+            .by_match
+            .get(&octets)
+            .is_some_and(|ranks| ranks.contains_key(&rank));
+        match change {
+            Change::Insert(..) if known => return Err(SwxError::Exists(key.table.clone())),
+            Change::Insert(..) => {
+                let deleted = undo.iter().filter(|undo| undo.table == index && undo.is_deletion);
+                if entries.count + deleted.count() >= table.size as usize {
                     return Err(SwxError::Full {
                         table: key.table.clone(),
                         size: table.size,
                     });
                 }
-                *added += 1;
             }
-            // The rank is part of what an entry is, even if SWX does not think so.
-            (_, Some(known)) if known == rank => {}
+            _ if known => {}
             _ => return Err(SwxError::Absent(key.table.clone())),
         }
-        let (id, mut data) = match action {
-            Some(action) => action_data(table, &self.actions, action)?,
-            None => (0, Vec::new()),
+        let before = entries.set(&octets, rank, data);
+        undo.push(Undo {
+            table: index,
+            key: octets.clone(),
+            rank,
+            before,
+            is_deletion: action.is_none(),
+        });
+        self.tell(index, octets)
+    }
+
+    /// Tells DPDK what is the case for a match now. Of entries with one match it gets to know the winner only, because it
+    /// would take the others for the same entry.
+    fn tell(&mut self, index: usize, octets: KeyOctets) -> Result<(), SwxError> {
+        let winner = self.entries[index]
+            .by_match
+            .get(&octets)
+            .and_then(|ranks| ranks.first_key_value());
+        let (rank, id, mut data) = match winner {
+            Some((rank, (id, data))) => (*rank, *id, data.clone()),
+            None => (0, 0, Vec::new()),
         };
-        let (mut key_octets, mut mask) = (octets.key.clone(), octets.mask.clone());
+        let is_there = winner.is_some();
+        let KeyOctets { mut key, mut mask } = octets;
         let mut entry = rte_swx_table_entry {
-            key: key_octets.as_mut_ptr(),
+            key: key.as_mut_ptr(),
             key_mask: mask.as_mut().map_or(ptr::null_mut(), Vec::as_mut_ptr),
             key_priority: rank,
             action_id: id,
             action_data: data.as_mut_ptr(),
             ..Default::default()
         };
-        let name = c_name(&key.table)?;
+        let table = &self.tables[index].name;
+        let name = c_name(table)?;
         let ctl = self.handle.ctl();
-        let code = match action {
+        let code = match is_there {
             // SAFETY: the control object is live; key and mask have the table's length, data the action's, and all are copied.
-            Some(_) => unsafe {
-                dpdk_sys::rte_swx_ctl_pipeline_table_entry_add(ctl, name.as_ptr(), &mut entry)
-            },
+            true => unsafe { dpdk_sys::rte_swx_ctl_pipeline_table_entry_add(ctl, name.as_ptr(), &mut entry) },
             // SAFETY: as above.
-            None => unsafe {
+            false => unsafe {
                 dpdk_sys::rte_swx_ctl_pipeline_table_entry_delete(ctl, name.as_ptr(), &mut entry)
             },
         };
-        check(code, || format!("an entry of table {}", key.table))?;
-        match action {
-            Some(_) => self.entries[index].insert(octets.clone(), rank),
-            None => self.entries[index].remove(&octets),
-        };
-        undo.push((index, octets, before));
-        Ok(())
+        check(code, || format!("an entry of table {table}"))
     }
 
     fn stage_default(&mut self, name: &str, action: &Action) -> Result<(), SwxError> {
@@ -528,7 +428,7 @@ impl Pipeline {
             });
         }
         let (octets, _) = table.key(key)?;
-        if !self.entries[index].contains_key(&octets) {
+        if !self.entries[index].by_match.contains_key(&octets) {
             return Err(SwxError::Absent(key.table.clone()));
         }
         Ok((c_name(array)?, c_name(&key.table)?, octets))
