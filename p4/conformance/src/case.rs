@@ -26,6 +26,8 @@
 //!  sa open 1 spi=0x1001 key=7 packets=3    sa seal 2 spi=0x2002 key=9
 //!  expect send 1 | up neighbor_miss | drop ttl_expired | nothing
 //!  times 3                                 the same packet three times
+//!  without ENTRY                           the world, but for the entry with that key
+//!  only hex 0200…                          a packet that is these octets
 //! ```
 
 use crate::entry::{EntryError, Program};
@@ -114,15 +116,6 @@ impl Book {
         self.worlds.get(name)
     }
 
-    /// All frames: name, port, octets as in `world`.
-    pub fn frames(&self, world: &World) -> Vec<(String, Input)> {
-        let built = |(name, (port, lines)): (&String, &(u8, Vec<String>))| {
-            let frame = build(world, lines.iter().map(String::as_str)).ok()?;
-            Some((name.clone(), Input { port: *port, frame }))
-        };
-        self.frames.iter().filter_map(built).collect()
-    }
-
     fn world(&self, program: &Program, section: &Section) -> Result<World, CaseError> {
         let mut world = World::default();
         for (place, line) in &section.lines {
@@ -163,6 +156,11 @@ impl Book {
                 }
                 "port" => {
                     port = rest.parse().map_err(|_| wrong(place, "a port is a number"))?;
+                }
+                "only" => (lines, times) = (vec![rest.to_owned()], 1),
+                "without" => {
+                    let entry = program.entry(rest).map_err(|why| wrong(place, &why.to_string()))?;
+                    world.entries.retain(|is| is.key != entry.key || is.table != entry.table);
                 }
                 "times" => times = rest.parse().map_err(|_| wrong(place, "how many times?"))?,
                 "expect" => {
@@ -374,4 +372,18 @@ fn build<'t>(world: &World, lines: impl Iterator<Item = &'t str>) -> Result<Vec<
     outside.push(content);
     outside.extend(lines[at + 1..].iter().filter(tail).map(|line| (*line).to_owned()));
     frame::build(outside.iter().map(String::as_str))
+}
+
+/// A case as text: `world` was made from the world `like`, which has a name.
+#[must_use]
+pub fn written(name: &str, like: &World, world: &World, input: &Input) -> String {
+    let mut text = format!("case found by the generator\n  in {name}\n");
+    for entry in like.entries.iter().filter(|entry| !world.entries.contains(entry)) {
+        text.push_str(&format!("  without {}\n", entry.text()));
+    }
+    for entry in world.entries.iter().filter(|entry| !like.entries.contains(entry)) {
+        text.push_str(&format!("  {}\n", entry.text()));
+    }
+    let hex: String = input.frame.iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("{text}  only hex {hex}\n  port {}\n  expect drop, send or up\n", input.port)
 }

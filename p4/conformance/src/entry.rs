@@ -157,6 +157,26 @@ impl Entry {
         self.part(name).map_or(0, |part| part.value)
     }
 
+    /// The entry as it is read.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut words = vec![self.table.clone()];
+        if self.priority != 0 {
+            words.push(format!("priority={}", self.priority));
+        }
+        for part in self.key.iter().filter(|part| part.mask != 0 || self.table == "route") {
+            let ones = u64::MAX >> (64 - part.width);
+            words.push(match self.table.as_str() {
+                "route" => format!("{}={:#x}/{}", part.name, part.value, part.mask.count_ones()),
+                _ if part.mask == ones => format!("{}={:#x}", part.name, part.value),
+                _ => format!("{}={:#x}/{:#x}", part.name, part.value, part.mask),
+            });
+        }
+        words.push(self.action.clone());
+        words.extend(self.parameters.iter().map(|(name, value)| format!("{name}={value:#x}")));
+        words.join(" ")
+    }
+
     /// A key field.
     #[must_use]
     pub fn part(&self, name: &str) -> Option<&Part> {

@@ -25,4 +25,5 @@ pub mod layout;
 pub mod p4;
 pub mod rust;
 pub mod seal;
+pub mod suite;
 pub mod world;
