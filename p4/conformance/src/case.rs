@@ -159,8 +159,12 @@ impl Book {
                 }
                 "only" => (lines, times) = (vec![rest.to_owned()], 1),
                 "without" => {
-                    let entry = program.entry(rest).map_err(|why| wrong(place, &why.to_string()))?;
-                    world.entries.retain(|is| is.key != entry.key || is.table != entry.table);
+                    let entry = program
+                        .entry(rest)
+                        .map_err(|why| wrong(place, &why.to_string()))?;
+                    world
+                        .entries
+                        .retain(|is| is.key != entry.key || is.table != entry.table);
                 }
                 "times" => times = rest.parse().map_err(|_| wrong(place, "how many times?"))?,
                 "expect" => {
@@ -385,5 +389,8 @@ pub fn written(name: &str, like: &World, world: &World, input: &Input) -> String
         text.push_str(&format!("  {}\n", entry.text()));
     }
     let hex: String = input.frame.iter().map(|octet| format!("{octet:02x}")).collect();
-    format!("{text}  only hex {hex}\n  port {}\n  expect drop, send or up\n", input.port)
+    format!(
+        "{text}  only hex {hex}\n  port {}\n  expect drop, send or up\n",
+        input.port
+    )
 }

@@ -164,7 +164,11 @@ impl Entry {
         if self.priority != 0 {
             words.push(format!("priority={}", self.priority));
         }
-        for part in self.key.iter().filter(|part| part.mask != 0 || self.table == "route") {
+        for part in self
+            .key
+            .iter()
+            .filter(|part| part.mask != 0 || self.table == "route")
+        {
             let ones = u64::MAX >> (64 - part.width);
             words.push(match self.table.as_str() {
                 "route" => format!("{}={:#x}/{}", part.name, part.value, part.mask.count_ones()),
@@ -173,7 +177,11 @@ impl Entry {
             });
         }
         words.push(self.action.clone());
-        words.extend(self.parameters.iter().map(|(name, value)| format!("{name}={value:#x}")));
+        words.extend(
+            self.parameters
+                .iter()
+                .map(|(name, value)| format!("{name}={value:#x}")),
+        );
         words.join(" ")
     }
 

@@ -86,7 +86,9 @@ impl Generator {
                 let len = self.random.below(input.frame.len() + 1);
                 input.frame.truncate(len);
             }
-            1 => input.frame.extend((0..self.random.clone().below(64)).map(|n| n as u8)),
+            1 => input
+                .frame
+                .extend((0..self.random.clone().below(64)).map(|n| n as u8)),
             2 => input.port = self.random.below(4) as u8,
             _ => {}
         }
@@ -113,7 +115,11 @@ impl Generator {
             (1, Some(header)) => {
                 // The rest of another packet behind this header.
                 let end = header.at + header.header.len();
-                let other = self.random.pick(&self.seeds).map(|input| input.frame.clone()).unwrap_or_default();
+                let other = self
+                    .random
+                    .pick(&self.seeds)
+                    .map(|input| input.frame.clone())
+                    .unwrap_or_default();
                 let from = self.random.below(other.len() + 1);
                 frame.truncate(end);
                 frame.extend(&other[from..]);
@@ -137,8 +143,19 @@ impl Generator {
     fn value(&mut self, world: &World, bits: u32) -> u64 {
         let ones = u64::MAX >> (64 - bits.clamp(1, 64));
         let known = self.random.pick(&world.entries).map(|entry| {
-            let numbers: Vec<u64> = entry.key.iter().map(|part| part.value).chain(entry.parameters.iter().map(|(_, value)| *value)).collect();
-            numbers[self.random.below(numbers.len().max(1)).min(numbers.len().saturating_sub(1))..].first().copied().unwrap_or(0)
+            let numbers: Vec<u64> = entry
+                .key
+                .iter()
+                .map(|part| part.value)
+                .chain(entry.parameters.iter().map(|(_, value)| *value))
+                .collect();
+            numbers[self
+                .random
+                .below(numbers.len().max(1))
+                .min(numbers.len().saturating_sub(1))..]
+                .first()
+                .copied()
+                .unwrap_or(0)
         });
         let value = match (self.random.below(4), known) {
             (0 | 1, Some(known)) => known,
@@ -150,8 +167,14 @@ impl Generator {
 
     /// Seals another payload into a packet to a gateway: what comes out is bent before it goes in.
     fn reseal(&mut self, world: &World, frame: &mut Vec<u8>) {
-        let inner = dissect::headers(frame, crate::compare::PORT).into_iter().find(|found| found.name == "inner");
-        let open: Vec<&Association> = world.associations.iter().filter(|is| is.direction == Direction::Open).collect();
+        let inner = dissect::headers(frame, crate::compare::PORT)
+            .into_iter()
+            .find(|found| found.name == "inner");
+        let open: Vec<&Association> = world
+            .associations
+            .iter()
+            .filter(|is| is.direction == Direction::Open)
+            .collect();
         let (Some(inner), Some(association)) = (inner, self.random.pick(&open)) else {
             return;
         };
@@ -160,8 +183,18 @@ impl Generator {
         match next {
             // A SYN with options of all kinds.
             6 => {
-                TCP.set(&mut payload, 0, "destination", [80, 23, 2000][self.random.below(3)]);
-                TCP.set(&mut payload, 0, "data_offset", [0x50, 0x60, 0x70, 0xf0][self.random.below(4)]);
+                TCP.set(
+                    &mut payload,
+                    0,
+                    "destination",
+                    [80, 23, 2000][self.random.below(3)],
+                );
+                TCP.set(
+                    &mut payload,
+                    0,
+                    "data_offset",
+                    [0x50, 0x60, 0x70, 0xf0][self.random.below(4)],
+                );
                 TCP.set(&mut payload, 0, "flags", [2, 0x12, 0x10][self.random.below(3)]);
                 if let Some(option) = payload.get_mut(20..24) {
                     option.copy_from_slice(&[2, 4, 5, 0xb4]);
@@ -173,7 +206,12 @@ impl Generator {
                 payload.splice(..0, header);
                 let len = payload.len() as u64;
                 IPV4.set(&mut payload, 0, "total_len", len);
-                IPV4.set(&mut payload, 0, "flags_fragment", [0, 0x2000, 0x4000, 1][self.random.below(4)]);
+                IPV4.set(
+                    &mut payload,
+                    0,
+                    "flags_fragment",
+                    [0, 0x2000, 0x4000, 1][self.random.below(4)],
+                );
                 fill_checksum(&mut payload, 0);
             }
             _ => {}
@@ -200,14 +238,23 @@ impl Generator {
                     world.entries.remove(at);
                 }
                 1 => {
-                    let parameter = self.random.below(6);
-                    let value = self.value(like, 32);
-                    if let Some((name, is)) = world.entries.get_mut(at).and_then(|entry| entry.parameters.get_mut(parameter)) {
-                        *is = sensible(name, value);
+                    // Another action, or the same with other parameters.
+                    let like_it = world
+                        .entries
+                        .get(at)
+                        .and_then(|entry| program.tables().iter().find(|table| table.name == entry.table));
+                    let other = like_it.cloned().and_then(|table| self.entry(like, &table));
+                    if let (Some(entry), Some(other)) = (world.entries.get_mut(at), other) {
+                        (entry.action, entry.parameters) = (other.action, other.parameters);
                     }
                 }
                 _ => {
-                    if let Some(entry) = self.random.pick(program.tables()).cloned().and_then(|table| self.entry(like, &table)) {
+                    if let Some(entry) = self
+                        .random
+                        .pick(program.tables())
+                        .cloned()
+                        .and_then(|table| self.entry(like, &table))
+                    {
                         let same = |is: &Entry| is.table == entry.table && is.key == entry.key;
                         world.entries.retain(|is| !same(is));
                         world.entries.push(entry);
@@ -216,7 +263,11 @@ impl Generator {
             }
         }
         // An entry of egress_port names its own port.
-        for entry in world.entries.iter_mut().filter(|entry| entry.table == "egress_port") {
+        for entry in world
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.table == "egress_port")
+        {
             let port = entry.field("port");
             if let Some((_, is)) = entry.parameters.iter_mut().find(|(name, _)| name == "port") {
                 *is = port;
@@ -237,14 +288,23 @@ impl Generator {
             };
             Part {
                 name: field.name.clone(),
-                value: sensible(&field.name, self.value(world, field.width)) & mask,
+                value: sensible(&table.name, &field.name, self.value(world, field.width)) & mask,
                 mask,
                 width: field.width,
             }
         });
         let key: Vec<Part> = key.collect();
-        let priority = if table.key.iter().any(ternary) { 1 + self.random.below(60) as u32 } else { 0 };
-        let parameters = action.parameters.iter().map(|(name, width)| (name.clone(), sensible(name, self.value(world, *width)) & (u64::MAX >> (64 - width))));
+        let priority = if table.key.iter().any(ternary) {
+            1 + self.random.below(60) as u32
+        } else {
+            0
+        };
+        let parameters = action.parameters.iter().map(|(name, width)| {
+            (
+                name.clone(),
+                sensible(&table.name, name, self.value(world, *width)) & (u64::MAX >> (64 - width)),
+            )
+        });
         Some(Entry {
             table: table.name.clone(),
             key,
@@ -256,14 +316,14 @@ impl Generator {
 }
 
 /// Numbers that entries may have: what is refused before anything changes never reaches a table.
-fn sensible(name: &str, value: u64) -> u64 {
-    match name {
-        // UDP ports in entries and ports of the node share a name; neither minds being small.
-        "port" => value % 4,
-        "community" => value % 4 + 1,
-        "source_member" | "destination_member" => 0xf000_0001 + value % 16,
-        "sa" => value % 6,
-        "mtu" => 576 + value % 1000,
+fn sensible(table: &str, name: &str, value: u64) -> u64 {
+    match (table, name) {
+        ("sender" | "session" | "member", "port") => value,
+        (_, "port") => value % 4,
+        (_, "community") => value % 4 + 1,
+        (_, "source_member" | "destination_member") => 0xf000_0001 + value % 16,
+        (_, "sa") => value % 6,
+        (_, "mtu") => 100 + value % 1500,
         _ => value,
     }
 }
@@ -282,7 +342,8 @@ fn repair(frame: &mut [u8]) {
     {
         let end = whole(frame, ip.at);
         UDP.set(frame, udp.at, "checksum", 0);
-        let mut sum = sum(&frame[udp.at..end]) + sum(&frame[ip.at + 12..ip.at + 20]) + 17 + (end - udp.at) as u64;
+        let mut sum =
+            sum(&frame[udp.at..end]) + sum(&frame[ip.at + 12..ip.at + 20]) + 17 + (end - udp.at) as u64;
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);
         }
@@ -301,7 +362,10 @@ fn fill_checksum(frame: &mut [u8], at: usize) {
 }
 
 fn sum(octets: &[u8]) -> u64 {
-    octets.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0))).sum()
+    octets
+        .chunks(2)
+        .map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)))
+        .sum()
 }
 
 #[cfg(test)]
@@ -325,8 +389,20 @@ mod tests {
 
     #[test]
     fn a_repaired_packet_is_right_again() {
-        let mut frame = crate::frame::build(["ethernet", "ipv4 source=10.0.0.1 destination=10.0.0.2 checksum=1", "udp source=1 destination=2 checksum=1", "octets 9"]).unwrap();
-        let right = crate::frame::build(["ethernet", "ipv4 source=10.0.0.1 destination=10.0.0.2", "udp source=1 destination=2 checksum=right", "octets 9"]).unwrap();
+        let mut frame = crate::frame::build([
+            "ethernet",
+            "ipv4 source=10.0.0.1 destination=10.0.0.2 checksum=1",
+            "udp source=1 destination=2 checksum=1",
+            "octets 9",
+        ])
+        .unwrap();
+        let right = crate::frame::build([
+            "ethernet",
+            "ipv4 source=10.0.0.1 destination=10.0.0.2",
+            "udp source=1 destination=2 checksum=right",
+            "octets 9",
+        ])
+        .unwrap();
         repair(&mut frame);
         assert_eq!(frame, right);
     }

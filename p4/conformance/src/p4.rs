@@ -41,6 +41,14 @@ impl<'p> P4<'p> {
         })
     }
 
+    /// How many packets a table's entries matched so far, and how many none did.
+    #[must_use]
+    pub fn met(&self, table: &str) -> (u64, u64) {
+        self.runner
+            .table_stats(table)
+            .map_or((0, 0), |stats| (stats.hits, stats.misses))
+    }
+
     /// What became of a frame.
     fn outcome(&mut self, input: &Input) -> Result<Outcome, RunnerError> {
         let outputs = self.runner.send(u32::from(input.port), &input.frame)?;

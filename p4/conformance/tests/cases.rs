@@ -20,7 +20,9 @@ fn both_sides_do_what_the_cases_say() {
                 Err(why) => failed.push(format!("{place}\n{why}")),
                 Ok(outcome) if !is(&outcome, expected) => {
                     let (words, frame) = (compare::in_words(&outcome), compare::shown(&input.frame));
-                    failed.push(format!("{place}: expected {expected:?}, but both: {words}\n{frame}"));
+                    failed.push(format!(
+                        "{place}: expected {expected:?}, but both: {words}\n{frame}"
+                    ));
                 }
                 Ok(_) => {}
             }
@@ -30,7 +32,11 @@ fn both_sides_do_what_the_cases_say() {
         }
     }
     let (bad, all) = (failed.len(), suite.cases.len());
-    assert!(failed.is_empty(), "{bad} failures in {all} cases:\n\n{}\n", failed.join("\n\n"));
+    assert!(
+        failed.is_empty(),
+        "{bad} failures in {all} cases:\n\n{}\n",
+        failed.join("\n\n")
+    );
 }
 
 fn is(outcome: &Outcome, expected: &Expected) -> bool {

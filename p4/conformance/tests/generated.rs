@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 const A_WORLD: usize = 1_000;
 
 fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 #[test]
@@ -22,17 +25,32 @@ fn packets_and_entries_nobody_thought_of_make_no_difference() {
     let first = number("KITH_CONFORMANCE_SEED", 1);
     let mut became: BTreeMap<String, usize> = BTreeMap::new();
     for seed in first..first + worlds {
-        let (role, action) = [("director", "act_as_director"), ("gateway", "act_as_gateway")][seed as usize % 2];
+        let (role, action) =
+            [("director", "act_as_director"), ("gateway", "act_as_gateway")][seed as usize % 2];
         let mut generator = Generator::new(seed, suite.packets(action));
         let like = suite.world(role).unwrap();
         // Every fourth world is one that people wrote.
-        let world = if seed % 8 < 2 { like.clone() } else { generator.world(&suite.tables, like) };
+        let world = if seed % 8 < 2 {
+            like.clone()
+        } else {
+            generator.world(&suite.tables, like)
+        };
         let mut rust = Rust::new(&world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut p4 = P4::new(&suite.compiled, &world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         for packet in 0..A_WORLD {
             let input = generator.packet(&world);
             match compare::both(&mut rust, &mut p4, &input) {
-                Ok(outcome) => *became.entry(compare::in_words(&outcome).split(" octets").next().unwrap_or("").replace(char::is_numeric, "")).or_default() += 1,
+                Ok(outcome) => {
+                    *became
+                        .entry(
+                            compare::in_words(&outcome)
+                                .split(" octets")
+                                .next()
+                                .unwrap_or("")
+                                .replace(char::is_numeric, ""),
+                        )
+                        .or_default() += 1
+                }
                 Err(why) => panic!(
                     "seed {seed}, packet {packet}\n{why}\n\nkeep it in cases/found.cases:\n{}",
                     kith_p4_conformance::case::written(role, like, &world, &input)
@@ -47,7 +65,11 @@ fn packets_and_entries_nobody_thought_of_make_no_difference() {
         println!("{times:>7}  {what}");
     }
     // Bent as they are, packets must still come far enough to show something.
-    let sent = became.iter().filter(|(what, _)| what.starts_with("sends")).map(|(_, times)| times).sum::<usize>();
+    let sent = became
+        .iter()
+        .filter(|(what, _)| what.starts_with("sends"))
+        .map(|(_, times)| times)
+        .sum::<usize>();
     let all = became.values().sum::<usize>();
     assert!(sent * 20 > all, "only {sent} of {all} packets went on");
 }
