@@ -15,10 +15,10 @@
 #define PROTOCOL_ESP  8w50
 
 #define IPV4_NO_OPTIONS    8w0x45
-#define IPV4_RESERVED_FLAG 16w0x8000
+// The largest flags and offset without the reserved flag (RFC 791 section 3.1: it must be zero).
+#define IPV4_NO_RESERVED_FLAG 16w0x7FFF
+// The only flags of a packet that is no fragment.
 #define IPV4_DONT_FRAGMENT 16w0x4000
-// More fragments, or an offset.
-#define IPV4_FRAGMENT_BITS 16w0x3FFF
 // RFC 1700's recommended default.
 #define DEFAULT_TTL 8w64
 
@@ -38,8 +38,9 @@
 
 // Outer IPv4, UDP and shim of a packet.
 #define OUTER_OVERHEAD 16w48
-// And with virtual IPv4 header, ESP header, IV and ICV: what sealing adds besides payload, padding and trailer.
-#define SEALED_FIXED 32w100
+// What sealing makes of an IPv4 packet of n octets is n and this, cut to whole words: outer headers, shim, virtual header, ESP
+// header, IV and ICV are 100, payload and trailer are padded.
+#define SEALED_LESS_PADDING 32w85
 
 #define BRIDGE_SEAL 8w1
 #define BRIDGE_OPEN 8w2

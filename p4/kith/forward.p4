@@ -19,7 +19,7 @@ control Forward(inout headers_t hdr, inout metadata_t meta) {
     }
 
     @name(".resolve")
-    action resolve(bit<48> station) { meta.next_station = station; }
+    action resolve(bit<48> station) { hdr.work.next_station = station; }
 
     @name(".neighbor")
     table neighbor {

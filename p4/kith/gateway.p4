@@ -22,7 +22,7 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
 
     @name(".local_destination")
     table local_destination {
-        key = { meta.lan_port: exact @name("port"); meta.lan_address: exact @name("address"); }
+        key = { input_port: exact @name("port"); hdr.ipv4.destination: exact @name("address"); }
         actions = { to_virtual; @defaultonly NoAction; }
         const default_action = NoAction;
         size = 65536;
@@ -32,16 +32,16 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     @name(".from_member")
     action from_member(bit<32> address, bit<32> director, bit<32> pseudo) {
         meta.source = address;
-        meta.source_director = director;
-        meta.source_member = pseudo;
+        hdr.work.source_director = director;
+        hdr.work.source_member = pseudo;
     }
 
     @name(".local_source")
     table local_source {
         key = {
-            meta.lan_port: exact @name("port");
-            meta.lan_address: exact @name("address");
-            meta.lan_community: exact @name("community");
+            input_port: exact @name("port");
+            hdr.ipv4.source: exact @name("address");
+            meta.community: exact @name("community");
         }
         actions = { from_member; @defaultonly NoAction; }
         const default_action = NoAction;
@@ -54,11 +54,11 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
         if (hdr.inner.source == source && hdr.inner.destination == destination) {
             association_counter.count((bit<32>)hdr.inner.total_len);
         }
-        meta.sa = sa;
+        hdr.work.sa = sa;
         meta.community = community;
         meta.source = source;
         meta.destination = destination;
-        meta.mtu = mtu;
+        hdr.work.mtu = mtu;
     }
 
     @name(".association")
@@ -97,16 +97,16 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     @name(".seal_to")
     action seal_to(bit<32> sa, bit<32> address, bit<16> port, bit<32> director, bit<32> pseudo, bit<16> mtu) {
         if (hdr.ipv4.ttl > 8w1) {
-            if (meta.sealed_len <= (bit<32>)mtu) {
+            if (hdr.work.sealed_len <= (bit<32>)mtu) {
                 member_counter.count((bit<32>)hdr.ipv4.total_len);
             }
         }
-        meta.sa = sa;
-        meta.mtu = mtu;
-        meta.remote_address = address;
-        meta.remote_port = port;
-        meta.destination_director = director;
-        meta.destination_member = pseudo;
+        hdr.work.sa = sa;
+        hdr.work.mtu = mtu;
+        hdr.work.remote_address = address;
+        hdr.work.remote_port = port;
+        hdr.work.destination_director = director;
+        hdr.work.destination_member = pseudo;
     }
 
     @name(".await_keys")
@@ -134,21 +134,21 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
 
     @name(".virtual_destination")
     table virtual_destination {
-        key = { meta.virtual_community: exact @name("community"); meta.virtual_address: exact @name("address"); }
+        key = { meta.community: exact @name("community"); meta.destination: exact @name("address"); }
         actions = { deliver; @defaultonly NoAction; }
         const default_action = NoAction;
         size = 65536;
     }
 
     @name(".stand_in")
-    action stand_in(bit<32> address) { meta.new_source = address; }
+    action stand_in(bit<32> address) { hdr.work.new_source = address; }
 
     @name(".virtual_source")
     table virtual_source {
         key = {
-            meta.virtual_port: exact @name("port");
-            meta.virtual_community: exact @name("community");
-            meta.virtual_address: exact @name("address");
+            meta.egress_port: exact @name("port");
+            meta.community: exact @name("community");
+            meta.source: exact @name("address");
         }
         actions = { stand_in; @defaultonly NoAction; }
         const default_action = NoAction;
@@ -156,34 +156,25 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
     }
 
     apply {
-        bit<16> payload = 0;
-
         // The virtual addresses of a packet from the LAN, or the address of one from the tunnel.
         if (meta.path == PATH_ENCAP) {
-            meta.lan_port = input_port;
-            meta.lan_address = hdr.ipv4.destination;
             if (!local_destination.apply().hit) {
                 DROP(DROP_IPV4_NOT_OURS);
-            } else {
-                meta.lan_address = hdr.ipv4.source;
-                meta.lan_community = meta.community;
-                if (!local_source.apply().hit) {
-                    DROP(DROP_LOCAL_UNKNOWN);
-                }
+            } else if (!local_source.apply().hit) {
+                DROP(DROP_LOCAL_UNKNOWN);
             }
         } else if (meta.path == PATH_DECAP) {
             inner_checks.apply(hdr, meta);
-            payload = hdr.inner.total_len - 16w20;
-            bit<32> ports = hdr.esp.spi & 32w0xFFFF;
             if (meta.verdict == GOES_ON) {
                 if (hdr.inner.protocol != PROTOCOL_ESP) {
+                    bit<32> destination_port = hdr.esp.spi & 32w0xFFFF;
                     DROP(DROP_CLEARTEXT_REFUSED);
-                    if (hdr.inner.protocol == PROTOCOL_UDP && ports == KEYING_PORT) {
-                        if (payload > 16w7) {
+                    if (hdr.inner.protocol == PROTOCOL_UDP && destination_port == KEYING_PORT) {
+                        if (hdr.inner.total_len > 16w27) {
                             PUNT(PUNT_KEYING);
                         }
                     }
-                } else if (payload < 16w8) {
+                } else if (hdr.inner.total_len < 16w28) {
                     DROP(DROP_ESP_TRUNCATED);
                 } else if (!association.apply().hit) {
                     DROP(DROP_ESP_SPI_UNKNOWN);
@@ -203,19 +194,18 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
 
         // May these two speak like this?
         if (meta.verdict == GOES_ON && (meta.path == PATH_ENCAP || meta.path == PATH_OPENED)) {
-            payload = hdr.ipv4.total_len - 16w20;
             // Written on each branch: else the compiler takes the header's field for the key, far from the key's others.
             if (hdr.ipv4.protocol == PROTOCOL_TCP) {
                 meta.protocol = PROTOCOL_TCP;
-                if (payload > 16w19) {
-                    meta.has_tcp = 8w1;
+                if (hdr.ipv4.total_len > 16w39) {
+                    hdr.work.has_tcp = 8w1;
                     meta.source_port = hdr.tcp.source;
                     meta.destination_port = hdr.tcp.destination;
                 }
             } else if (hdr.ipv4.protocol == PROTOCOL_UDP) {
                 meta.protocol = PROTOCOL_UDP;
-                if (payload > 16w7) {
-                    meta.has_udp = 8w1;
+                if (hdr.ipv4.total_len > 16w27) {
+                    hdr.work.has_udp = 8w1;
                     meta.source_port = hdr.udp.source;
                     meta.destination_port = hdr.udp.destination;
                 }
@@ -228,38 +218,30 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
         // The tunnel of a packet from the LAN.
         if (meta.verdict == GOES_ON && meta.path == PATH_ENCAP) {
             // Payload and trailer are padded to 4 octets (RFC 4303 section 2.4).
-            bit<32> padded = (bit<32>)hdr.ipv4.total_len;
-            padded = padded - 32w15;
-            padded = padded & 32w0xFFFFFFFC;
-            meta.sealed_len = padded + SEALED_FIXED;
+            hdr.work.sealed_len = (bit<32>)hdr.ipv4.total_len;
+            hdr.work.sealed_len = hdr.work.sealed_len + SEALED_LESS_PADDING;
+            hdr.work.sealed_len = hdr.work.sealed_len & 32w0xFFFFFFFC;
             if (!member.apply().hit) {
                 DROP(DROP_MEMBER_UNKNOWN);
             } else if (meta.verdict == GOES_ON) {
-                bit<32> mtu = (bit<32>)meta.mtu;
                 if (hdr.ipv4.ttl < 8w2) {
                     DROP(DROP_TTL_EXPIRED);
-                } else if (meta.sealed_len > mtu) {
+                } else if (hdr.work.sealed_len > (bit<32>)hdr.work.mtu) {
                     PUNT(PUNT_MTU_EXCEEDED);
                 } else {
-                    meta.next_hop = meta.remote_address;
-                    meta.new_source = meta.source;
-                    meta.new_destination = meta.destination;
+                    meta.next_hop = hdr.work.remote_address;
+                    hdr.work.new_source = meta.source;
+                    hdr.work.new_destination = meta.destination;
                 }
             }
         }
 
         // The device that a packet from the tunnel is for.
         if (meta.verdict == GOES_ON && meta.path == PATH_DECAP) {
-            meta.virtual_community = meta.community;
-            meta.virtual_address = meta.destination;
             if (!virtual_destination.apply().hit) {
                 DROP(DROP_VIRTUAL_NOT_OURS);
-            } else {
-                meta.virtual_port = meta.egress_port;
-                meta.virtual_address = meta.source;
-                if (!virtual_source.apply().hit) {
-                    DROP(DROP_MEMBER_UNKNOWN);
-                }
+            } else if (!virtual_source.apply().hit) {
+                DROP(DROP_MEMBER_UNKNOWN);
             }
         }
     }

@@ -119,6 +119,40 @@ header change_t {
     bit<32> new_destination;
 }
 
+// What the stages find out for each other; never sent. A header for the reason that metadata says.
+header work_t {
+    // The sender's session.
+    bit<32> sender_address;
+    bit<16> sender_port;
+    bit<16> sender_community;
+    bit<8>  within_rate;
+    // Is there a whole header of this kind behind the IPv4 header?
+    bit<8>  has_tcp;
+    bit<8>  has_udp;
+    bit<8>  reserved;
+    // Where it goes on the public network.
+    bit<32> remote_address;
+    bit<16> remote_port;
+    bit<16> remote_community;
+    bit<32> source_director;
+    bit<32> source_member;
+    bit<32> destination_director;
+    bit<32> destination_member;
+    bit<32> sa;
+    // Octets of the outer IPv4 packet once sealed.
+    bit<32> sealed_len;
+    bit<16> mtu;
+    bit<48> next_station;
+    // What the addresses become.
+    bit<32> new_source;
+    bit<32> new_destination;
+    // Lengths on the way.
+    bit<16> available;
+    bit<16> header_len;
+    bit<16> room;
+    bit<16> mss;
+}
+
 struct headers_t {
     receive_t    receive;
     packet_in_t  packet_in;
@@ -133,4 +167,5 @@ struct headers_t {
     ipv4_t       inner;
     esp_t        esp;
     change_t     change;
+    work_t       work;
 }

@@ -72,8 +72,9 @@ control KithControl(
     apply {
         meta.verdict = GOES_ON;
         meta.path = PATH_NONE;
-        meta.has_tcp = 8w0;
-        meta.has_udp = 8w0;
+        hdr.work.setValid();
+        hdr.work.has_tcp = 8w0;
+        hdr.work.has_udp = 8w0;
         meta.source_port = 0;
         meta.destination_port = 0;
         bool from_crypto;
@@ -89,7 +90,7 @@ control KithControl(
             meta.own_port = istd.input_port;
             if (from_crypto) {
                 meta.egress_port = hdr.bridge.egress_port;
-                meta.next_station = hdr.bridge.station;
+                hdr.work.next_station = hdr.bridge.station;
                 meta.own_port = (PortId_t)hdr.bridge.egress_port;
                 if (hdr.bridge.direction == BRIDGE_SEAL) { meta.path = PATH_SEALED; } else { meta.path = PATH_OPENED; }
             }
@@ -181,7 +182,7 @@ control KithControl(
             drop_packet();
         }
         if (meta.verdict == TO_CRYPTO) {
-            accelerator.set_sa_index<bit<32>>(meta.sa);
+            accelerator.set_sa_index<bit<32>>(hdr.work.sa);
             accelerator.enable();
         }
     }

@@ -19,6 +19,8 @@
 
 // Fields that make a key stand together, in the order of the key: this target looks up by one contiguous piece, and
 // takes any other key for a ternary one. Nothing here is zero at the start of a packet: what is read must have been written.
+// All of it, with what the compiler adds, must stay below 248 octets: this target's instructions know no further ones. What
+// makes no key is in `work_t`.
 struct metadata_t {
     bit<8>  verdict;
     bit<8>  path;
@@ -30,22 +32,6 @@ struct metadata_t {
     bit<32> own_address;
     bit<32> director;
     bit<16> udp_port;
-    // Relay.
-    bit<32> sender_address;
-    bit<16> sender_port;
-    bit<16> sender_community;
-    bit<8>  within_rate;
-    // Where it goes on the public network.
-    bit<32> remote_address;
-    bit<16> remote_port;
-    bit<16> remote_community;
-    bit<16> mtu;
-    bit<32> source_director;
-    bit<32> source_member;
-    bit<32> destination_director;
-    bit<32> destination_member;
-    bit<32> sa;
-    bit<32> sealed_len;
     // Key of policy; the first three of member.
     bit<16> community;
     bit<32> source;
@@ -53,22 +39,7 @@ struct metadata_t {
     bit<8>  protocol;
     bit<16> source_port;
     bit<16> destination_port;
-    // Is there a whole header of this kind behind the IPv4 header?
-    bit<8>  has_tcp;
-    bit<8>  has_udp;
-    // Key of local_source; the first two of local_destination.
-    bit<32> lan_port;
-    bit<32> lan_address;
-    bit<16> lan_community;
-    // Key of virtual_source; the last two of virtual_destination.
-    bit<32> virtual_port;
-    bit<16> virtual_community;
-    bit<32> virtual_address;
-    // What the addresses become.
-    bit<32> new_source;
-    bit<32> new_destination;
     // Key of neighbor; the first of egress_port.
     bit<32> egress_port;
     bit<32> next_hop;
-    bit<48> next_station;
 }

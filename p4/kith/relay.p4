@@ -8,15 +8,15 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
     // Whoever sends through this director must be bound to where the packet came from.
     @name(".authorise")
     action authorise(bit<32> address, bit<16> port, bit<16> community) {
-        meta.within_rate = 8w1;
+        hdr.work.within_rate = 8w1;
         // What comes from elsewhere must not use up the sender's rate. Each packet counts 1: this target's meters count lengths.
         if (hdr.ipv4.source == address && hdr.udp.source == port) {
             PNA_MeterColor_t color = sender_meter.dpdk_execute(32w1);
-            if (color == COLOR_RED) { meta.within_rate = 8w0; }
+            if (color == COLOR_RED) { hdr.work.within_rate = 8w0; }
         }
-        meta.sender_address = address;
-        meta.sender_port = port;
-        meta.sender_community = community;
+        hdr.work.sender_address = address;
+        hdr.work.sender_port = port;
+        hdr.work.sender_community = community;
     }
 
     @name(".sender")
@@ -32,17 +32,17 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
     @name(".relay_to")
     action relay_to(bit<32> address, bit<16> port, bit<16> community, bit<16> mtu) {
         // A direct counter is counted in an action or not at all: what this entry lets pass, before it is known where to.
-        if (meta.sender_community == community) {
+        if (hdr.work.sender_community == community) {
             if (hdr.ipv4.ttl > 8w1) {
                 if (hdr.ipv4.total_len <= mtu) {
                     session_counter.count((bit<32>)hdr.ipv4.total_len);
                 }
             }
         }
-        meta.remote_address = address;
-        meta.remote_port = port;
-        meta.remote_community = community;
-        meta.mtu = mtu;
+        hdr.work.remote_address = address;
+        hdr.work.remote_port = port;
+        hdr.work.remote_community = community;
+        hdr.work.mtu = mtu;
     }
 
     @name(".session")
@@ -57,23 +57,23 @@ control Relay(inout headers_t hdr, inout metadata_t meta) {
     apply {
         if (!sender.apply().hit) {
             DROP(DROP_SOURCE_UNKNOWN);
-        } else if (meta.sender_address != hdr.ipv4.source || meta.sender_port != hdr.udp.source) {
+        } else if (hdr.work.sender_address != hdr.ipv4.source || hdr.work.sender_port != hdr.udp.source) {
             PUNT(PUNT_SOURCE_MISMATCH);
-        } else if (meta.within_rate == 8w0) {
+        } else if (hdr.work.within_rate == 8w0) {
             DROP(DROP_SOURCE_LIMITED);
         } else if (!session.apply().hit) {
             DROP(DROP_DESTINATION_UNKNOWN);
-        } else if (meta.sender_community != meta.remote_community) {
+        } else if (hdr.work.sender_community != hdr.work.remote_community) {
             DROP(DROP_COMMUNITY_MISMATCH);
         } else if (hdr.ipv4.ttl < 8w2) {
             // RFC 1812 section 5.3.1. The time to live counts on through a director, so a loop of directors ends.
             DROP(DROP_TTL_EXPIRED);
-        } else if (hdr.ipv4.total_len > meta.mtu) {
+        } else if (hdr.ipv4.total_len > hdr.work.mtu) {
             PUNT(PUNT_MTU_EXCEEDED);
         } else {
-            meta.next_hop = meta.remote_address;
-            meta.new_source = meta.director;
-            meta.new_destination = meta.remote_address;
+            meta.next_hop = hdr.work.remote_address;
+            hdr.work.new_source = meta.director;
+            hdr.work.new_destination = hdr.work.remote_address;
         }
     }
 }

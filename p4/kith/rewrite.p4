@@ -7,25 +7,26 @@
 // A TCP SYN asks for no larger segments than the tunnel's path takes. Only the first option is looked at.
 control ClampMss(inout headers_t hdr, in metadata_t meta) {
     apply {
-        bit<16> payload = hdr.ipv4.total_len - 16w20;
-        bit<16> header_len = (bit<16>)hdr.tcp.data_offset;
-        header_len = header_len >> 2;
-        header_len = header_len & 16w0x3C;
+        hdr.work.available = hdr.ipv4.total_len - 16w20;
+        hdr.work.header_len = (bit<16>)hdr.tcp.data_offset;
+        hdr.work.header_len = hdr.work.header_len >> 2;
+        hdr.work.header_len = hdr.work.header_len & 16w0x3C;
         bit<8> syn = hdr.tcp.flags & TCP_FLAG_SYN;
         // Payload and trailer fill whole words, two octets of them are the trailer, and 40 are IPv4 and TCP headers.
-        bit<16> room = 0;
-        if (meta.mtu > 16w100) { room = meta.mtu - 16w100; }
-        room = room & 16w0xFFFC;
-        bit<16> mss = 0;
-        if (room > 16w42) { mss = room - 16w42; }
+        hdr.work.room = 0;
+        if (hdr.work.mtu > 16w100) { hdr.work.room = hdr.work.mtu - 16w100; }
+        hdr.work.room = hdr.work.room & 16w0xFFFC;
+        hdr.work.mss = 0;
+        if (hdr.work.room > 16w42) { hdr.work.mss = hdr.work.room - 16w42; }
 
-        if (meta.has_tcp == 8w1 && syn != 0 && hdr.mss.kind == TCP_OPTION_MSS && hdr.mss.length == 8w4) {
-            if (header_len > 16w23) {
-                if (header_len <= payload) {
-                    if (hdr.mss.mss > mss) {
+        if (hdr.work.has_tcp == 8w1 && syn != 0 && hdr.mss.kind == TCP_OPTION_MSS && hdr.mss.length == 8w4) {
+            // One comparison an `if`: see README.
+            if (hdr.work.header_len > 16w23) {
+                if (hdr.work.header_len <= hdr.work.available) {
+                    if (hdr.mss.mss > hdr.work.mss) {
                         hdr.change.old_mss = hdr.mss.mss ^ 16w0xFFFF;
-                        hdr.change.new_mss = mss;
-                        hdr.mss.mss = mss;
+                        hdr.change.new_mss = hdr.work.mss;
+                        hdr.mss.mss = hdr.work.mss;
                     }
                 }
             }
@@ -42,9 +43,9 @@ control Readdress(inout headers_t hdr, inout metadata_t meta) {
     apply {
         hdr.change.old_source = hdr.ipv4.source ^ 32w0xFFFFFFFF;
         hdr.change.old_destination = hdr.ipv4.destination ^ 32w0xFFFFFFFF;
-        hdr.change.new_source = meta.new_source;
-        hdr.change.new_destination = meta.new_destination;
-        if (meta.has_udp == 8w1) {
+        hdr.change.new_source = hdr.work.new_source;
+        hdr.change.new_destination = hdr.work.new_destination;
+        if (hdr.work.has_udp == 8w1) {
             if (hdr.udp.checksum != 0) {
                 hdr.change.old_checksum = hdr.udp.checksum ^ 16w0xFFFF;
                 payload_sum.clear();
@@ -52,7 +53,7 @@ control Readdress(inout headers_t hdr, inout metadata_t meta) {
                 // All ones for zero is what UDP wants: 0 would mean that there is none (RFC 768).
                 hdr.udp.checksum = payload_sum.get();
             }
-        } else if (meta.has_tcp == 8w1) {
+        } else if (hdr.work.has_tcp == 8w1) {
             hdr.change.old_checksum = hdr.tcp.checksum ^ 16w0xFFFF;
             payload_sum.clear();
             payload_sum.add(hdr.change);
@@ -60,8 +61,8 @@ control Readdress(inout headers_t hdr, inout metadata_t meta) {
             if (hdr.tcp.checksum == 16w0xFFFF) { hdr.tcp.checksum = 0; }
         }
 
-        hdr.ipv4.source = meta.new_source;
-        hdr.ipv4.destination = meta.new_destination;
+        hdr.ipv4.source = hdr.work.new_source;
+        hdr.ipv4.destination = hdr.work.new_destination;
         hdr.ipv4.checksum = 0;
         header_sum.clear();
         header_sum.add(hdr.ipv4);
@@ -115,21 +116,21 @@ control PushBridge(inout headers_t hdr, inout metadata_t meta) {
         hdr.bridge.reserved = 0;
         hdr.bridge.community = meta.community;
         hdr.bridge.egress_port = meta.egress_port;
-        hdr.bridge.station = meta.next_station;
-        hdr.bridge.mtu = meta.mtu;
+        hdr.bridge.station = hdr.work.next_station;
+        hdr.bridge.mtu = hdr.work.mtu;
         hdr.bridge.unused = 0;
         if (meta.path == PATH_ENCAP) {
             hdr.bridge.direction = BRIDGE_SEAL;
             hdr.bridge.source = 0;
-            hdr.bridge.destination = meta.remote_address;
-            hdr.bridge.port = meta.remote_port;
-            hdr.bridge.source_director = meta.source_director;
-            hdr.bridge.destination_director = meta.destination_director;
-            hdr.bridge.source_member = meta.source_member;
-            hdr.bridge.destination_member = meta.destination_member;
+            hdr.bridge.destination = hdr.work.remote_address;
+            hdr.bridge.port = hdr.work.remote_port;
+            hdr.bridge.source_director = hdr.work.source_director;
+            hdr.bridge.destination_director = hdr.work.destination_director;
+            hdr.bridge.source_member = hdr.work.source_member;
+            hdr.bridge.destination_member = hdr.work.destination_member;
         } else {
             hdr.bridge.direction = BRIDGE_OPEN;
-            hdr.bridge.source = meta.new_source;
+            hdr.bridge.source = hdr.work.new_source;
             hdr.bridge.destination = meta.next_hop;
             hdr.bridge.port = 0;
             hdr.bridge.source_director = 0;
@@ -163,17 +164,17 @@ control Rewrite(inout headers_t hdr, inout metadata_t meta) {
         hdr.change.unused = 0;
 
         if (meta.path == PATH_RELAY) {
-            meta.has_udp = 8w1;
+            hdr.work.has_udp = 8w1;
             hdr.change.old_source_port = hdr.udp.source ^ 16w0xFFFF;
             hdr.change.old_destination_port = hdr.udp.destination ^ 16w0xFFFF;
             hdr.change.new_source_port = meta.udp_port;
-            hdr.change.new_destination_port = meta.remote_port;
+            hdr.change.new_destination_port = hdr.work.remote_port;
             hdr.udp.source = meta.udp_port;
-            hdr.udp.destination = meta.remote_port;
+            hdr.udp.destination = hdr.work.remote_port;
         } else if (meta.path == PATH_OPENED) {
-            meta.new_source = hdr.bridge.source;
-            meta.new_destination = hdr.bridge.destination;
-            meta.mtu = hdr.bridge.mtu;
+            hdr.work.new_source = hdr.bridge.source;
+            hdr.work.new_destination = hdr.bridge.destination;
+            hdr.work.mtu = hdr.bridge.mtu;
         }
         if (meta.path == PATH_RELAY || meta.path == PATH_ENCAP) {
             hdr.ipv4.ttl = hdr.ipv4.ttl - 8w1;
@@ -194,7 +195,7 @@ control Rewrite(inout headers_t hdr, inout metadata_t meta) {
             hdr.bridge.setInvalid();
             hdr.ethernet.ethertype = ETHERTYPE_IPV4;
             hdr.ethernet.source = meta.own_station;
-            hdr.ethernet.destination = meta.next_station;
+            hdr.ethernet.destination = hdr.work.next_station;
         }
     }
 }

@@ -17,7 +17,10 @@ pub struct Found {
 #[must_use]
 pub fn headers(frame: &[u8], port: u16) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut walk = Walk { frame, found: &mut found };
+    let mut walk = Walk {
+        frame,
+        found: &mut found,
+    };
     if walk.take(&ETHERNET, "ethernet", 0) {
         match ETHERNET.get(frame, 0, "ethertype") {
             0x0800 => walk.ipv4("ipv4", 14, Some(port)),

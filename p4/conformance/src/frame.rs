@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Lengths, checksums and what says what follows are right unless a value is given. `octets N` is N counted octets, `hex …` these,
-//! `padding N` N zeroes that no length knows of, `cut N` takes N octets off the end of the finished frame.
+//! `padding N` N zeroes that no length knows of; of the finished frame `cut N` takes N octets off the end, and then `flip N` inverts
+//! a bit of the N-th octet from the end.
 
 use crate::layout::{self, Default, Header, IPV4};
 
@@ -19,7 +20,9 @@ use crate::layout::{self, Default, Header, IPV4};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// No header or content has that name.
-    #[error("`{0}` is no header: ethernet, arp, ipv4, udp, tcp, icmp, shim, esp, octets, hex, padding or cut")]
+    #[error(
+        "`{0}` is no header: ethernet, arp, ipv4, udp, tcp, icmp, shim, esp, octets, hex, padding, cut or flip"
+    )]
     Header(String),
     /// The header has no such field.
     #[error("`{0}` has no field `{1}`")]
@@ -37,6 +40,7 @@ enum Piece {
     Content(Vec<u8>),
     Padding(usize),
     Cut(usize),
+    Flip(usize),
 }
 
 /// Builds a frame from lines.
@@ -50,12 +54,14 @@ fn piece(line: &str) -> Result<Piece, FrameError> {
     let name = words.next().unwrap_or("");
     let count = |words: &mut std::str::SplitWhitespace<'_>| {
         let word = words.next().unwrap_or("");
-        word.parse().map_err(|_| FrameError::Value(word.to_owned(), name.to_owned()))
+        word.parse()
+            .map_err(|_| FrameError::Value(word.to_owned(), name.to_owned()))
     };
     Ok(match name {
         "octets" => Piece::Content((0..count(&mut words)?).map(|n: usize| n as u8).collect()),
         "padding" => Piece::Padding(count(&mut words)?),
         "cut" => Piece::Cut(count(&mut words)?),
+        "flip" => Piece::Flip(count(&mut words)?),
         "hex" => Piece::Content(hex(&words.collect::<String>())?),
         _ => {
             let header = layout::named(name).ok_or_else(|| FrameError::Header(name.to_owned()))?;
@@ -75,7 +81,11 @@ fn said(header: &'static Header, word: &str) -> Result<(&'static str, Option<u64
     let wrong = || FrameError::Value(text.to_owned(), word.to_owned());
     let value = value(text).ok_or_else(wrong)?;
     let fits = field.len == 8 || value >> (8 * field.len) == 0;
-    if fits { Ok((field.name, Some(value))) } else { Err(wrong()) }
+    if fits {
+        Ok((field.name, Some(value)))
+    } else {
+        Err(wrong())
+    }
 }
 
 /// A number, an IPv4 address or a station.
@@ -84,10 +94,20 @@ pub fn value(text: &str) -> Option<u64> {
     if let Some(hex) = text.strip_prefix("0x") {
         u64::from_str_radix(hex, 16).ok()
     } else if text.contains(':') {
-        let octets: Vec<u8> = text.split(':').map(|octet| u8::from_str_radix(octet, 16)).collect::<Result<_, _>>().ok()?;
-        (octets.len() == 6).then(|| octets.iter().fold(0, |value, octet| value << 8 | u64::from(*octet)))
+        let octets: Vec<u8> = text
+            .split(':')
+            .map(|octet| u8::from_str_radix(octet, 16))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        (octets.len() == 6).then(|| {
+            octets
+                .iter()
+                .fold(0, |value, octet| value << 8 | u64::from(*octet))
+        })
     } else if text.contains('.') {
-        text.parse::<std::net::Ipv4Addr>().ok().map(|address| address.to_bits().into())
+        text.parse::<std::net::Ipv4Addr>()
+            .ok()
+            .map(|address| address.to_bits().into())
     } else {
         text.parse().ok()
     }
@@ -107,11 +127,12 @@ pub fn hex(text: &str) -> Result<Vec<u8>, FrameError> {
 /// From the last piece to the first: each header sees all that is behind it.
 fn assemble(pieces: &[Piece]) -> Vec<u8> {
     let mut frame: Vec<u8> = Vec::new();
-    let (mut padding, mut cut) = (0, 0);
+    let (mut padding, mut cut, mut flipped) = (0, 0, Vec::new());
     for (number, piece) in pieces.iter().enumerate().rev() {
         match piece {
             Piece::Padding(n) => padding += n,
             Piece::Cut(n) => cut += n,
+            Piece::Flip(n) => flipped.push(*n),
             Piece::Content(octets) => frame.splice(..0, octets.iter().copied()).for_each(drop),
             Piece::Header(header, said) => {
                 let mut octets = vec![0; header.len()];
@@ -128,7 +149,10 @@ fn assemble(pieces: &[Piece]) -> Vec<u8> {
                 frame = octets;
                 let to_be_right = |name: &str| match said.iter().find(|(is, _)| *is == name) {
                     Some((_, value)) => value.is_none(),
-                    None => header.fields.iter().any(|field| field.name == name && field.default == Default::Follows),
+                    None => header
+                        .fields
+                        .iter()
+                        .any(|field| field.name == name && field.default == Default::Follows),
                 };
                 if to_be_right("checksum") {
                     sum_up(header, &mut frame, pieces[..number].last());
@@ -138,6 +162,12 @@ fn assemble(pieces: &[Piece]) -> Vec<u8> {
     }
     frame.extend(std::iter::repeat_n(0, padding));
     frame.truncate(frame.len().saturating_sub(cut));
+    for n in flipped {
+        let at = frame.len().checked_sub(n);
+        if let Some(octet) = at.and_then(|at| frame.get_mut(at)) {
+            *octet ^= 1;
+        }
+    }
     frame
 }
 
@@ -164,10 +194,19 @@ fn follows(header: &Header, field: &str, behind: &[u8], next: Option<&Piece>) ->
 
 /// Puts the right checksum into a header at the beginning of `frame`. Pseudo headers are those of the IPv4 header before it.
 fn sum_up(header: &Header, frame: &mut [u8], before: Option<&Piece>) {
-    let covered = if header.name == "ipv4" { header.len().min(frame.len()) } else { frame.len() };
+    let covered = if header.name == "ipv4" {
+        header.len().min(frame.len())
+    } else {
+        frame.len()
+    };
     let mut sum = sum(&frame[..covered]);
     if let (Some(Piece::Header(ip, said)), "udp" | "tcp") = (before, header.name) {
-        let address = |name: &str| said.iter().find(|(is, _)| *is == name).and_then(|(_, value)| *value).unwrap_or(0);
+        let address = |name: &str| {
+            said.iter()
+                .find(|(is, _)| *is == name)
+                .and_then(|(_, value)| *value)
+                .unwrap_or(0)
+        };
         let protocol = if header.name == "udp" { 17 } else { 6 };
         for address in [address("source"), address("destination")] {
             sum += (address >> 16) + (address & 0xffff);
@@ -186,7 +225,10 @@ fn sum_up(header: &Header, frame: &mut [u8], before: Option<&Piece>) {
 }
 
 fn sum(octets: &[u8]) -> u64 {
-    octets.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0))).sum()
+    octets
+        .chunks(2)
+        .map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)))
+        .sum()
 }
 
 #[cfg(test)]
@@ -224,15 +266,30 @@ mod tests {
 
     #[test]
     fn what_is_said_wins_over_what_is_right() {
-        let frame = build(["ethernet", "ipv4 total_len=7 checksum=0xabcd", "padding 3", "cut 1"]).unwrap();
+        let frame = build([
+            "ethernet",
+            "ipv4 total_len=7 checksum=0xabcd",
+            "padding 3",
+            "cut 1",
+        ])
+        .unwrap();
         assert_eq!(frame.len(), 14 + 20 + 3 - 1);
-        assert_eq!((frame[16..18].to_vec(), frame[24..26].to_vec()), (vec![0, 7], vec![0xab, 0xcd]));
+        assert_eq!(
+            (frame[16..18].to_vec(), frame[24..26].to_vec()),
+            (vec![0, 7], vec![0xab, 0xcd])
+        );
     }
 
     #[test]
     fn mistakes_are_told() {
         assert_eq!(build(["ip"]), Err(FrameError::Header("ip".into())));
-        assert_eq!(build(["ipv4 hops=1"]), Err(FrameError::Field("ipv4", "hops".into())));
-        assert_eq!(build(["ipv4 ttl=256"]), Err(FrameError::Value("256".into(), "ttl=256".into())));
+        assert_eq!(
+            build(["ipv4 hops=1"]),
+            Err(FrameError::Field("ipv4", "hops".into()))
+        );
+        assert_eq!(
+            build(["ipv4 ttl=256"]),
+            Err(FrameError::Value("256".into(), "ttl=256".into()))
+        );
     }
 }

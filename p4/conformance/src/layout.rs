@@ -61,13 +61,22 @@ impl Header {
     /// A field's value in a header that begins at `at`, 0 if it is not there.
     #[must_use]
     pub fn get(&self, frame: &[u8], at: usize, name: &str) -> u64 {
-        let octets = self.place(name).and_then(|(from, len)| frame.get(at + from..at + from + len));
-        octets.map_or(0, |octets| octets.iter().fold(0, |value, octet| value << 8 | u64::from(*octet)))
+        let octets = self
+            .place(name)
+            .and_then(|(from, len)| frame.get(at + from..at + from + len));
+        octets.map_or(0, |octets| {
+            octets
+                .iter()
+                .fold(0, |value, octet| value << 8 | u64::from(*octet))
+        })
     }
 
     /// Changes a field's value, if it is there.
     pub fn set(&self, frame: &mut [u8], at: usize, name: &str, value: u64) {
-        if let Some(octets) = self.place(name).and_then(|(from, len)| frame.get_mut(at + from..at + from + len)) {
+        if let Some(octets) = self
+            .place(name)
+            .and_then(|(from, len)| frame.get_mut(at + from..at + from + len))
+        {
             let len = octets.len();
             octets.copy_from_slice(&value.to_be_bytes()[8 - len..]);
         }
@@ -87,7 +96,11 @@ const fn follows(name: &'static str, len: usize) -> Field {
 /// Ethernet II.
 pub const ETHERNET: Header = Header {
     name: "ethernet",
-    fields: &[is("destination", 6, 0), is("source", 6, 0x02_00_00_00_00_99), follows("ethertype", 2)],
+    fields: &[
+        is("destination", 6, 0),
+        is("source", 6, 0x02_00_00_00_00_99),
+        follows("ethertype", 2),
+    ],
 };
 
 /// ARP for IPv4 on Ethernet (RFC 826); a request unless said otherwise.
@@ -126,7 +139,12 @@ pub const IPV4: Header = Header {
 /// UDP (RFC 768); without checksum unless said otherwise.
 pub const UDP: Header = Header {
     name: "udp",
-    fields: &[is("source", 2, 0), is("destination", 2, 0), follows("len", 2), is("checksum", 2, 0)],
+    fields: &[
+        is("source", 2, 0),
+        is("destination", 2, 0),
+        follows("len", 2),
+        is("checksum", 2, 0),
+    ],
 };
 
 /// TCP (RFC 9293) without options.

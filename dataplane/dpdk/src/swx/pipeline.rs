@@ -149,6 +149,8 @@ impl Pipeline {
             };
             self.slots.leave(&departure, |tag, octets| match octets {
                 Some(octets) => each(exit, tag, octets),
+                // A program drops what it took apart without putting it together again.
+                None if exit == Exit::Dropped => each(exit, tag, &[]),
                 None => each(Exit::Garbled, tag, &[]),
             });
         }
