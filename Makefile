@@ -12,8 +12,8 @@ DEMO_TOPOLOGY ?= topologies/quickstart.yaml
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: ## install the Debian packages that are missing; reserve huge pages if memory allows
-	@tests/setup build
+setup: ## install the Debian packages that are missing, and what interop tests use; reserve huge pages if memory allows
+	@tests/setup build interop
 
 build: setup ## build the programs: target/release/kith, kith-dataplane, kith-agent
 	$(CARGO) build --release --locked -p kith-cli -p kith-daemon -p kith-agent

@@ -1,6 +1,6 @@
 //! A blocking client of the statistics socket.
 
-use crate::stats::{Drops, Request, Response, Sessions, Stats, Status, Table, Tables, VERSION, Versioned};
+use crate::stats::{Drops, Neighbors, Request, Response, Sessions, Stats, Status, VERSION, Versioned};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// Not ours to ask.
-    #[error("not allowed to use {path}; run as the dataplane's user or group, or as root")]
+    #[error("not allowed to use {path}; run as the dataplane's user, or as root")]
     Permission {
         /// The socket.
         path: PathBuf,
@@ -124,19 +124,10 @@ impl Client {
         })
     }
 
-    /// Names and sizes of tables.
-    pub fn tables(&mut self) -> Result<Tables, ClientError> {
-        self.ask(Request::Tables, |response| match response {
-            Response::Tables(tables) => Some(tables),
-            _ => None,
-        })
-    }
-
-    /// What is in a table.
-    pub fn table(&mut self, name: &str) -> Result<Table, ClientError> {
-        let name = name.to_owned();
-        self.ask(Request::Table { name }, |response| match response {
-            Response::Table(table) => Some(table),
+    /// Who is on the links.
+    pub fn neighbors(&mut self) -> Result<Neighbors, ClientError> {
+        self.ask(Request::Neighbors, |response| match response {
+            Response::Neighbors(neighbors) => Some(neighbors),
             _ => None,
         })
     }
@@ -232,26 +223,26 @@ mod tests {
     #[test]
     fn an_answer_is_typed() {
         let (_folder, mut client) =
-            answering("{\"version\":1,\"kind\":\"drops\",\"data\":{\"drops\":[],\"total\":3}}\n");
+            answering("{\"version\":2,\"kind\":\"drops\",\"data\":{\"drops\":[],\"total\":3}}\n");
         assert_eq!(client.drops().unwrap().total, 3);
     }
 
     #[test]
     fn what_is_no_answer_is_told_apart() {
-        let (_folder, mut client) = answering("{\"version\":2,\"new\":true}\n");
+        let (_folder, mut client) = answering("{\"version\":3,\"new\":true}\n");
         assert!(matches!(
             client.drops(),
-            Err(ClientError::Version { theirs: 2, .. })
+            Err(ClientError::Version { theirs: 3, .. })
         ));
         let (_folder, mut client) = answering("hello\n");
         assert!(matches!(client.drops(), Err(ClientError::Invalid { .. })));
-        let (_folder, mut client) = answering("{\"version\":1,");
+        let (_folder, mut client) = answering("{\"version\":2,");
         assert!(matches!(client.drops(), Err(ClientError::Broken { .. })));
         let (_folder, mut client) =
-            answering("{\"version\":1,\"kind\":\"error\",\"data\":\"there is no table\"}\n");
-        assert!(matches!(client.table("x"), Err(ClientError::Refused(why)) if why == "there is no table"));
+            answering("{\"version\":2,\"kind\":\"error\",\"data\":\"ask otherwise\"}\n");
+        assert!(matches!(client.neighbors(), Err(ClientError::Refused(why)) if why == "ask otherwise"));
         let (_folder, mut client) =
-            answering("{\"version\":1,\"kind\":\"drops\",\"data\":{\"drops\":[],\"total\":3}}\n");
+            answering("{\"version\":2,\"kind\":\"drops\",\"data\":{\"drops\":[],\"total\":3}}\n");
         assert!(matches!(client.stats(), Err(ClientError::Invalid { .. })));
     }
 

@@ -1,11 +1,12 @@
 //! What the statistics socket speaks: a request is one JSON object on a line, so is its answer.
 //!
 //! ```text
-//!  → {"version":1,"get":"table","name":"neighbors"}
-//!  ← {"version":1,"kind":"table","data":{"name":"neighbors","columns":["address","station",…],"rows":[["203.0.113.21",…]]}}
-//!  ← {"version":1,"kind":"error","data":"there is no table \"x\"; there are: ports, neighbors, sessions, grants"}
+//!  → {"version":2,"get":"neighbors"}
+//!  ← {"version":2,"kind":"neighbors","data":{"neighbors":[{"port":0,"address":"203.0.113.21","station":"02:00:…","state":"known"}],…}}
+//!  ← {"version":2,"kind":"error","data":"no request that this dataplane knows: …"}
 //! ```
 //!
+//! Tables and their entries are read over P4Runtime; here is what P4Runtime has no words for.
 //! A connection may ask as often as it likes, one request after the other. Counters only grow while a dataplane runs. Times are
 //! milliseconds, sizes octets. Nothing secret is ever in an answer.
 
@@ -13,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The version of these messages. Both sides refuse another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Octets of a request line at most.
 pub const MAX_REQUEST: usize = 4096;
-/// Sessions in one answer at most.
+/// Sessions or neighbours in one answer at most.
 pub const MAX_SESSIONS: u32 = 10_000;
 
 /// A message with its version.
@@ -49,7 +50,7 @@ pub enum Request {
     Stats,
     /// Drops by name: [`Drops`].
     Drops,
-    /// Sessions, in order of their pseudo addresses: [`Sessions`].
+    /// Pseudo addresses in use, in their order: [`Sessions`].
     Sessions {
         /// Skip so many.
         #[serde(default)]
@@ -58,13 +59,8 @@ pub enum Request {
         #[serde(default)]
         limit: u32,
     },
-    /// Names and sizes of tables: [`Tables`].
-    Tables,
-    /// What is in one: [`Table`].
-    Table {
-        /// Which.
-        name: String,
-    },
+    /// Who is on the links: [`Neighbors`].
+    Neighbors,
 }
 
 /// What is answered.
@@ -79,10 +75,8 @@ pub enum Response {
     Drops(Drops),
     /// To [`Request::Sessions`].
     Sessions(Sessions),
-    /// To [`Request::Tables`].
-    Tables(Tables),
-    /// To [`Request::Table`].
-    Table(Table),
+    /// To [`Request::Neighbors`].
+    Neighbors(Neighbors),
     /// Why there is no answer.
     Error(String),
 }
@@ -98,8 +92,14 @@ pub struct Status {
     pub pid: u32,
     /// Since it started.
     pub uptime_ms: u64,
-    /// Members' address for it.
-    pub director: SocketAddrV4,
+    /// What its controller made it, as its table `endpoint` says.
+    pub endpoint: Endpoint,
+    /// The number by which controllers address it.
+    pub device_id: u64,
+    /// Is a controller there that takes packets from it?
+    pub controller: bool,
+    /// The number of the snapshot of tables that workers use.
+    pub generation: u64,
     /// Does packet memory come from huge pages?
     pub huge_pages: bool,
     /// Packet buffers: in all, and free.
@@ -108,12 +108,24 @@ pub struct Status {
     pub ports: Vec<PortStatus>,
     /// Its workers.
     pub workers: Vec<WorkerStatus>,
-    /// Sessions now.
+    /// Members who may send: entries of table `sender`.
+    pub senders: u64,
+    /// Members who are reached: entries of table `session`.
     pub sessions: u64,
-    /// Sessions possible.
+    /// Room in each of the two.
     pub session_capacity: u64,
-    /// Sessions that were brought back at the start.
-    pub restored: u64,
+}
+
+/// What a dataplane is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// Nothing yet: all tunnel traffic is dropped.
+    Nothing,
+    /// A route director, reached by members at this address.
+    Director(SocketAddrV4),
+    /// A group agent's gateway, reached at its ports' own addresses and this UDP port.
+    Gateway(u16),
 }
 
 /// A port.
@@ -169,8 +181,10 @@ pub struct Stats {
     pub ports: Vec<PortStats>,
     /// What went up to the slow path, by reason.
     pub punts: Vec<Named>,
-    /// What became of messages to the director, by name.
-    pub director: Vec<Named>,
+    /// What went to the controller, by reason. Those of `source_mismatch` are copies of packets that are counted as drops.
+    pub packet_ins: Vec<Named>,
+    /// Packets that the controller made, among [`SlowPathStats::originated`].
+    pub packet_outs: u64,
     /// Where every packet is.
     pub conservation: Conservation,
 }
@@ -201,11 +215,11 @@ pub struct WorkerStats {
 pub struct SlowPathStats {
     /// From workers.
     pub taken: u64,
-    /// Made here: ARP requests, ICMP errors, challenges.
+    /// Made here, or by the controller: ARP requests, ICMP errors, answers to members.
     pub originated: u64,
     /// To workers, to transmit.
     pub sent: u64,
-    /// Read, and of no more use: ARP replies, ICMP errors.
+    /// Read, and of no more use here: ARP replies, what the controller took.
     pub consumed: u64,
     /// Gone under a name.
     pub dropped: u64,
@@ -313,7 +327,7 @@ pub struct Named {
     pub count: u64,
 }
 
-/// Some of the sessions.
+/// Some of the pseudo addresses in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sessions {
     /// How many there are in all.
@@ -324,64 +338,47 @@ pub struct Sessions {
     pub sessions: Vec<Session>,
 }
 
-/// A session.
+/// A pseudo address in use: a sender, a session, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Its pseudo address.
     pub pseudo: Ipv4Addr,
-    /// The member.
-    pub member: String,
-    /// The member's key id.
-    pub key_id: u64,
-    /// The community's name.
-    pub community: String,
-    /// Where the member is.
-    pub bound: SocketAddrV4,
-    /// Since it was opened or restored.
-    pub age_ms: u64,
-    /// Since the member was last heard.
-    pub idle_ms: u64,
+    /// Its community's number.
+    pub community: u16,
+    /// Where the member may send from; none if it may not send.
+    pub sends_from: Option<SocketAddrV4>,
+    /// Where the member is reached; none if nothing is relayed to it.
+    pub reached_at: Option<SocketAddrV4>,
     /// Packets relayed to the member.
     pub packets: u64,
     /// Their octets.
     pub bytes: u64,
     /// The largest outer packet to it.
-    pub mtu: u16,
-    /// Nothing is relayed to it.
-    pub sender_only: bool,
+    pub mtu: Option<u16>,
 }
 
-/// Names and sizes of tables.
+/// Who is on the links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tables {
-    /// The number of the snapshot that workers use.
-    pub generation: u64,
-    /// The tables.
-    pub tables: Vec<TableSize>,
-}
-
-/// How full a table is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableSize {
-    /// Its name.
-    pub name: String,
-    /// Entries.
-    pub entries: u64,
-    /// Entries possible.
+pub struct Neighbors {
+    /// In order of port and address; no more than [`MAX_SESSIONS`].
+    pub neighbors: Vec<Neighbor>,
+    /// How many there are in all.
+    pub total: u64,
+    /// How many can be learnt.
     pub capacity: u64,
 }
 
-/// What is in a table.
+/// A neighbour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Its name.
-    pub name: String,
-    /// Its columns.
-    pub columns: Vec<String>,
-    /// Its rows: as many texts as there are columns.
-    pub rows: Vec<Vec<String>>,
-    /// How many rows it has in all; no more than [`MAX_SESSIONS`] are given.
-    pub total: u64,
+pub struct Neighbor {
+    /// On the link of this port.
+    pub port: u8,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its station address, if known.
+    pub station: Option<String>,
+    /// `asking`, `known`, `probing`; `written` by a controller, which is never asked for.
+    pub state: String,
 }
 
 #[cfg(test)]
@@ -390,15 +387,12 @@ mod tests {
 
     #[test]
     fn messages_are_what_the_page_says() {
-        let request = serde_json::to_string(&Versioned::new(Request::Table {
-            name: "neighbors".into(),
-        }))
-        .unwrap();
-        assert_eq!(request, r#"{"version":1,"get":"table","name":"neighbors"}"#);
-        let sessions: Versioned<Request> = serde_json::from_str(r#"{"version":1,"get":"sessions"}"#).unwrap();
+        let request = serde_json::to_string(&Versioned::new(Request::Neighbors)).unwrap();
+        assert_eq!(request, r#"{"version":2,"get":"neighbors"}"#);
+        let sessions: Versioned<Request> = serde_json::from_str(r#"{"version":2,"get":"sessions"}"#).unwrap();
         assert_eq!(sessions.body, Request::Sessions { offset: 0, limit: 0 });
         let answer = serde_json::to_string(&Versioned::new(Response::Error("no".into()))).unwrap();
-        assert_eq!(answer, r#"{"version":1,"kind":"error","data":"no"}"#);
+        assert_eq!(answer, r#"{"version":2,"kind":"error","data":"no"}"#);
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! `kith-dataplane`: workers, slow path, statistics.
 //!
-//! Problem: packets must be relayed by threads that never wait, while ARP, ICMP, director messages, tables, a journal and people
+//! Problem: packets must be forwarded by threads that never wait, while ARP, ICMP, controllers that write tables and people
 //! with questions need threads that do. Idea: two kinds of thread, and between them only rings and snapshots.
 //!
 //! ```text
 //!            ┌───────────────────── worker, one a CPU ─────────────────────┐
-//!  port ────►│ rx burst ► pipeline::relay ─┬─ transmit ► tx burst          │────► port
+//!  port ────►│ rx burst ► pipeline ────────┬─ transmit ► tx burst          │────► port
 //!   …        │                             ├─ drop: counted                │       …
 //!            └──────▲──────────────────────┼───────────────▲───────────────┘
 //!                   │ snapshot of tables   ▼ ring up       │ ring down
 //!            ┌──────┴──────────────────────────────────────┴───────────────┐
-//!            │ slow path: ARP, ICMP, path MTU, director sessions, journal  │
-//!            └──────────────────────────────▲──────────────────────────────┘
-//!                                           │ lock, only between these two
-//!                              statistics socket: JSON lines
+//!            │ slow path: ARP, ICMP, path MTU                              │
+//!            └──────▲───────────────────▲──────────────────▲───────────────┘
+//!                   │ tables            │ packet-in, -out  │ lock, only between these three
+//!                   P4Runtime: Unix socket, TCP with TLS   statistics socket: JSON lines
 //! ```
 //!
 //! [`worker`] reads as the path of a packet, and can be driven without the rest. [`slow`] is sans-I/O, on any packet buffer.
@@ -24,10 +24,11 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod control;
+pub mod controllers;
 pub mod dataplane;
-pub mod journal;
-pub mod link;
 pub mod neighbor;
 pub mod slow;
+pub mod socket;
 pub mod stats;
 pub mod worker;

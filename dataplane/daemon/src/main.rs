@@ -1,12 +1,14 @@
-//! `kith-dataplane`: the route director.
+//! `kith-dataplane`: forwards as controllers say.
 //!
 //! Exit codes: 0 stopped in order, 1 failed while starting or running, 2 the configuration is wrong.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
 use kith_api::config::{self, Config};
+use kith_daemon::controllers::Listeners;
 use kith_daemon::dataplane::Dataplane;
-use kith_daemon::stats::Socket;
+use kith_daemon::socket::Socket;
+use kith_daemon::stats;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Relays packets between members of virtual networks, and keeps their sessions.
+/// Forwards packets of virtual networks as the tables say that a controller writes over P4Runtime.
 #[derive(Parser)]
 #[command(name = "kith-dataplane", version)]
 struct Arguments {
@@ -71,15 +73,19 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
         flag::register(signal, stop.clone())?;
     }
     // Before anything else is touched: it shows whether another one runs.
-    let socket = Socket::bind(&config.stats_socket)?;
+    let socket = Socket::bind(&config.stats_socket, "stats_socket")?;
+    let listeners = Listeners::bind(&config.p4runtime)?;
+    let cores = config.eal.cores.clone();
     let dataplane = Dataplane::start(config)?;
-    let server = socket.serve(dataplane.state().clone())?;
+    let controllers = listeners.serve(&dataplane.state().p4runtime, &cores)?;
+    let server = stats::serve(socket, dataplane.state().clone())?;
     info!(millis = began.elapsed().as_millis() as u64, "forwarding");
     tell_system(&[NotifyState::Ready]);
 
     let ended = watch(&dataplane, &stop);
     tell_system(&[NotifyState::Stopping]);
     drop(server);
+    drop(controllers);
     dataplane.stop();
     info!("stopped");
     ended

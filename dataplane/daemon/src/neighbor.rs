@@ -6,21 +6,24 @@
 //!                    │ 3 tries, 1 s apart         ▲ ◄──────── seen ──────── │ 3 tries
 //!                    ▼                            │ seen, if it asked us    ▼
 //!            packets dropped, (none)            (none)                    (none)
+//!
+//!            write: from any state to written, which only a write ends
 //! ```
+//!
+//! What a controller wrote wins: it is never asked for, never aged, and nobody on the link changes it.
 //!
 //! Entries and waiting packets are bounded, for each neighbour and in all: whoever makes packets to addresses where nobody is
 //! fills his own queue. Cost: a tick walks all entries; it is called ten times a second, not for each packet.
 
 use kith_pipeline::table::neighbor::OnLink;
-use kith_pipeline::units::{Nanos, PortIndex};
+use kith_pipeline::units::Nanos;
 use kith_wire::ethernet::MacAddr;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 
 /// How many, how often, how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Neighbours.
+    /// Neighbours that are learnt.
     pub entries: usize,
     /// Packets waiting for one neighbour.
     pub held_each: usize,
@@ -47,15 +50,22 @@ impl Default for Limits {
     }
 }
 
-/// A request to send.
+/// A request to send: who has this address on this link?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ask {
-    /// Out of this port.
-    pub port: PortIndex,
-    /// Who has this address?
-    pub target: Ipv4Addr,
+    /// Who is wanted.
+    pub neighbor: OnLink,
     /// To this station alone; none for all.
     pub station: Option<MacAddr>,
+}
+
+/// What came of a neighbour that showed its station.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen<P> {
+    /// Its station was not known, or another one.
+    pub is_new: bool,
+    /// Packets that waited for it.
+    pub released: Vec<P>,
 }
 
 /// What came of a packet for a neighbour.
@@ -72,16 +82,10 @@ pub enum Held<P> {
 /// The neighbours of all ports.
 #[derive(Debug)]
 pub struct Neighbors<P> {
-    entries: HashMap<Ipv4Addr, Entry<P>>,
+    entries: HashMap<OnLink, State<P>>,
     limits: Limits,
     held: usize,
-    changed: bool,
-}
-
-#[derive(Debug)]
-struct Entry<P> {
-    port: PortIndex,
-    state: State<P>,
+    written: usize,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,7 @@ enum State<P> {
         tries: u8,
         next: Nanos,
     },
+    Written(MacAddr),
 }
 
 impl<P> Neighbors<P> {
@@ -110,14 +115,14 @@ impl<P> Neighbors<P> {
             entries: HashMap::new(),
             limits,
             held: 0,
-            changed: false,
+            written: 0,
         }
     }
 
     /// A packet is for this neighbour.
-    pub fn hold(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr, packet: P) -> Held<P> {
-        match self.entries.get_mut(&address).map(|entry| &mut entry.state) {
-            Some(State::Known { .. } | State::Probing { .. }) => Held::Known(packet),
+    pub fn hold(&mut self, now: Nanos, neighbor: OnLink, packet: P) -> Held<P> {
+        match self.entries.get_mut(&neighbor) {
+            Some(State::Known { .. } | State::Probing { .. } | State::Written(_)) => Held::Known(packet),
             Some(State::Asking { waiting, .. }) => {
                 if waiting.len() >= self.limits.held_each || self.held >= self.limits.held_all {
                     return Held::Full(packet);
@@ -130,7 +135,7 @@ impl<P> Neighbors<P> {
                 if self.held >= self.limits.held_all {
                     return Held::Full(packet);
                 }
-                match self.ask(now, port, address, vec![packet]) {
+                match self.ask(now, neighbor, vec![packet]) {
                     Ok(ask) => Held::Waits(Some(ask)),
                     Err(mut waiting) => waiting.pop().map_or(Held::Waits(None), Held::Full),
                 }
@@ -139,15 +144,15 @@ impl<P> Neighbors<P> {
     }
 
     /// Begins to ask for a neighbour before there is a packet for it. None if it is known, asked for, or there is no room.
-    pub fn prepare(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr) -> Option<Ask> {
-        if self.entries.contains_key(&address) {
+    pub fn prepare(&mut self, now: Nanos, neighbor: OnLink) -> Option<Ask> {
+        if self.entries.contains_key(&neighbor) {
             return None;
         }
-        self.ask(now, port, address, Vec::new()).ok()
+        self.ask(now, neighbor, Vec::new()).ok()
     }
 
-    fn ask(&mut self, now: Nanos, port: PortIndex, target: Ipv4Addr, waiting: Vec<P>) -> Result<Ask, Vec<P>> {
-        if self.entries.len() >= self.limits.entries {
+    fn ask(&mut self, now: Nanos, neighbor: OnLink, waiting: Vec<P>) -> Result<Ask, Vec<P>> {
+        if !self.has_room() {
             return Err(waiting);
         }
         self.held += waiting.len();
@@ -156,59 +161,81 @@ impl<P> Neighbors<P> {
             next: later(now, self.limits.retry),
             waiting,
         };
-        self.entries.insert(target, Entry { port, state });
-        let station = None;
+        self.entries.insert(neighbor, state);
         Ok(Ask {
-            port,
-            target,
-            station,
+            neighbor,
+            station: None,
         })
     }
 
-    /// A neighbour showed its station. Gives the packets that waited for it.
+    /// A neighbour showed its station.
     ///
     /// Who is not in the table gets in only with `create`: when it asked for us, so that it is about to send us something.
-    pub fn seen(
-        &mut self,
-        now: Nanos,
-        port: PortIndex,
-        address: Ipv4Addr,
-        station: MacAddr,
-        create: bool,
-    ) -> Vec<P> {
+    pub fn seen(&mut self, now: Nanos, neighbor: OnLink, station: MacAddr, create: bool) -> Seen<P> {
         let until = later(now, self.limits.fresh);
         let known = State::Known { station, until };
-        let room = self.entries.len() < self.limits.entries;
-        let Some(entry) = self.entries.get_mut(&address) else {
-            if create && room {
-                self.entries.insert(address, Entry { port, state: known });
-                self.changed = true;
-            }
-            return Vec::new();
+        let mut seen = Seen {
+            is_new: false,
+            released: Vec::new(),
         };
-        if entry.port != port {
-            return Vec::new();
+        let room = self.has_room();
+        match self.entries.get_mut(&neighbor) {
+            None if create && room => {
+                self.entries.insert(neighbor, known);
+                seen.is_new = true;
+            }
+            None | Some(State::Written(_)) => {}
+            Some(state) => match std::mem::replace(state, known) {
+                State::Asking { waiting, .. } => {
+                    self.held -= waiting.len();
+                    seen.is_new = true;
+                    seen.released = waiting;
+                }
+                State::Known { station: old, .. } | State::Probing { station: old, .. } => {
+                    seen.is_new = old != station;
+                }
+                State::Written(_) => unreachable!("these are left alone"),
+            },
         }
-        match std::mem::replace(&mut entry.state, known) {
-            State::Asking { waiting, .. } => {
-                self.held -= waiting.len();
-                self.changed = true;
-                waiting
-            }
-            State::Known { station: old, .. } | State::Probing { station: old, .. } => {
-                self.changed |= old != station;
-                Vec::new()
-            }
+        seen
+    }
+
+    /// A neighbour that was known, or learnt, is nobody's business any more; packets that wait for it still do.
+    pub fn forget(&mut self, neighbor: OnLink) {
+        if let Some(State::Known { .. } | State::Probing { .. }) = self.entries.get(&neighbor) {
+            self.entries.remove(&neighbor);
         }
     }
 
-    /// Time passes: requests to send, and packets that nobody will take.
-    pub fn tick(&mut self, now: Nanos, asks: &mut Vec<Ask>, lost: &mut Vec<P>) {
+    /// A controller wrote a neighbour's station, or took back (`None`) what it wrote. Gives the packets that waited for it.
+    pub fn write(&mut self, neighbor: OnLink, station: Option<MacAddr>) -> Vec<P> {
+        let is_written = matches!(self.entries.get(&neighbor), Some(State::Written(_)));
+        let old = match station {
+            Some(station) => self.entries.insert(neighbor, State::Written(station)),
+            None if is_written => self.entries.remove(&neighbor),
+            None => None,
+        };
+        self.written = self.written + usize::from(station.is_some()) - usize::from(is_written);
+        match old {
+            Some(State::Asking { waiting, .. }) => {
+                self.held -= waiting.len();
+                waiting
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Can one more be learnt?
+    fn has_room(&self) -> bool {
+        self.entries.len() - self.written < self.limits.entries
+    }
+
+    /// Time passes: requests to send, packets that nobody will take, and neighbours that are known no longer.
+    pub fn tick(&mut self, now: Nanos, asks: &mut Vec<Ask>, lost: &mut Vec<P>, gone: &mut Vec<OnLink>) {
         let limits = self.limits;
-        let (held, changed) = (&mut self.held, &mut self.changed);
-        self.entries.retain(|&target, entry| {
-            let port = entry.port;
-            match &mut entry.state {
+        let held = &mut self.held;
+        self.entries.retain(|&neighbor, state| {
+            match state {
                 State::Asking { tries, next, waiting } if *next <= now => {
                     if *tries >= limits.tries {
                         *held -= waiting.len();
@@ -217,21 +244,18 @@ impl<P> Neighbors<P> {
                     }
                     *tries += 1;
                     *next = later(now, limits.retry);
-                    let station = None;
                     asks.push(Ask {
-                        port,
-                        target,
-                        station,
+                        neighbor,
+                        station: None,
                     });
                 }
                 State::Known { station, until } if *until <= now => {
                     let station = *station;
                     asks.push(Ask {
-                        port,
-                        target,
+                        neighbor,
                         station: Some(station),
                     });
-                    entry.state = State::Probing {
+                    *state = State::Probing {
                         station,
                         tries: 1,
                         next: later(now, limits.retry),
@@ -239,18 +263,14 @@ impl<P> Neighbors<P> {
                 }
                 State::Probing { station, tries, next } if *next <= now => {
                     if *tries >= limits.tries {
-                        *changed = true;
+                        gone.push(neighbor);
                         return false;
                     }
                     *tries += 1;
                     *next = later(now, limits.retry);
                     // The last try asks all: the address may have moved to another station.
                     let station = (*tries < limits.tries).then_some(*station);
-                    asks.push(Ask {
-                        port,
-                        target,
-                        station,
-                    });
+                    asks.push(Ask { neighbor, station });
                 }
                 _ => {}
             }
@@ -258,30 +278,13 @@ impl<P> Neighbors<P> {
         });
     }
 
-    /// Has what [`Neighbors::stations`] gives changed since the last time this was asked?
-    pub fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// Everyone who is known.
-    pub fn stations(&self) -> impl Iterator<Item = (OnLink, MacAddr)> {
-        self.entries
-            .iter()
-            .filter_map(|(&address, entry)| match entry.state {
-                State::Known { station, .. } | State::Probing { station, .. } => {
-                    let port = entry.port;
-                    Some((OnLink { port, address }, station))
-                }
-                State::Asking { .. } => None,
-            })
-    }
-
-    /// Every entry for listings: address, port, station if known, state in a word.
-    pub fn list(&self) -> impl Iterator<Item = (Ipv4Addr, PortIndex, Option<MacAddr>, &'static str)> {
-        self.entries.iter().map(|(&address, entry)| match entry.state {
-            State::Asking { .. } => (address, entry.port, None, "asking"),
-            State::Known { station, .. } => (address, entry.port, Some(station), "known"),
-            State::Probing { station, .. } => (address, entry.port, Some(station), "probing"),
+    /// Every entry for listings: who, which station if known, state in a word.
+    pub fn list(&self) -> impl Iterator<Item = (OnLink, Option<MacAddr>, &'static str)> {
+        self.entries.iter().map(|(&neighbor, state)| match state {
+            State::Asking { .. } => (neighbor, None, "asking"),
+            State::Known { station, .. } => (neighbor, Some(*station), "known"),
+            State::Probing { station, .. } => (neighbor, Some(*station), "probing"),
+            State::Written(station) => (neighbor, Some(*station), "written"),
         })
     }
 
@@ -291,7 +294,7 @@ impl<P> Neighbors<P> {
         self.held
     }
 
-    /// How many entries there can be.
+    /// How many can be learnt.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.limits.entries
@@ -303,115 +306,4 @@ fn later(now: Nanos, after: Nanos) -> Nanos {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PORT: PortIndex = PortIndex(0);
-    const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
-    const STATION: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
-
-    fn at(seconds: u64) -> Nanos {
-        Nanos(seconds * 1_000_000_000)
-    }
-
-    fn on_link(address: Ipv4Addr) -> OnLink {
-        OnLink { port: PORT, address }
-    }
-
-    fn few() -> Neighbors<u32> {
-        Neighbors::new(Limits {
-            entries: 2,
-            held_each: 3,
-            held_all: 4,
-            ..Limits::default()
-        })
-    }
-
-    fn tick(neighbors: &mut Neighbors<u32>, now: Nanos) -> (Vec<Ask>, Vec<u32>) {
-        let (mut asks, mut lost) = (Vec::new(), Vec::new());
-        neighbors.tick(now, &mut asks, &mut lost);
-        (asks, lost)
-    }
-
-    #[test]
-    fn packets_wait_for_the_answer_in_order() {
-        let mut neighbors = few();
-        let Held::Waits(Some(ask)) = neighbors.hold(at(0), PORT, A, 1) else {
-            panic!("the first packet asks")
-        };
-        assert_eq!((ask.target, ask.station), (A, None));
-        assert_eq!(neighbors.hold(at(0), PORT, A, 2), Held::Waits(None));
-        assert_eq!((neighbors.held(), neighbors.take_changed()), (2, false));
-        assert_eq!(neighbors.seen(at(0), PORT, A, STATION, false), [1, 2]);
-        assert!(neighbors.take_changed() && !neighbors.take_changed());
-        assert_eq!(neighbors.hold(at(1), PORT, A, 3), Held::Known(3));
-        assert_eq!(neighbors.stations().collect::<Vec<_>>(), [(on_link(A), STATION)]);
-        assert_eq!(neighbors.held(), 0);
-    }
-
-    #[test]
-    fn who_does_not_answer_three_requests_is_given_up_with_his_packets() {
-        let mut neighbors = few();
-        neighbors.hold(at(0), PORT, A, 1);
-        assert_eq!(tick(&mut neighbors, Nanos(999_999_999)).0.len(), 0);
-        assert_eq!(tick(&mut neighbors, at(1)).0.len(), 1);
-        assert_eq!(tick(&mut neighbors, at(2)).0.len(), 1);
-        let (asks, lost) = tick(&mut neighbors, at(3));
-        assert_eq!((asks.len(), lost), (0, vec![1]));
-        assert_eq!((neighbors.held(), neighbors.list().count()), (0, 0));
-        assert!(
-            matches!(neighbors.hold(at(3), PORT, A, 2), Held::Waits(Some(_))),
-            "a later packet asks anew"
-        );
-    }
-
-    #[test]
-    fn queues_are_bounded_for_each_and_in_all() {
-        let mut neighbors = few();
-        let b = Ipv4Addr::new(203, 0, 113, 22);
-        let c = Ipv4Addr::new(203, 0, 113, 23);
-        for packet in 0..3 {
-            assert!(matches!(neighbors.hold(at(0), PORT, A, packet), Held::Waits(_)));
-        }
-        assert_eq!(neighbors.hold(at(0), PORT, A, 3), Held::Full(3));
-        assert!(matches!(neighbors.hold(at(0), PORT, b, 4), Held::Waits(Some(_))));
-        assert_eq!(neighbors.hold(at(0), PORT, b, 5), Held::Full(5), "four in all");
-        neighbors.seen(at(0), PORT, A, STATION, false);
-        assert_eq!(neighbors.hold(at(0), PORT, c, 6), Held::Full(6), "two neighbours");
-    }
-
-    #[test]
-    fn a_known_neighbour_is_asked_again_and_used_meanwhile() {
-        let mut neighbors = few();
-        neighbors.seen(at(0), PORT, A, STATION, true);
-        neighbors.take_changed();
-        let (asks, _) = tick(&mut neighbors, at(30));
-        assert_eq!(asks[0].station, Some(STATION), "it alone is asked");
-        assert_eq!(neighbors.hold(at(30), PORT, A, 1), Held::Known(1));
-        neighbors.seen(at(30), PORT, A, STATION, false);
-        assert!(!neighbors.take_changed());
-        tick(&mut neighbors, at(60));
-        tick(&mut neighbors, at(61));
-        let (asks, _) = tick(&mut neighbors, at(62));
-        assert_eq!(asks[0].station, None, "the last try asks all");
-        tick(&mut neighbors, at(63));
-        assert!(neighbors.take_changed() && neighbors.stations().next().is_none());
-    }
-
-    #[test]
-    fn strangers_are_learnt_only_when_they_ask_us_and_never_from_another_port() {
-        let mut neighbors = few();
-        neighbors.seen(at(0), PORT, A, STATION, false);
-        assert_eq!(neighbors.list().count(), 0);
-        neighbors.seen(at(0), PORT, A, STATION, true);
-        let other = MacAddr([2, 0, 0, 0, 0, 99]);
-        neighbors.seen(at(0), PortIndex(1), A, other, true);
-        assert_eq!(neighbors.stations().next(), Some((on_link(A), STATION)));
-        neighbors.seen(at(0), PORT, A, other, false);
-        assert_eq!(
-            neighbors.stations().next(),
-            Some((on_link(A), other)),
-            "it got a new card"
-        );
-    }
-}
+mod tests;

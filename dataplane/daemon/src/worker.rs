@@ -1,14 +1,14 @@
 //! A worker: the way of a packet from receive queue to transmit queue.
 //!
 //! ```text
-//!  for each port: rx burst ► Path::process  ► sort ─┬─ transmit: the out port's burst
+//!  for each port: rx burst ► Path::process ► sort ─┬─ transmit: the out port's burst
 //!                                                   ├─ punt:     ring to the slow path, ingress and reason in front
 //!                                                   └─ drop:     freed together
 //!  ring from the slow path ► the out port's burst
 //!  for each port: tx burst; what the port does not take is dropped (transmit_queue_full)
 //! ```
 //!
-//! A worker owns its queues, its end of both rings and its counters; it shares the session table and reads snapshots. In
+//! A worker owns its queues, its end of both rings and its counters; it shares the tables of senders and sessions and reads snapshots. In
 //! its loop there is no lock, allocation, syscall, log or panic, except for the sleep of a worker with nothing to do.
 
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ pub const INJECT_HEADER: usize = 1;
 pub struct Shared {
     /// Packets.
     pub counters: Counters,
-    /// Packets and octets of table entries.
+    /// Packets and octets of entries.
     pub direct: DirectCounters,
 }
 

@@ -27,7 +27,8 @@ const GOOD: &str = "name: test
 workers: 1
 eal: { huge_pages: off, memory_mib: 64 }
 ports: [{ device: \"net_null0\", address: 203.0.113.10/24 }]
-director: { pseudo_pool: { first: 240.0.0.1, count: 16 } }
+sessions: { first: 240.0.0.1, count: 16 }
+p4runtime: { unix: FOLDER/p4runtime }
 stats_socket: FOLDER/socket
 ";
 
@@ -40,12 +41,7 @@ fn a_wrong_configuration_ends_with_2_and_all_that_is_wrong() {
     let output = run(&wrong, &[]);
     assert_eq!(output.status.code(), Some(2));
     let text = said(&output);
-    for what in [
-        "3 values are wrong",
-        "workers:",
-        "ports[0].address:",
-        "pseudo_pool:",
-    ] {
+    for what in ["3 values are wrong", "workers:", "ports[0].address:", "sessions:"] {
         assert!(text.contains(what), "{what}: {text}");
     }
     let output = run(&GOOD.replace("name: test", "nam: test"), &[]);
@@ -133,5 +129,28 @@ fn the_service_manager_hears_ready_watchdog_and_stopping_and_a_second_instance_i
     assert!(killed.success());
     while hear() != "STOPPING=1" {}
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(!folder.path().join("socket").exists());
+    for socket in ["socket", "p4runtime"] {
+        assert!(!folder.path().join(socket).exists(), "{socket} goes with it");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_named_before_anything_starts() {
+    let tcp =
+        "device_id: 1, tcp: { listen: \"127.0.0.1:1\", certificate: c.pem, key: KEY, client_ca: ca.pem }";
+    let config = GOOD.replace(
+        "unix: FOLDER/p4runtime",
+        &format!("unix: FOLDER/p4runtime, {tcp}"),
+    );
+    let output = run(&config.replace("KEY", "nowhere.key"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("nowhere.key"), "{}", said(&output));
+    // A file that everyone can read.
+    let output = run(&config.replace("KEY", "/etc/hostname"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("chmod 600 /etc/hostname"),
+        "{}",
+        said(&output)
+    );
 }

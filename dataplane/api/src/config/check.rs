@@ -1,10 +1,9 @@
 //! What makes no dataplane although it is well written.
 
-use super::{Config, Grant, Port, Rate};
-use std::collections::HashMap;
+use super::{Config, Port};
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::path::Path;
 
 /// A value that cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +33,10 @@ impl Checker {
         }
     }
 
-    fn rate(&mut self, rate: Rate, at: &str) {
-        let possible = rate.per_second > 0 && (1..=u32::MAX / 1000).contains(&rate.burst);
-        self.unless(possible, at, || {
-            format!(
-                "per_second and burst must be positive, and burst at most {}",
-                u32::MAX / 1000
-            )
+    fn socket(&mut self, path: &Path, at: &str) {
+        let len = path.as_os_str().len();
+        self.unless((1..=107).contains(&len), at, || {
+            format!("the path of a Unix socket has 1 to 107 octets, this one {len}")
         });
     }
 }
@@ -48,15 +44,15 @@ impl Checker {
 /// Ports and workers that fit the numbers used inside.
 const MAX_PORTS: usize = 64;
 const MAX_WORKERS: u16 = 64;
-/// The largest pool: a /8.
-const MAX_POOL: u32 = 1 << 24;
+/// The most sessions: a /8.
+const MAX_SESSIONS: u32 = 1 << 24;
 
 pub(super) fn check(config: &Config) -> Vec<Mistake> {
     let mut checker = Checker(Vec::new());
     machine(config, &mut checker);
     ports(config, &mut checker);
-    director(config, &mut checker);
-    grants(config, &mut checker);
+    sessions(config, &mut checker);
+    p4runtime(config, &mut checker);
     checker.0
 }
 
@@ -86,13 +82,7 @@ fn machine(config: &Config, checker: &mut Checker) {
     checker.unless(possible && idle.max_sleep_us <= 1_000_000, "idle", || {
         "min_sleep_us must be at least 1 and at most max_sleep_us, which is at most 1000000".into()
     });
-    if let Some(rate) = config.sender_rate {
-        checker.rate(rate, "sender_rate");
-    }
-    let socket = config.stats_socket.as_os_str().len();
-    checker.unless((1..=107).contains(&socket), "stats_socket", || {
-        format!("the path of a Unix socket has 1 to 107 octets, this one {socket}")
-    });
+    checker.socket(&config.stats_socket, "stats_socket");
 }
 
 fn ports(config: &Config, checker: &mut Checker) {
@@ -156,99 +146,43 @@ fn port_alone(port: &Port, at: &str, checker: &mut Checker) {
     });
 }
 
-fn director(config: &Config, checker: &mut Checker) {
-    let director = &config.director;
-    let address = config.director_address();
-    checker.unless(is_host(address), "director.address", || {
-        format!("{address} is no address that a host can have")
+fn sessions(config: &Config, checker: &mut Checker) {
+    let sessions = config.sessions;
+    let last = sessions
+        .first
+        .to_bits()
+        .checked_add(sessions.count.saturating_sub(1));
+    let possible = (1..=MAX_SESSIONS).contains(&sessions.count)
+        && !sessions.first.is_unspecified()
+        && last.is_some_and(|last| last < u32::MAX);
+    checker.unless(possible, "sessions", || {
+        format!("must be 1 to {MAX_SESSIONS} addresses between 0.0.0.1 and 255.255.255.254")
     });
-    checker.unless(director.udp_port != 0, "director.udp_port", || {
-        "must not be 0".into()
-    });
-    let pool = director.pseudo_pool;
-    let last = pool.first.to_bits().checked_add(pool.count.saturating_sub(1));
-    let possible = (1..=MAX_POOL).contains(&pool.count)
-        && !pool.first.is_unspecified()
-        && last.is_some_and(|l| l < u32::MAX);
-    checker.unless(possible, "director.pseudo_pool", || {
-        format!("must hold 1 to {MAX_POOL} addresses between 0.0.0.1 and 255.255.255.254")
-    });
-    let (keep_alive, lifetime) = (director.keep_alive, director.session_lifetime);
-    checker.unless(
-        keep_alive.0 >= Duration::from_millis(200),
-        "director.keep_alive",
-        || format!("{keep_alive} is shorter than 200ms"),
-    );
-    checker.unless(
-        keep_alive.0.saturating_mul(3) <= lifetime.0,
-        "director.keep_alive",
-        || {
-            format!(
-                "{keep_alive} must be at most a third of session_lifetime ({lifetime}), \
-                 or a lost keep-alive ends the session"
-            )
-        },
-    );
-    checker.unless(
-        lifetime.0 <= Duration::from_secs(86_400),
-        "director.session_lifetime",
-        || format!("{lifetime} is longer than 24h"),
-    );
-    let limits = director.limits;
-    for (rate, name) in [
-        (limits.member, "member"),
-        (limits.strangers, "strangers"),
-        (limits.source, "source"),
-        (limits.pings, "pings"),
-    ] {
-        checker.rate(rate, &format!("director.limits.{name}"));
-    }
 }
 
-fn grants(config: &Config, checker: &mut Checker) {
-    let pool = config.director.pseudo_pool;
-    let mut keys: HashMap<u64, &Grant> = HashMap::new();
-    let mut pseudos: HashMap<Ipv4Addr, &Grant> = HashMap::new();
-    let mut communities: HashMap<u16, &Grant> = HashMap::new();
-    for grant in &config.director.grants {
-        let at = |field: &str| format!("grant of {:?}, {field}", grant.name);
-        checker.unless((1..=255).contains(&grant.name.len()), at("name"), || {
-            "a name has 1 to 255 octets".into()
-        });
-        checker.unless(!grant.key.is_zero(), at("key"), || {
-            "all zero; make one with: openssl rand -hex 32".into()
-        });
-        if let Some(other) = keys.insert(grant.key_id, grant) {
-            checker.unless(false, at("key_id"), || {
-                format!("{} is the key id of {:?} already", grant.key_id, other.name)
-            });
-        }
-        checker.unless(grant.community.index != 0, at("community.index"), || {
-            "must not be 0".into()
-        });
-        let known = *communities.entry(grant.community.index).or_insert(grant);
-        checker.unless(known.community == grant.community, at("community"), || {
-            format!(
-                "index {} is {:?} for {:?} and {:?} here; one index is one community",
-                grant.community.index, known.community.name, known.name, grant.community.name
-            )
-        });
-        let Some(pseudo) = grant.pseudo else { continue };
-        let inside = pseudo
-            .to_bits()
-            .checked_sub(pool.first.to_bits())
-            .is_some_and(|index| index < pool.count);
-        checker.unless(inside, at("pseudo"), || {
-            format!(
-                "{pseudo} is not among the {} addresses from {} on",
-                pool.count, pool.first
-            )
-        });
-        if let Some(other) = pseudos.insert(pseudo, grant) {
-            checker.unless(false, at("pseudo"), || {
-                format!("{pseudo} is reserved for {:?} already", other.name)
-            });
-        }
+fn p4runtime(config: &Config, checker: &mut Checker) {
+    let p4runtime = &config.p4runtime;
+    checker.socket(&p4runtime.unix, "p4runtime.unix");
+    checker.unless(p4runtime.unix != config.stats_socket, "p4runtime.unix", || {
+        "is stats_socket already; two services need two sockets".into()
+    });
+    checker.unless(p4runtime.device_id != 0, "p4runtime.device_id", || {
+        "must not be 0, which stands for no device".into()
+    });
+    let Some(tcp) = &p4runtime.tcp else { return };
+    checker.unless(tcp.listen.port() != 0, "p4runtime.tcp.listen", || {
+        "name a port; 9559 is P4Runtime's own".into()
+    });
+    for (file, at) in [
+        (&tcp.certificate, "certificate"),
+        (&tcp.key, "key"),
+        (&tcp.client_ca, "client_ca"),
+    ] {
+        checker.unless(
+            !file.as_os_str().is_empty(),
+            format!("p4runtime.tcp.{at}"),
+            || "name a PEM file".into(),
+        );
     }
 }
 

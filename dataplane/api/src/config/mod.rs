@@ -6,28 +6,28 @@
 //! eal: { cores: [0, 1], huge_pages: auto, memory_mib: 256 }
 //! ports:
 //!   - { device: "net_af_packet0,iface=eth0,qpairs=2", address: 203.0.113.10/24, gateway: 203.0.113.1 }
-//! director:
-//!   pseudo_pool: { first: 240.0.0.1, count: 4096 }
-//!   grants_file: /etc/kith/grants.yaml        # mode 0600
+//! sessions: { first: 240.0.0.1, count: 4096 }
+//! p4runtime:
+//!   unix: /run/kith/p4runtime.sock            # mode 0600
+//!   device_id: 1
+//!   tcp:                                      # mutual TLS; without it, there is no TCP
+//!     { listen: 192.0.2.1:9559, certificate: dataplane.pem, key: dataplane.key, client_ca: controllers.pem }
 //! stats_socket: /run/kith/dataplane.sock
-//! state_dir: /var/lib/kith
 //! ```
 //!
-//! [`load`] gives a configuration that was read, completed with its grants and checked, or every mistake at once.
+//! It says what the machine has: devices, links, room. What the dataplane does with packets is written by a controller over
+//! P4Runtime, and is not here. [`load`] gives a configuration that was read and checked, or every mistake at once.
 
 mod check;
-mod secret;
 mod units;
 
 pub use check::Mistake;
-pub use secret::SecretKey;
-pub use units::{Cidr, Span};
+pub use units::Cidr;
 
-use kith_wire::shim::DEFAULT_PORT;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -46,17 +46,15 @@ pub struct Config {
     pub eal: Eal,
     /// The ports. Port 0 is the first.
     pub ports: Vec<Port>,
-    /// The route director.
-    pub director: Director,
-    /// How much each member may send; without it, as much as it can.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender_rate: Option<Rate>,
+    /// Room for sessions.
+    #[serde(default)]
+    pub sessions: Sessions,
+    /// Where controllers write tables.
+    #[serde(default)]
+    pub p4runtime: P4Runtime,
     /// Where tools ask for statistics.
     #[serde(default = "default_socket")]
     pub stats_socket: PathBuf,
-    /// Where sessions are kept across a restart. Without it a restart forgets them, and members ask again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_dir: Option<PathBuf>,
     /// What a worker does that finds nothing to do.
     #[serde(default)]
     pub idle: Idle,
@@ -104,101 +102,41 @@ pub struct Port {
     pub mtu: u16,
 }
 
-/// The route director.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Director {
-    /// Its public address; without it, that of the first port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<Ipv4Addr>,
-    /// The encapsulation port.
-    #[serde(default = "default_udp_port")]
-    pub udp_port: u16,
-    /// The pseudo addresses it gives out.
-    #[serde(default)]
-    pub pseudo_pool: PseudoPool,
-    /// How long a session lasts without a keep-alive.
-    #[serde(default = "default_lifetime")]
-    pub session_lifetime: Span,
-    /// How often members are told to send keep-alives.
-    #[serde(default = "default_keep_alive")]
-    pub keep_alive: Span,
-    /// How long a freed pseudo address rests before somebody else gets it.
-    #[serde(default = "default_quarantine")]
-    pub quarantine: Span,
-    /// Sessions of one community at a time; without it, as many as the pool has addresses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_sessions_per_community: Option<u32>,
-    /// How much work it does for whom.
-    #[serde(default, skip_serializing_if = "Limits::is_default")]
-    pub limits: Limits,
-    /// Who may have a session.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<Grant>,
-    /// A file with more grants, a YAML list, readable by its owner only. A relative path begins at the folder of this file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grants_file: Option<PathBuf>,
-}
-
-/// A contiguous range of pseudo addresses.
+/// Which pseudo addresses the tables of senders and sessions have room for: one contiguous range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PseudoPool {
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
     /// The first.
     pub first: Ipv4Addr,
-    /// How many: 1 to 16777216. Each takes about 60 octets of memory, and 16 more for each worker.
+    /// How many: 1 to 16777216. Each takes about 100 octets of memory, and 16 more for each worker.
     pub count: u32,
 }
 
-/// Rates of the director's control side; see its documentation for what each guards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where controllers write tables, and read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Messages of one member that carry proof of their source.
-    pub member: Rate,
-    /// Authenticators checked for senders without proof, all together.
-    pub strangers: Rate,
-    /// Messages without proof and pings, for each source address.
-    pub source: Rate,
-    /// Pings answered, all together.
-    pub pings: Rate,
+pub struct P4Runtime {
+    /// A Unix socket for programs of the same user.
+    pub unix: PathBuf,
+    /// TCP with mutual TLS, for controllers elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    /// The number by which controllers address this dataplane; not 0.
+    pub device_id: u64,
 }
 
-/// So many a second on average, so many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// A second.
-    pub per_second: u32,
-    /// At once after a pause.
-    pub burst: u32,
-}
-
-/// Leave for one member to have a session.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grant {
-    /// What listings call the member.
-    pub name: String,
-    /// How its messages name the key. Not secret.
-    pub key_id: u64,
-    /// The key they are authenticated with: 32 octets, as 64 hexadecimal digits or in base64.
-    pub key: SecretKey,
-    /// Which community it is of.
-    pub community: Community,
-    /// The pseudo address that only this member gets; without it, any free one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pseudo: Option<Ipv4Addr>,
-}
-
-/// A community at this director.
+/// TCP with mutual TLS. Files are PEM; relative paths begin at the folder of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Community {
-    /// Its number at this director: 1 to 65535. Members of one number reach each other.
-    pub index: u16,
-    /// What listings call it.
-    pub name: String,
+pub struct Tcp {
+    /// Address and port, such as `192.0.2.1:9559`.
+    pub listen: SocketAddr,
+    /// The dataplane's certificate, with those between it and what controllers trust.
+    pub certificate: PathBuf,
+    /// Its private key, readable by its owner only.
+    pub key: PathBuf,
+    /// Who signs the certificates of controllers.
+    pub client_ca: PathBuf,
 }
 
 /// What a worker does that finds nothing to do.
@@ -247,8 +185,8 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
-    /// Others may read the keys.
-    #[error("{path} holds keys and can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
+    /// Others may read the key.
+    #[error("{path} holds a key and can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -265,22 +203,14 @@ pub enum ConfigError {
     },
 }
 
-/// Reads a configuration and its grants file, and checks both. All mistakes in values are reported at once.
+/// Reads a configuration and checks it. All mistakes in values are reported at once.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let (mode, text) = read(path)?;
-    let mut config: Config = parse(path, &text)?;
-    if !config.director.grants.is_empty() {
-        private(path, mode)?;
-    }
-    if let Some(grants) = &config.director.grants_file {
-        let grants = path.parent().unwrap_or(Path::new("")).join(grants);
-        let (mode, text) = read(&grants)?;
-        private(&grants, mode)?;
-        config
-            .director
-            .grants
-            .append(&mut parse::<Vec<Grant>>(&grants, &text)?);
-        config.director.grants_file = None;
+    let mut config: Config = parse(path, &read(path)?.1)?;
+    if let Some(tcp) = &mut config.p4runtime.tcp {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut tcp.certificate, &mut tcp.key, &mut tcp.client_ca] {
+            *file = folder.join(&*file);
+        }
     }
     let mistakes = config.mistakes();
     if mistakes.is_empty() {
@@ -291,13 +221,25 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
+/// Reads a file with a key in it, which nobody but its owner may read.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let (mode, text) = read(path)?;
+    if mode & 0o077 == 0 {
+        return Ok(text);
+    }
+    Err(ConfigError::Exposed {
+        path: path.to_owned(),
+        mode: mode & 0o7777,
+    })
+}
+
 impl Config {
     /// A configuration of YAML text, not checked yet.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
         parse(Path::new("configuration"), text)
     }
 
-    /// The configuration as YAML. It holds the keys of its grants in clear.
+    /// The configuration as YAML.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
         serde_saphyr::to_string(self)
     }
@@ -307,38 +249,6 @@ impl Config {
     pub fn mistakes(&self) -> Vec<Mistake> {
         check::check(self)
     }
-
-    /// The director's public address.
-    #[must_use]
-    pub fn director_address(&self) -> Ipv4Addr {
-        let first_port = self.ports.first().map(|port| port.address.address);
-        self.director
-            .address
-            .or(first_port)
-            .unwrap_or(Ipv4Addr::UNSPECIFIED)
-    }
-}
-
-/// Grants as the text of a grants file.
-pub fn grants_to_yaml(grants: &[Grant]) -> Result<Zeroizing<String>, serde_saphyr::SerializeError> {
-    serde_saphyr::to_string(&grants).map(Zeroizing::new)
-}
-
-impl Limits {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Keys are for their owner's eyes only.
-fn private(path: &Path, mode: u32) -> Result<(), ConfigError> {
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(ConfigError::Exposed {
-        path: path.to_owned(),
-        mode: mode & 0o7777,
-    })
 }
 
 fn read(path: &Path) -> Result<(u32, Zeroizing<String>), ConfigError> {
@@ -359,7 +269,7 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
         let place = error
             .location()
             .map_or_else(String::new, |at| format!("{}:{}: ", at.line(), at.column()));
-        // Without the lines around the mistake: they may hold keys.
+        // Without the lines around the mistake: place and reason are enough.
         let what = error.without_snippet().to_string();
         let what = what
             .rsplit_once(" at line ")
@@ -404,24 +314,8 @@ fn default_mtu() -> u16 {
     1500
 }
 
-fn default_udp_port() -> u16 {
-    DEFAULT_PORT
-}
-
 fn default_socket() -> PathBuf {
     "/run/kith/dataplane.sock".into()
-}
-
-fn default_lifetime() -> Span {
-    Span::from_secs(60)
-}
-
-fn default_keep_alive() -> Span {
-    Span::from_secs(15)
-}
-
-fn default_quarantine() -> Span {
-    Span::from_secs(60)
 }
 
 impl Default for Eal {
@@ -434,7 +328,7 @@ impl Default for Eal {
     }
 }
 
-impl Default for PseudoPool {
+impl Default for Sessions {
     /// Class E: no LAN can clash with it.
     fn default() -> Self {
         Self {
@@ -444,14 +338,12 @@ impl Default for PseudoPool {
     }
 }
 
-impl Default for Limits {
+impl Default for P4Runtime {
     fn default() -> Self {
-        let rate = |per_second, burst| Rate { per_second, burst };
         Self {
-            member: rate(10, 20),
-            strangers: rate(50_000, 5_000),
-            source: rate(200, 400),
-            pings: rate(20_000, 2_000),
+            unix: "/run/kith/p4runtime.sock".into(),
+            tcp: None,
+            device_id: 1,
         }
     }
 }

@@ -6,16 +6,11 @@ workers: 2
 eal: { cores: [0, 1], huge_pages: off, memory_mib: 128 }
 ports:
   - { device: "net_af_packet0,iface=eth0,qpairs=2", address: 203.0.113.10/24, gateway: 203.0.113.1, mtu: 1500 }
-director:
-  pseudo_pool: { first: 240.0.0.1, count: 16 }
-  session_lifetime: 60s
-  keep_alive: 5s
-  grants:
-    - name: alice
-      key_id: 1
-      key: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff
-      community: { index: 1, name: acme.example }
-      pseudo: 240.0.0.1
+sessions: { first: 240.0.0.1, count: 16 }
+p4runtime:
+  unix: /run/kith/nrd1-p4runtime.sock
+  device_id: 7
+  tcp: { listen: "192.0.2.1:9559", certificate: nrd1.pem, key: nrd1.key, client_ca: /etc/kith/controllers.pem }
 stats_socket: /run/kith/nrd1.sock
 "#;
 
@@ -33,12 +28,19 @@ fn wrong_at(change: impl FnOnce(&mut Config)) -> Vec<String> {
 fn the_example_is_good_and_survives_being_written() {
     let config = good();
     assert_eq!(config.mistakes(), []);
-    assert_eq!(config.director_address(), Ipv4Addr::new(203, 0, 113, 10));
     assert_eq!(config.eal.huge_pages, HugePages::Off);
+    assert_eq!(config.p4runtime.device_id, 7);
     let again = Config::from_yaml(&config.to_yaml().unwrap()).unwrap();
     assert_eq!(format!("{again:?}"), format!("{config:?}"));
-    let (old, new) = (&config.director.grants[0].key, &again.director.grants[0].key);
-    assert_eq!(old.octets(), new.octets());
+}
+
+#[test]
+fn ports_are_all_that_must_be_written() {
+    let least = "name: nrd1\nports: [{ device: net_null0, address: 203.0.113.10/24 }]\n";
+    let config = Config::from_yaml(least).unwrap();
+    assert_eq!(config.mistakes(), []);
+    assert_eq!(config.p4runtime, P4Runtime::default());
+    assert_eq!(config.p4runtime.tcp, None, "nobody elsewhere gets in by default");
 }
 
 #[test]
@@ -46,19 +48,25 @@ fn a_mistake_in_writing_says_where() {
     for (from, to, line) in [
         ("workers: 2", "worker: 2", "3:"),
         ("203.0.113.10/24", "203.0.113.10", "6:"),
-        ("keep_alive: 5s", "keep_alive: soon", "10:"),
-        ("1eff", "1ef", "14:"),
+        ("device_id: 7", "device_id: seven", "10:"),
+        ("client_ca:", "ca:", "11:"),
     ] {
         let error = Config::from_yaml(&GOOD.replace(from, to)).unwrap_err();
         let ConfigError::Syntax { place, .. } = &error else {
             panic!("{error}")
         };
-        println!("{error}");
         assert!(place.starts_with(line), "{to}: {error}");
-        assert!(
-            !error.to_string().contains("0001020304"),
-            "a key is shown: {error}"
-        );
+    }
+}
+
+#[test]
+fn what_belongs_to_the_controller_is_refused() {
+    for (name, value) in [
+        ("director", "{ udp_port: 20202 }"),
+        ("state_dir", "/var/lib/kith"),
+    ] {
+        let error = Config::from_yaml(&format!("{GOOD}{name}: {value}\n")).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
     }
 }
 
@@ -67,27 +75,25 @@ fn all_mistakes_are_reported_at_once() {
     let wrong = wrong_at(|config| {
         config.workers = 0;
         config.ports[0].mtu = 100;
-        config.director.udp_port = 0;
-        config.director.keep_alive = Span::from_secs(30);
-        let twin = config.director.grants[0].clone();
-        config.director.grants.push(twin);
+        config.sessions.count = 0;
+        config.p4runtime.device_id = 0;
+        config.p4runtime.unix = config.stats_socket.clone();
     });
     assert_eq!(
         wrong,
         [
             "workers",
             "ports[0].mtu",
-            "director.udp_port",
-            "director.keep_alive",
-            "grant of \"alice\", key_id",
-            "grant of \"alice\", pseudo",
+            "sessions",
+            "p4runtime.unix",
+            "p4runtime.device_id",
         ]
     );
 }
 
 #[test]
 fn what_makes_no_network_is_named() {
-    assert_eq!(wrong_at(|c| c.ports.clear()), ["ports", "director.address"]);
+    assert_eq!(wrong_at(|c| c.ports.clear()), ["ports"]);
     let gateway = |address| move |c: &mut Config| c.ports[0].gateway = Some(address);
     assert_eq!(
         wrong_at(gateway(Ipv4Addr::new(203, 0, 114, 1))),
@@ -109,36 +115,35 @@ fn what_makes_no_network_is_named() {
 }
 
 #[test]
-fn grants_must_fit_pool_and_communities() {
-    let outside = |c: &mut Config| c.director.grants[0].pseudo = Some(Ipv4Addr::new(240, 0, 0, 17));
-    assert_eq!(wrong_at(outside), ["grant of \"alice\", pseudo"]);
-    let other_name = |c: &mut Config| {
-        let mut bob = c.director.grants[0].clone();
-        (bob.name, bob.key_id, bob.pseudo) = ("bob".into(), 2, None);
-        bob.community.name = "other.example".into();
-        c.director.grants.push(bob);
-    };
-    assert_eq!(wrong_at(other_name), ["grant of \"bob\", community"]);
-    let unset = |c: &mut Config| c.director.grants[0].key = SecretKey::new([0; 32]);
-    assert_eq!(wrong_at(unset), ["grant of \"alice\", key"]);
+fn sessions_must_be_possible_addresses() {
+    for (first, count) in [
+        (Ipv4Addr::UNSPECIFIED, 5),
+        (Ipv4Addr::new(240, 0, 0, 1), 0),
+        (Ipv4Addr::new(240, 0, 0, 1), (1 << 24) + 1),
+        (Ipv4Addr::new(255, 255, 255, 250), 6),
+    ] {
+        assert_eq!(wrong_at(|c| c.sessions = Sessions { first, count }), ["sessions"]);
+    }
 }
 
 #[test]
-fn keys_in_a_file_that_others_can_read_are_refused() {
+fn files_of_tls_lie_beside_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, grants) = (
-        folder.path().join("config.yaml"),
-        folder.path().join("grants.yaml"),
-    );
-    let mut config = good();
-    let moved = std::mem::take(&mut config.director.grants);
-    config.director.grants_file = Some("grants.yaml".into());
-    fs::write(&file, config.to_yaml().unwrap()).unwrap();
-    assert!(matches!(load(&file), Err(ConfigError::Read { path, .. }) if path == grants));
-    write_private(&grants, &grants_to_yaml(&moved).unwrap()).unwrap();
-    let loaded = load(&file).unwrap();
-    assert_eq!(loaded.director.grants[0].name, "alice");
-    fs::set_permissions(&grants, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = load(&file).unwrap_err().to_string();
+    let file = folder.path().join("config.yaml");
+    fs::write(&file, GOOD).unwrap();
+    let tcp = load(&file).unwrap().p4runtime.tcp.unwrap();
+    assert_eq!(tcp.key, folder.path().join("nrd1.key"));
+    assert_eq!(tcp.client_ca, Path::new("/etc/kith/controllers.pem"));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("nrd1.key");
+    assert!(matches!(read_private(&key), Err(ConfigError::Read { path, .. }) if path == key));
+    write_private(&key, "secret").unwrap();
+    assert_eq!(*read_private(&key).unwrap(), "secret");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = read_private(&key).unwrap_err().to_string();
     assert!(error.contains("0640") && error.contains("chmod 600"), "{error}");
 }

@@ -1,10 +1,9 @@
-//! Values that are written as words: an address with its prefix, a length of time.
+//! Values that are written as words: an address with its prefix.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
-use std::time::Duration;
 
 /// An address and the network it is in, written `203.0.113.10/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,65 +56,19 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// A length of time, written `60s`, `250ms` or `10m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
-
-impl Span {
-    /// So many seconds.
-    #[must_use]
-    pub const fn from_secs(seconds: u64) -> Self {
-        Self(Duration::from_secs(seconds))
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl FromStr for Span {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const SHAPE: &str = "expected a length of time, such as 60s, 250ms or 10m";
-        let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or(SHAPE)?;
-        let (number, unit) = text.split_at(unit);
-        let number: u64 = number.parse().map_err(|_| SHAPE)?;
-        let millis = match unit {
-            "ms" => Some(number),
-            "s" => number.checked_mul(1_000),
-            "m" => number.checked_mul(60_000),
-            "h" => number.checked_mul(3_600_000),
-            _ => None,
-        };
-        millis
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .ok_or(SHAPE)
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_millis() {
-            whole if whole % 1000 == 0 => write!(f, "{}s", whole / 1000),
-            millis => write!(f, "{millis}ms"),
-        }
-    }
-}
-
-macro_rules! as_text {
-    ($($name:ty),*) => { $(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    )* };
-}
-
-as_text!(Cidr, Span);
 
 #[cfg(test)]
 mod tests {
@@ -131,25 +84,6 @@ mod tests {
         assert!(!net("10.1.0.1/16").overlaps(&net("10.2.0.1/16")));
         for wrong in ["10.0.0.1", "10.0.0.1/33", "10.0.0/8", "x/8", "10.0.0.1/"] {
             assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn spans_read_as_they_are_written() {
-        for (text, millis) in [("60s", 60_000), ("250ms", 250), ("0s", 0)] {
-            let span: Span = text.parse().unwrap();
-            assert_eq!((span.0.as_millis(), span.to_string().as_str()), (millis, text));
-        }
-        assert_eq!("2m".parse::<Span>().unwrap(), Span::from_secs(120));
-        for wrong in [
-            "60",
-            "s",
-            "-1s",
-            "1 s",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
-            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
         }
     }
 }

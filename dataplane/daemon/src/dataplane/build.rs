@@ -1,29 +1,20 @@
 //! From a configuration to running threads.
 
-use super::{Dataplane, Link, Service, State, service};
+use super::{Controller, Dataplane, Link, Service, State, service};
 use crate::clock::Clock;
-use crate::journal::{Journal, JournalError};
-use crate::link::{self, Network};
+use crate::control::{self, Control};
 use crate::neighbor::Limits as NeighborLimits;
 use crate::slow::{self, Slow};
 use crate::worker::{Shared, Worker};
 use kith_api::config::{self, Config, HugePages};
-use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
-use kith_director::{DirectorKey, Rate, Time};
 use kith_dpdk::{
     Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
     ThreadError,
 };
-use kith_pipeline::meter;
-use kith_pipeline::table::TableError;
-use kith_pipeline::table::endpoint::Role;
-use kith_pipeline::table::sender::SenderTable;
-use kith_pipeline::table::session::SessionTable;
-use kith_pipeline::tables::Tables;
-use kith_wire::control::KeyId;
+use kith_p4runtime::service as p4runtime;
+use kith_p4runtime::target::UpdateError;
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::PseudoIp;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
@@ -73,26 +64,9 @@ pub enum StartError {
     /// No thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
-    /// Sessions cannot be kept.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The director refuses its settings.
-    #[error("director: {0}")]
-    Director(#[from] server::ConfigError),
-    /// The director refuses a grant.
-    #[error("grant of {name:?}: {error}")]
-    Grant {
-        /// Whose.
-        name: String,
-        /// Why.
-        error: server::GrantError,
-    },
-    /// More ports or routes than tables take.
+    /// The first entries do not fit each other.
     #[error("ports: {0}")]
-    Ports(#[from] TableError),
-    /// No random numbers.
-    #[error("the system gives no random numbers, without which cookies could be guessed")]
-    Random,
+    Links(#[from] UpdateError),
     /// No clock.
     #[error("DPDK found no frequency of the time stamp counter")]
     Clock,
@@ -108,57 +82,31 @@ fn advice(device: &str) -> String {
     )
 }
 
-pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
+pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     let started = Instant::now();
-    let journal = config.state_dir.as_deref().map(Journal::open).transpose()?;
     let eal = Eal::init(environment(&config))?;
     let clock = Clock::start().ok_or(StartError::Clock)?;
     let pool = pool(&eal, &config)?;
-    let (mut ports, networks) = open_ports(&eal, &config, &pool)?;
+    let (mut ports, stations) = open_ports(&eal, &config, &pool)?;
 
-    let mut director = director(&config)?;
-    let mut restored = 0;
-    let journal = match journal {
-        Some((mut journal, read)) => {
-            let outcome = director.restore(Time::ZERO, &read);
-            if journal.wants_compaction(outcome.sessions) {
-                journal.replace(director.journal())?;
-            }
-            restored = outcome.sessions;
-            info!(
-                sessions = outcome.sessions,
-                outdated = outcome.outdated,
-                octets_lost = read.lost_len,
-                "journal read"
-            );
-            Some(journal)
-        }
-        None => None,
+    let counters = |_| Shared::new(config.sessions.count as usize);
+    let shared: Vec<_> = (0..config.workers).map(counters).collect();
+    let slow_shared = counters(config.workers);
+    let (control, packet_outs) = Control::new(settings(&config, &stations, &shared, &slow_shared))?;
+    let control = Arc::new(control);
+    let p4runtime = p4runtime::Service::new(
+        control.store().clone(),
+        p4runtime::Config {
+            device_id: config.p4runtime.device_id,
+            ..p4runtime::Config::default()
+        },
+    );
+    let controller = Controller {
+        packet_ins: p4runtime.packet_ins(),
+        packet_outs,
     };
-    // The keys are the director's now; the configuration's copies are wiped.
-    let written = std::mem::take(&mut config.director.grants);
-    let communities = written
-        .iter()
-        .map(|grant| (grant.community.index, grant.community.name.clone()))
-        .collect();
-    let grants = written
-        .into_iter()
-        .map(|grant| super::Grant {
-            name: grant.name,
-            key_id: grant.key_id,
-            community: grant.community.index,
-            reserved: grant.pseudo,
-        })
-        .collect();
-
-    let sender_rate = config.sender_rate.map(|rate| meter::Rate {
-        per_second: rate.per_second,
-        burst: rate.burst,
-    });
-    let tables = tables(&config, &networks)?;
-    let slow = Slow::new(tables, networks, sender_rate, director, NeighborLimits::default());
-    let capacity = slow.tables().session.pool().size();
-    let (mut links, mut workers, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let slow = Slow::new(control.clone(), slow_shared, NeighborLimits::default());
+    let (mut links, mut workers) = (Vec::new(), Vec::new());
     let mut queues: Vec<_> = ports.iter_mut().filter_map(Port::take_queues).collect();
     for queues in &mut queues {
         queues.rx.reverse();
@@ -169,8 +117,7 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
         let (down_in, down_out) = kith_dpdk::ring(&eal, RING)?;
         let rx = queues.iter_mut().filter_map(|queues| queues.rx.pop()).collect();
         let tx = queues.iter_mut().filter_map(|queues| queues.tx.pop()).collect();
-        workers.push(Worker::new(rx, tx, slow.reader(), (up_in, down_out), clock));
-        shared.push(Shared::new(capacity));
+        workers.push(Worker::new(rx, tx, control.reader(), (up_in, down_out), clock));
         links.push(Link {
             up: up_out,
             down: down_in,
@@ -179,13 +126,12 @@ pub(super) fn build(mut config: Config) -> Result<Dataplane, StartError> {
     let state = Arc::new(State {
         started,
         clock,
-        communities,
-        grants,
         workers: shared,
-        restored,
+        control,
+        p4runtime,
         pool: pool.clone(),
         huge_pages: eal.uses_huge_pages(),
-        service: Mutex::new(Service::new(slow, links, journal, pool)),
+        service: Mutex::new(Service::new(slow, links, controller, pool)),
         ports: Mutex::new(ports),
         stop_workers: AtomicBool::new(false),
         stop_slow: AtomicBool::new(false),
@@ -245,8 +191,8 @@ fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
     Ok(Mempool::new(eal, "packets", &config)?)
 }
 
-fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, Vec<Network>), StartError> {
-    let (mut ports, mut networks) = (Vec::new(), Vec::new());
+fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, Vec<MacAddr>), StartError> {
+    let (mut ports, mut stations) = (Vec::new(), Vec::new());
     for (index, wanted) in config.ports.iter().enumerate() {
         let fail = |error| StartError::Port {
             index,
@@ -264,83 +210,39 @@ fn open_ports(eal: &Eal, config: &Config, pool: &Mempool) -> Result<(Vec<Port>, 
         let port = Port::open(eal, &settings, std::slice::from_ref(pool)).map_err(fail)?;
         let mac = MacAddr(port.mac().map_err(fail)?.0);
         info!(index, device = port.device(), driver = port.driver(), %mac, address = %wanted.address, "port open");
-        networks.push(Network {
-            mac,
-            address: wanted.address.address,
-            prefix_len: wanted.address.prefix_len,
-            gateway: wanted.gateway,
-            mtu: wanted.mtu,
-        });
+        stations.push(mac);
         ports.push(port);
     }
-    Ok((ports, networks))
+    Ok((ports, stations))
 }
 
-fn pool_range(config: &Config) -> Result<PoolRange, StartError> {
-    let pool = config.director.pseudo_pool;
-    let first = PseudoIp::new(pool.first.to_bits()).ok_or(server::ConfigError::Pool)?;
-    Ok(PoolRange {
-        first,
-        count: pool.count,
-    })
-}
-
-fn director(config: &Config) -> Result<Director, StartError> {
-    let wanted = &config.director;
-    let range = pool_range(config)?;
-    let mut settings = DirectorConfig::new(config.director_address(), range);
-    settings.port = wanted.udp_port;
-    settings.lifetime = wanted.session_lifetime.0;
-    settings.keep_alive = wanted.keep_alive.0;
-    settings.quarantine = wanted.quarantine.0;
-    settings.max_sessions_per_community = wanted.max_sessions_per_community.unwrap_or(range.count);
-    settings.mtu = config.ports.iter().map(|port| port.mtu).min().unwrap_or(1500);
-    let rate = |rate: config::Rate| Rate {
-        per_second: rate.per_second,
-        burst: rate.burst,
-    };
-    settings.limits.member = rate(wanted.limits.member);
-    settings.limits.strangers = rate(wanted.limits.strangers);
-    settings.limits.source = rate(wanted.limits.source);
-    settings.limits.pings = rate(wanted.limits.pings);
-
-    let mut secret = [0u8; 32];
-    SystemRandom::new()
-        .fill(&mut secret)
-        .map_err(|_| StartError::Random)?;
-    let mut director = Director::new(settings, secret)?;
-    for grant in &wanted.grants {
-        let added = Grant {
-            key_id: KeyId(grant.key_id),
-            key: DirectorKey::new(*grant.key.octets()),
-            community: grant.community.index,
-            reserved: grant.pseudo.and_then(|pseudo| PseudoIp::new(pseudo.to_bits())),
-            name: grant.name.clone(),
-        };
-        director
-            .add_grant(Time::ZERO, added)
-            .map_err(|error| StartError::Grant {
-                name: grant.name.clone(),
-                error,
-            })?;
+fn settings(
+    config: &Config,
+    stations: &[MacAddr],
+    workers: &[Arc<Shared>],
+    slow: &Arc<Shared>,
+) -> control::Settings {
+    let links = config
+        .ports
+        .iter()
+        .zip(stations)
+        .map(|(port, &station)| control::Link {
+            station,
+            network: port.address,
+            gateway: port.gateway,
+            mtu: port.mtu,
+        });
+    // Configurations that begin at 0 are refused.
+    let first = PseudoIp::new(config.sessions.first.to_bits().max(1));
+    control::Settings {
+        links: links.collect(),
+        sessions: (
+            first.unwrap_or_else(|| unreachable!("at least 1")),
+            config.sessions.count as usize,
+        ),
+        punt_rates: slow::punt_rates(),
+        shared: workers.iter().chain([slow]).cloned().collect(),
     }
-    Ok(director)
-}
-
-fn tables(config: &Config, networks: &[Network]) -> Result<Tables, TableError> {
-    let pool = config.director.pseudo_pool;
-    // Configurations whose pool begins at 0 are refused.
-    let first = PseudoIp::new(pool.first.to_bits().max(1)).unwrap_or_else(|| unreachable!("at least 1"));
-    let sender = SenderTable::new(first, pool.count as usize);
-    let session = SessionTable::new(first, pool.count as usize);
-    let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
-    tables.endpoint = Role::Director {
-        address: config.director_address(),
-        udp_port: config.director.udp_port,
-    };
-    tables.punt_rates = slow::punt_rates();
-    link::enter(&mut tables, networks)?;
-    Ok(tables)
 }
 
 /// Starts a worker, and waits until it has its CPU.

@@ -1,30 +1,29 @@
 //! A whole dataplane: put together from its configuration, and taken apart in order.
 //!
 //! ```text
-//!  start:  environment ► pool ► ports ► director, sessions of the journal ► slow path ► workers
-//!  stop:   workers ► what they left in rings ► journal synced ► ports
+//!  start:  environment ► pool ► ports ► tables of the links ► slow path ► workers
+//!  stop:   workers ► what they left in rings ► ports
 //! ```
 //!
-//! Sessions are back in the table before the first packet is received: a dataplane that was killed forwards again as soon
-//! as its ports are open.
+//! It begins with its links and nothing else: what it is, and who may send, its controller writes.
 
 mod build;
 mod service;
 
 pub use build::StartError;
-pub use service::{Link, Service};
+pub use service::{Controller, Link, Service};
 
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::worker::Shared;
 use kith_api::config::Config;
 use kith_dpdk::{Eal, Mempool, Port};
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use kith_p4runtime::service as p4runtime;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
 /// A running dataplane.
 pub struct Dataplane {
@@ -35,20 +34,18 @@ pub struct Dataplane {
 
 /// What its threads, and those who ask about it, share.
 pub struct State {
-    /// As configured; without the grants and their keys.
+    /// As configured.
     pub config: Config,
     /// When it started.
     pub started: Instant,
     /// Time for all threads.
     pub clock: Clock,
-    /// Communities' names by number.
-    pub communities: BTreeMap<u16, String>,
-    /// Who may have a session, without their keys.
-    pub grants: Vec<Grant>,
     /// Each worker's counters.
     pub workers: Vec<Arc<Shared>>,
-    /// Sessions that the journal brought back.
-    pub restored: usize,
+    /// The tables.
+    pub control: Arc<Control>,
+    /// Where controllers read and write them.
+    pub p4runtime: p4runtime::Service,
     /// Packet buffers.
     pub pool: Mempool,
     /// Is memory from huge pages?
@@ -60,19 +57,6 @@ pub struct State {
     /// Turns of the slow path: it lives as long as they grow.
     turns: AtomicU64,
     _eal: Eal,
-}
-
-/// A grant for listings.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// The member.
-    pub name: String,
-    /// How its messages name the key.
-    pub key_id: u64,
-    /// Its community's number.
-    pub community: u16,
-    /// The pseudo address that only this member gets.
-    pub reserved: Option<Ipv4Addr>,
 }
 
 impl Dataplane {
@@ -104,9 +88,6 @@ impl Dataplane {
         self.state.stop_slow.store(true, Ordering::Relaxed);
         if self.slow.take().is_some_and(|slow| slow.join().is_err()) {
             error!("the slow path ended by a panic");
-        }
-        if let Err(problem) = self.state.service().close() {
-            warn!(%problem, "sessions may not be on disk");
         }
     }
 }

@@ -1,20 +1,22 @@
-//! The slow path's thread: rings, time and the journal around [`Slow`].
+//! The slow path's thread: rings, time and the queue to the controller around [`Slow`].
 
 use super::State;
-use crate::journal::{Journal, JournalError};
-use crate::slow::Slow;
+use crate::slow::{self, HandOver, Slow};
 use crate::worker::{INJECT_HEADER, PUNT_HEADER};
 use kith_dpdk::{Burst, Consumer, Mbuf, Mempool, Producer};
+use kith_p4runtime::packet::{PacketIn, PacketOut};
+use kith_p4runtime::service::{NotDelivered, PacketIns};
+use kith_pipeline::BURST;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::PuntReason;
 use kith_pipeline::units::{Nanos, PortIndex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
-use tracing::error;
 
-/// Between two ticks of neighbours and director.
+/// Between two ticks of neighbours.
 const TICK: Nanos = Nanos(100_000_000);
 /// The first and the longest sleep of a slow path with nothing to do.
 const SLEEP: (Duration, Duration) = (Duration::from_micros(50), Duration::from_micros(500));
@@ -33,24 +35,38 @@ pub struct Service {
     pub slow: Slow<Mbuf>,
     /// The rings, by worker.
     pub links: Vec<Link>,
-    journal: Option<Journal>,
+    controller: Controller,
     pool: Mempool,
     burst: Burst,
     next_tick: Nanos,
 }
 
+/// Packets to and from the controllers' primary.
+pub struct Controller {
+    /// Where it gets them; never waits.
+    pub packet_ins: PacketIns,
+    /// What it wants sent, checked.
+    pub packet_outs: Receiver<PacketOut>,
+}
+
 impl Service {
-    /// A slow path with these rings; without a journal nothing survives.
+    /// A slow path with these rings.
     #[must_use]
-    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, journal: Option<Journal>, pool: Mempool) -> Self {
+    pub fn new(slow: Slow<Mbuf>, links: Vec<Link>, controller: Controller, pool: Mempool) -> Self {
         Self {
             slow,
             links,
-            journal,
+            controller,
             pool,
             burst: Burst::new(),
             next_tick: Nanos(0),
         }
+    }
+
+    /// Is a controller there that takes packets?
+    #[must_use]
+    pub fn has_controller(&self) -> bool {
+        self.controller.packet_ins.has_primary()
     }
 
     /// Packets in rings.
@@ -85,25 +101,40 @@ impl Service {
                 self.deliver(worker);
             }
         }
+        for packet in self.controller.packet_outs.try_iter().take(BURST) {
+            let make = &mut || self.pool.alloc();
+            self.slow.packet_out(packet.egress_port, &packet.frame, make);
+            found += 1;
+        }
+        self.deliver(0);
         if now >= self.next_tick {
             self.next_tick = Nanos(now.0.saturating_add(TICK.0));
             self.slow.tick(now, &mut || self.pool.alloc());
             self.deliver(0);
-            self.compact();
         }
         found > 0
     }
 
-    /// Syncs the journal, and forgets what cannot be sent any more.
-    pub fn close(&mut self) -> Result<(), JournalError> {
-        self.slow.out.clear();
-        self.keep();
-        self.journal.as_ref().map_or(Ok(()), Journal::sync)
-    }
-
-    /// First the journal, then the packets: what a member is told is remembered.
+    /// Sees to it that packets get where the slow path wants them.
     fn deliver(&mut self, worker: usize) {
-        self.keep();
+        for slow::PacketIn {
+            ingress,
+            reason,
+            packet,
+        } in std::mem::take(&mut self.slow.up)
+        {
+            let handed = self.controller.packet_ins.send(PacketIn {
+                ingress_port: ingress,
+                reason: reason as u16,
+                frame: packet.bytes().to_vec(),
+            });
+            let outcome = match handed {
+                Ok(()) => HandOver::Taken,
+                Err(NotDelivered::Full) => HandOver::Full,
+                Err(NotDelivered::Nobody) => HandOver::Nobody,
+            };
+            self.slow.handed_over(reason, outcome);
+        }
         let Some(link) = self.links.get_mut(worker) else {
             return;
         };
@@ -113,33 +144,6 @@ impl Service {
                 link.down.push(packet).is_ok()
             };
             self.slow.delivered(taken);
-        }
-    }
-
-    fn keep(&mut self) {
-        if self.slow.journal.is_empty() {
-            return;
-        }
-        let entries = std::mem::take(&mut self.slow.journal);
-        let kept = self.journal.as_mut().map(|journal| journal.append(&entries));
-        self.give_up(kept);
-    }
-
-    fn compact(&mut self) {
-        let director = self.slow.director();
-        let kept = self
-            .journal
-            .as_mut()
-            .filter(|journal| journal.wants_compaction(director.config().pool.count.min(1024) as usize))
-            .map(|journal| journal.replace(director.journal()));
-        self.give_up(kept);
-    }
-
-    /// A journal that failed once has a hole: better none at all. Sessions live on; only a restart forgets them.
-    fn give_up(&mut self, kept: Option<Result<(), JournalError>>) {
-        if let Some(Err(problem)) = kept {
-            error!(%problem, "sessions are not kept any more; a restart will forget them");
-            self.journal = None;
         }
     }
 }

@@ -1,18 +1,18 @@
 //! ARP (RFC 826), and packets whose next hop is not known yet.
 
-use super::{Slow, Waiting, endpoint};
+use super::way::{Way, is_on_link, is_ours};
+use super::{Slow, Waiting};
 use crate::neighbor::{Ask, Held};
 use kith_pipeline::counters::DirectCounters;
 use kith_pipeline::packet::Packet;
 use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::route::Next;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::arp::{self, Arp, Operation};
 use kith_wire::ethernet::{self, ETHERTYPE_ARP, Ethernet, MacAddr};
-use kith_wire::ipv4;
-use kith_wire::shim::Shim;
-use kith_wire::udp;
 use std::net::Ipv4Addr;
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
@@ -26,55 +26,62 @@ impl<P: Packet> Slow<P> {
             .bytes()
             .get(ethernet::HEADER_LEN..)
             .and_then(|payload| Arp::parse(payload).ok().copied());
-        let tables = self.publisher.current();
-        let (director, _) = endpoint(&tables);
-        let (Some(arp), Some(port)) = (heard, self.network(ingress)) else {
+        let tables = self.control.tables();
+        let (Some(arp), Some(port)) = (heard, tables.ingress_port.get(ingress)) else {
             return self.refuse();
         };
         let ((station, sender), (_, target)) = (arp.sender(), arp.target());
-        let own = port.mac;
-        let ours = target == port.address || target == director && port.on_link(target);
+        let ours = is_ours(&tables, ingress, target);
         // RFC 5227 section 2.1.1: who looks whether an address is free has none himself. He is answered, and not learnt.
         let probe = sender.is_unspecified();
-        let possible = probe || port.on_link(sender) && sender != port.address && sender != director;
+        let possible = probe || is_on_link(&tables, ingress, sender) && !is_ours(&tables, ingress, sender);
         if station.is_group() || station == MacAddr::ZERO || !possible {
             return self.refuse();
         }
         let asks_us = ours && arp.operation() == Operation::Request;
         if !probe {
-            let released = self.neighbors.seen(now, ingress, sender, station, asks_us);
-            self.publish_if_changed();
-            for waiting in released {
-                self.forward(now, waiting);
-            }
+            self.seen(now, ingress, sender, station, asks_us);
         }
         if !asks_us {
             return self.counts.consumed.add(1);
         }
-        let answer = Arp::new(Operation::Reply, (own, target), (station, sender));
-        if write(&mut packet, station, own, &answer) {
+        let answer = Arp::new(Operation::Reply, (port.station, target), (station, sender));
+        if write(&mut packet, station, port.station, &answer) {
             self.send(ingress, packet);
         } else {
             self.refuse();
         }
     }
 
+    /// A neighbour showed its station: the table learns it, and who waited for it goes on.
+    fn seen(&mut self, now: Nanos, port: PortIndex, address: Ipv4Addr, station: MacAddr, create: bool) {
+        let neighbor = OnLink { port, address };
+        let seen = self.neighbors.seen(now, neighbor, station, create);
+        if seen.is_new && !self.control.learn(neighbor, station) {
+            // The table is full. It stays unknown, and is asked for again when it is needed.
+            self.neighbors.forget(neighbor);
+        }
+        for waiting in seen.released {
+            self.forward(now, waiting);
+        }
+    }
+
     pub(super) fn send_request(&mut self, ask: Ask, make: &mut dyn FnMut() -> Option<P>) {
-        let Some(port) = self.network(ask.port) else {
+        let tables = self.control.tables();
+        let Some(port) = tables.ingress_port.get(ask.neighbor.port) else {
             return;
         };
         // No buffer: the next tick asks again.
         let Some(mut packet) = make() else { return };
         let request = Arp::new(
             Operation::Request,
-            (port.mac, port.address),
-            (MacAddr::ZERO, ask.target),
+            (port.station, port.address),
+            (MacAddr::ZERO, ask.neighbor.address),
         );
         let to = ask.station.unwrap_or(MacAddr::BROADCAST);
-        let station = port.mac;
-        if packet.grow_back(FRAME) && write(&mut packet, to, station, &request) {
+        if packet.grow_back(FRAME) && write(&mut packet, to, port.station, &request) {
             self.counts.originated.add(1);
-            self.send(ask.port, packet);
+            self.send(ask.neighbor.port, packet);
         }
     }
 
@@ -85,18 +92,18 @@ impl<P: Packet> Slow<P> {
         packet: P,
         make: &mut dyn FnMut() -> Option<P>,
     ) {
-        let tables = self.publisher.current();
-        let next = receiver(packet.bytes())
-            .and_then(|pseudo| tables.session.relay_to(tables.session.pool().index(pseudo)))
-            .and_then(|to| tables.route.next(Ipv4Addr::from_bits(to.binding.address())));
-        let Some(next) = next else {
-            // The session ended meanwhile.
-            return self.dropped(DropReason::DestinationUnknown, 1);
+        let tables = self.control.tables();
+        let next = Way::of(&tables, ingress, packet.bytes()).and_then(|way| way.next(&tables));
+        let Some(Next { port, hop }) = next else {
+            // The entry that led there is gone meanwhile.
+            return self.dropped(DropReason::NeighborUnresolved, 1);
         };
-        match self
-            .neighbors
-            .hold(now, next.port, next.hop, Waiting { ingress, packet })
-        {
+        let neighbor = OnLink { port, address: hop };
+        if tables.neighbor.get(neighbor).is_none() {
+            // A controller deleted what was learnt: it is to be learnt anew.
+            self.neighbors.forget(neighbor);
+        }
+        match self.neighbors.hold(now, neighbor, Waiting { ingress, packet }) {
             Held::Waits(None) => {}
             Held::Waits(Some(ask)) => self.send_request(ask, make),
             Held::Known(waiting) => self.forward(now, waiting),
@@ -104,9 +111,9 @@ impl<P: Packet> Slow<P> {
         }
     }
 
-    /// Once more through the relay, now that the neighbour is known: everything else may have changed while it waited.
-    fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
-        let tables = self.publisher.current();
+    /// Once more through the pipeline, now that the neighbour is known: everything else may have changed while it waited.
+    pub(super) fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
+        let tables = self.control.tables();
         let shared = self.counts.shared.clone();
         // The worker has counted it for its session.
         let none = DirectCounters::none();
@@ -116,19 +123,16 @@ impl<P: Packet> Slow<P> {
         path.process(&tables, ingress, now, burst, &mut verdicts);
         match verdicts[0] {
             Verdict::Transmit(port) => self.send(port, packet),
-            // The relay has counted it.
+            // The pipeline has counted it.
             Verdict::Drop(_) => {}
-            Verdict::Punt(PuntReason::SourceMismatch) => self.source_mismatch(now, ingress, packet),
+            Verdict::Punt(reason @ PuntReason::SourceMismatch) => self.hand_over(ingress, reason, packet),
+            Verdict::Punt(reason @ (PuntReason::Keying | PuntReason::KeysMissing)) => {
+                self.hand_over(ingress, reason, packet);
+            }
             Verdict::Punt(PuntReason::MtuExceeded) => self.mtu_exceeded(now, ingress, packet),
             Verdict::Punt(_) => self.dropped(DropReason::NeighborUnresolved, 1),
         }
     }
-}
-
-/// The destination member of a data packet that the relay has parsed.
-fn receiver(frame: &[u8]) -> Option<u32> {
-    let data = frame.get(ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN..)?;
-    Some(Shim::parse(data).ok()?.0.destination_member.get())
 }
 
 /// Writes a whole frame into a packet that is at least as long, and cuts it to that.

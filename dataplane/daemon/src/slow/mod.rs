@@ -1,44 +1,44 @@
 //! The slow path: everything a worker cannot decide, without I/O.
 //!
 //! ```text
-//!  punt ─┬─ arp ────────────► neighbours ─► answer, learn, let waiting packets go        see `arp`
-//!        ├─ neighbor_miss ──► neighbours: wait, ask                                      see `arp`
-//!        ├─ icmp_local ─────► echo answered; too-big lowers a session's path MTU         see `icmp`
-//!        ├─ mtu_exceeded ───► the sender is told                                         see `icmp`
-//!        ├─ control, ping ──► director ─► answer, session table, journal                 see `control`
-//!        └─ source_mismatch ► director ─► a challenge to where the packet came from      see `control`
+//!  punt ─┬─ arp ─────────────► neighbours ─► answer, learn, let waiting packets go        see `arp`
+//!        ├─ neighbor_miss ───► neighbours: wait, ask                                      see `arp`
+//!        ├─ icmp_local ──────► echo answered; too-big to the controller                   see `icmp`
+//!        ├─ mtu_exceeded ────► the sender is told                                         see `icmp`
+//!        └─ control, ping, source_mismatch, keying, keys_missing ──► the controller       see `punt`
 //! ```
 //!
-//! The host gives packets and time, and then does what stands in [`Slow::journal`] and [`Slow::out`], in this order. Answers go back
-//! to the station they came from: that keeps no state for a sender who has proved nothing, and needs no ARP.
+//! What keeps links alive stays here, and works while the controller is away: neighbours, echo, path MTU. All that needs a
+//! decision about members goes to the controller as packet-in. The host gives packets and time, and then sees to [`Slow::out`]
+//! and [`Slow::up`]. Answers go back to the station they came from: that keeps no state for a sender who has proved
+//! nothing, and needs no ARP.
 //!
 //! Packets are conserved: `taken + originated = sent + consumed + dropped + held`.
 
 mod arp;
-mod control;
+#[cfg(test)]
+mod gateway_tests;
 mod icmp;
+mod punt;
 #[cfg(test)]
 mod tests;
+mod way;
 
-use crate::link::Network;
+use crate::control::{Control, Written};
 use crate::neighbor::{Ask, Limits, Neighbors};
 use crate::worker::Shared;
-use kith_director::Time;
-use kith_director::journal::Entry;
-use kith_director::server::Director;
 use kith_pipeline::counters::Counter;
 use kith_pipeline::meter::{Bucket, Rate};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::table::endpoint::Role;
-use kith_pipeline::table::exact::ExactTable;
-use kith_pipeline::table::snapshot::{Publisher, Reader};
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::route::Hop;
 use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::{Nanos, PortIndex};
-use kith_wire::shim::PseudoIp;
-use std::collections::HashMap;
-use std::net::SocketAddrV4;
+use kith_wire::ethernet::MacAddr;
 use std::sync::Arc;
+
+pub use punt::{HandOver, PacketIn};
 
 /// How many packets of each reason a worker may send up.
 #[must_use]
@@ -47,7 +47,7 @@ pub fn punt_rates() -> PuntRates {
         per_second: 2_000,
         burst: 256,
     }; PuntReason::COUNT];
-    // The director has finer limits of its own; these only keep one kind from filling the ring.
+    // The controller has finer limits of its own; these only keep one kind from filling the ring.
     rates[PuntReason::Control as usize] = Rate {
         per_second: 50_000,
         burst: 512,
@@ -78,28 +78,28 @@ pub struct Counts {
     pub originated: Counter,
     /// To workers.
     pub sent: Counter,
-    /// Read, and of no more use.
+    /// Read, and of no more use, or the controller's.
     pub consumed: Counter,
+    /// Handed to the controller, by reason. Those of `source_mismatch` are copies: the packet itself is a drop.
+    pub packet_ins: [Counter; PuntReason::COUNT],
+    /// Made by the controller; also among [`Counts::originated`].
+    pub packet_outs: Counter,
     /// Drops, and sessions' packets that waited for a neighbour.
     pub shared: Arc<Shared>,
 }
 
 /// The slow path of one dataplane.
 pub struct Slow<P> {
-    director: Director,
-    networks: Vec<Network>,
-    sender_rate: Option<Rate>,
     neighbors: Neighbors<Waiting<P>>,
-    publisher: Publisher<Tables>,
-    generation: u64,
-    /// Which session is bound to an address: routers quote no more of a packet than that.
-    bound: HashMap<SocketAddrV4, PseudoIp>,
+    control: Arc<Control>,
+    /// What controllers wrote when it was last looked at.
+    written: Arc<Written>,
     errors: Bucket,
     counts: Counts,
     /// Packets to send, in order.
     pub out: Vec<(PortIndex, P)>,
-    /// What to append to the journal before anything of `out` is sent.
-    pub journal: Vec<Entry>,
+    /// Packets for the controller, in order.
+    pub up: Vec<PacketIn<P>>,
 }
 
 /// A packet that waits for its next hop's station.
@@ -110,39 +110,26 @@ struct Waiting<P> {
 }
 
 impl<P: Packet> Slow<P> {
-    /// The slow path of these tables on these networks, whose sessions are what the director says.
+    /// The slow path of these tables, which counts here.
     #[must_use]
-    pub fn new(
-        tables: Tables,
-        networks: Vec<Network>,
-        sender_rate: Option<Rate>,
-        director: Director,
-        neighbors: Limits,
-    ) -> Self {
-        let shared = Shared::new(tables.session.pool().size());
-        let mut slow = Self {
-            director,
-            networks,
-            sender_rate,
+    pub fn new(control: Arc<Control>, shared: Arc<Shared>, neighbors: Limits) -> Self {
+        Self {
             neighbors: Neighbors::new(neighbors),
-            publisher: Publisher::new(tables),
-            generation: 1,
-            bound: HashMap::new(),
+            written: control.written(),
+            control,
             errors: Bucket::default(),
             counts: Counts {
                 taken: Counter::default(),
                 originated: Counter::default(),
                 sent: Counter::default(),
                 consumed: Counter::default(),
+                packet_ins: std::array::from_fn(|_| Counter::default()),
+                packet_outs: Counter::default(),
                 shared,
             },
             out: Vec::new(),
-            journal: Vec::new(),
-        };
-        // A director that was restored has sessions to enter.
-        slow.obey_director();
-        slow.journal.clear();
-        slow
+            up: Vec::new(),
+        }
     }
 
     /// Deals with a packet that a worker sent up. `make` gives empty packets with headroom, as long as there are any.
@@ -155,97 +142,70 @@ impl<P: Packet> Slow<P> {
         make: &mut dyn FnMut() -> Option<P>,
     ) {
         self.counts.taken.add(1);
+        self.obey(now);
         match reason {
             PuntReason::Arp => self.arp(now, ingress, packet),
             PuntReason::NeighborMiss => self.neighbor_miss(now, ingress, packet, make),
-            PuntReason::IcmpLocal => self.icmp(now, ingress, packet),
+            PuntReason::IcmpLocal => self.icmp(ingress, packet),
             PuntReason::MtuExceeded => self.mtu_exceeded(now, ingress, packet),
-            PuntReason::Control | PuntReason::Ping => self.control(now, ingress, packet),
-            PuntReason::SourceMismatch => self.source_mismatch(now, ingress, packet),
-            // A gateway's; this is a director.
-            PuntReason::Keying | PuntReason::KeysMissing => self.refuse(),
+            PuntReason::Control
+            | PuntReason::Ping
+            | PuntReason::SourceMismatch
+            | PuntReason::Keying
+            | PuntReason::KeysMissing => {
+                self.hand_over(ingress, reason, packet);
+            }
         }
-        self.publish_if_changed();
     }
 
     /// Time passes. To be called about ten times a second.
     pub fn tick(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        self.director.tick(time(now));
-        self.obey_director();
-        let (mut asks, mut lost) = (Vec::new(), Vec::new());
-        self.neighbors.tick(now, &mut asks, &mut lost);
+        self.obey(now);
+        let (mut asks, mut lost, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        self.neighbors.tick(now, &mut asks, &mut lost, &mut gone);
+        for neighbor in gone {
+            self.control.forget(neighbor);
+        }
         for ask in asks {
             self.send_request(ask, make);
         }
         self.dropped(DropReason::NeighborUnresolved, lost.len() as u64);
-        self.publish_if_changed();
-        self.publisher.reclaim();
+        self.control.reclaim();
     }
 
     /// Says on every link who is there, and asks for the gateways, so that the first packets need not wait.
     pub fn start(&mut self, now: Nanos, make: &mut dyn FnMut() -> Option<P>) {
-        for (index, network) in (0u8..).zip(self.networks.clone()) {
-            let port_index = PortIndex(index);
+        let tables = self.control.tables();
+        for (port, own) in tables.ingress_port.iter() {
             let announcement = Ask {
-                port: port_index,
-                target: network.address,
+                neighbor: OnLink {
+                    port,
+                    address: own.address,
+                },
                 station: None,
             };
             self.send_request(announcement, make);
-            let ask = network
-                .gateway
-                .and_then(|gateway| self.neighbors.prepare(now, port_index, gateway));
-            if let Some(ask) = ask {
+        }
+        for (_, hop) in tables.route.iter() {
+            let Hop::Via { port, gateway } = hop else { continue };
+            let neighbor = OnLink {
+                port,
+                address: gateway,
+            };
+            if let Some(ask) = self.neighbors.prepare(now, neighbor) {
                 self.send_request(ask, make);
             }
         }
     }
 
-    /// A reader of the tables, for a worker.
-    #[must_use]
-    pub fn reader(&self) -> Reader<Tables> {
-        self.publisher.reader()
-    }
-
     /// The tables that workers use now.
     #[must_use]
     pub fn tables(&self) -> Arc<Tables> {
-        self.publisher.current()
+        self.control.tables()
     }
 
-    /// Their number.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The ports and their networks.
-    #[must_use]
-    pub fn networks(&self) -> &[Network] {
-        &self.networks
-    }
-
-    fn network(&self, port: PortIndex) -> Option<&Network> {
-        self.networks.get(usize::from(port.0))
-    }
-
-    /// The director.
-    #[must_use]
-    pub fn director(&self) -> &Director {
-        &self.director
-    }
-
-    /// Neighbours for listings.
-    pub fn neighbors(
-        &self,
-    ) -> impl Iterator<
-        Item = (
-            std::net::Ipv4Addr,
-            PortIndex,
-            Option<kith_wire::ethernet::MacAddr>,
-            &'static str,
-        ),
-    > {
+    /// Neighbours for listings: who, which station if known, state in a word.
+    pub fn neighbors(&self) -> impl Iterator<Item = (OnLink, Option<MacAddr>, &'static str)> {
         self.neighbors.list()
     }
 
@@ -288,30 +248,23 @@ impl<P: Packet> Slow<P> {
         self.dropped(DropReason::SlowPathRefused, 1);
     }
 
-    fn publish_if_changed(&mut self) {
-        if !self.neighbors.take_changed() {
+    /// Looks whether controllers wrote or took back neighbours meanwhile.
+    fn obey(&mut self, now: Nanos) {
+        let written = self.control.written();
+        if Arc::ptr_eq(&written, &self.written) {
             return;
         }
-        let current = self.publisher.current();
-        let next = Tables {
-            neighbor: ExactTable::new(self.neighbors.stations()),
-            ..Tables::clone(&current)
-        };
-        drop(current);
-        self.publisher.publish(next);
-        self.generation += 1;
+        let before = std::mem::replace(&mut self.written, written.clone());
+        for neighbor in before.keys().filter(|neighbor| !written.contains_key(neighbor)) {
+            self.neighbors.write(*neighbor, None);
+        }
+        let new = written
+            .iter()
+            .filter(|(key, station)| before.get(key) != Some(station));
+        for (neighbor, station) in new {
+            for waiting in self.neighbors.write(*neighbor, Some(*station)) {
+                self.forward(now, waiting);
+            }
+        }
     }
-}
-
-/// The director's public address and its port.
-fn endpoint(tables: &Tables) -> (std::net::Ipv4Addr, u16) {
-    match tables.endpoint {
-        Role::Director { address, udp_port } => (address, udp_port),
-        Role::Gateway { .. } | Role::Nothing => (std::net::Ipv4Addr::UNSPECIFIED, 0),
-    }
-}
-
-/// The director's clock has milliseconds.
-fn time(now: Nanos) -> Time {
-    Time::from_millis(now.0 / 1_000_000)
 }

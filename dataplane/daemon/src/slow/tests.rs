@@ -1,95 +1,115 @@
 //! The slow path on plain memory: what comes in, what goes out, and that nothing is lost or made up.
 
 use super::*;
-use kith_director::DirectorKey;
-use kith_director::journal::{Binding, Read};
-use kith_director::server::{DirectorConfig, Grant, PoolRange};
+use crate::control::{Link, Settings};
+use kith_p4runtime::entry::{
+    Authorise, EndpointAction, EndpointKey, Entry, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey,
+};
+use kith_p4runtime::target::{Atomicity, Target};
+use kith_p4runtime::update::Update;
 use kith_pipeline::outer::Outer;
 use kith_pipeline::packet::HostPacket;
-use kith_pipeline::table::neighbor::OnLink;
-use kith_pipeline::table::sender::SenderTable;
-use kith_pipeline::table::session::SessionTable;
+use kith_pipeline::units::CommunityIndex;
 use kith_wire::arp::{Arp, Operation};
-use kith_wire::control::{Control, KeyId, LEN, Status};
 use kith_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddr};
 use kith_wire::icmp::{self, Icmp};
 use kith_wire::ipv4::{Ipv4, PROTOCOL_ICMP};
-use kith_wire::ping::Ping;
-use kith_wire::shim::{self, DataType, Shim};
+use kith_wire::shim::{DataType, PseudoIp, Shim};
 use kith_wire::udp::Udp;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::{U16, U32};
 
-const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
-const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
-const DIRECTOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
+pub(super) const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
+pub(super) const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
+pub(super) const DIRECTOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub(super) const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
 const BOB: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 22);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const FIRST: u32 = 0xf000_0001;
-const PORT: PortIndex = PortIndex(0);
+pub(super) const PORT: PortIndex = PortIndex(0);
 
 fn at(millis: u64) -> Nanos {
     Nanos(1_000_000_000 + millis * 1_000_000)
 }
 
-fn key() -> DirectorKey {
-    DirectorKey::new([7; 32])
+fn bound(address: Ipv4Addr) -> SocketAddrV4 {
+    SocketAddrV4::new(address, 4000)
 }
 
-fn member(index: u32, address: Ipv4Addr) -> Binding {
-    Binding {
-        pseudo: PseudoIp::new(FIRST + index).unwrap(),
-        key_id: KeyId(index.into()),
-        bound: SocketAddrV4::new(address, 4000),
-        community: 1,
-        counter: 1,
-        sender_only: false,
+/// Tables of one port with a gateway on its link, and counters.
+pub(super) fn links() -> (Arc<Control>, Arc<Shared>) {
+    let shared = Shared::new(8);
+    let link = Link {
+        station: OURS,
+        network: format!("{DIRECTOR}/24").parse().unwrap(),
+        gateway: Some(GATEWAY),
+        mtu: 1500,
+    };
+    let settings = Settings {
+        links: vec![link],
+        sessions: (PseudoIp::new(FIRST).unwrap(), 8),
+        punt_rates: punt_rates(),
+        shared: vec![shared.clone()],
+    };
+    let (control, _frames) = Control::new(settings).unwrap();
+    (Arc::new(control), shared)
+}
+
+/// As a controller writes.
+pub(super) fn write(control: &Control, updates: impl IntoIterator<Item = Update>) {
+    let updates: Vec<_> = updates.into_iter().collect();
+    let outcomes = control.store().write(&updates, Atomicity::Rollback).unwrap();
+    for (outcome, update) in outcomes.into_iter().zip(updates) {
+        outcome.unwrap_or_else(|error| panic!("{update:?}: {error}"));
     }
+}
+
+pub(super) fn insert(entry: impl Into<Entry>) -> Update {
+    Update::Insert(entry.into().into())
+}
+
+pub(super) fn modify(entry: impl Into<Entry>) -> Update {
+    Update::Modify(entry.into().into())
 }
 
 /// A director on one port with sessions of alice (0) and bob (1).
 fn slow() -> Slow<HostPacket> {
-    let first = PseudoIp::new(FIRST).unwrap();
-    let mut director = Director::new(
-        DirectorConfig::new(DIRECTOR, PoolRange { first, count: 8 }),
-        [1; 32],
-    )
-    .unwrap();
-    for index in 0..2 {
-        let grant = Grant {
-            key_id: KeyId(index),
-            key: key(),
-            community: 1,
-            reserved: None,
-            name: format!("member{index}"),
-        };
-        director.add_grant(time(at(0)), grant).unwrap();
-    }
-    let read = Read {
-        bindings: vec![member(0, ALICE), member(1, BOB)],
-        ..Read::default()
-    };
-    assert_eq!(director.restore(time(at(0)), &read).sessions, 2);
-    let networks = vec![Network {
-        mac: OURS,
-        address: DIRECTOR,
-        prefix_len: 24,
-        gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
-        mtu: 1500,
-    }];
-    let (sender, session) = (SenderTable::new(first, 8), SessionTable::new(first, 8));
-    let mut tables = Tables::new(Arc::new(sender), Arc::new(session));
-    tables.endpoint = Role::Director {
+    let (control, shared) = links();
+    let director = EndpointAction::Director {
         address: DIRECTOR,
         udp_port: 20202,
     };
-    tables.punt_rates = punt_rates();
-    crate::link::enter(&mut tables, &networks).unwrap();
-    Slow::new(tables, networks, None, director, Limits::default())
+    write(&control, [modify((EndpointKey {}, director))]);
+    let community = CommunityIndex::new(1).unwrap();
+    for (index, address) in (0..).zip([ALICE, BOB]) {
+        let pseudo = PseudoIp::new(FIRST + index).unwrap();
+        let authorise = Authorise {
+            address,
+            port: 4000,
+            community,
+        };
+        let relay_to = RelayTo {
+            address,
+            port: 4000,
+            community,
+            mtu: 1500,
+        };
+        let sender = SenderKey {
+            source_member: pseudo,
+        };
+        let session = SessionKey {
+            destination_member: pseudo,
+        };
+        write(
+            &control,
+            [insert((sender, authorise)), insert((session, relay_to))],
+        );
+    }
+    Slow::new(control, shared, Limits::default())
 }
 
-fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
+pub(super) fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<HostPacket> {
     let packet = HostPacket::from_bytes(frame);
     slow.packet(at(10), PORT, reason, packet, &mut || {
         Some(HostPacket::new(2048, 128))
@@ -97,7 +117,9 @@ fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<Ho
     take(slow)
 }
 
+/// A host without a controller: what goes out. See [`handed`] for one that has one.
 fn take(slow: &mut Slow<HostPacket>) -> Vec<HostPacket> {
+    hand_over(slow, HandOver::Nobody);
     let sent: Vec<_> = std::mem::take(&mut slow.out)
         .into_iter()
         .map(|(port, packet)| {
@@ -108,6 +130,26 @@ fn take(slow: &mut Slow<HostPacket>) -> Vec<HostPacket> {
         .collect();
     assert_conserved(slow);
     sent
+}
+
+/// Gives all that is for the controller this outcome.
+fn hand_over(slow: &mut Slow<HostPacket>, outcome: HandOver) -> Vec<(PuntReason, Vec<u8>)> {
+    let up = std::mem::take(&mut slow.up).into_iter();
+    up.map(|packet_in| {
+        assert_eq!(packet_in.ingress, PORT);
+        slow.handed_over(packet_in.reason, outcome);
+        (packet_in.reason, packet_in.packet.bytes().to_vec())
+    })
+    .collect()
+}
+
+/// What a controller that is there gets of this frame.
+fn handed(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]) -> Vec<(PuntReason, Vec<u8>)> {
+    let packet = HostPacket::from_bytes(frame);
+    slow.packet(at(10), PORT, reason, packet, &mut || None);
+    let handed = hand_over(slow, HandOver::Taken);
+    assert!(take(slow).is_empty(), "nothing is answered here");
+    handed
 }
 
 fn assert_conserved(slow: &Slow<HostPacket>) {
@@ -121,6 +163,11 @@ fn drops(slow: &Slow<HostPacket>, reason: DropReason) -> u64 {
     slow.counts().shared.counters.dropped(reason).get()
 }
 
+fn station(slow: &Slow<HostPacket>, address: Ipv4Addr) -> Option<MacAddr> {
+    let neighbor = OnLink { port: PORT, address };
+    slow.tables().neighbor.get(neighbor).copied()
+}
+
 fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     let header = Ethernet {
         destination: OURS,
@@ -130,7 +177,7 @@ fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [header.as_bytes(), payload].concat()
 }
 
-fn arp(operation: Operation, sender: (MacAddr, Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
+pub(super) fn arp(operation: Operation, sender: (MacAddr, Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
     let arp = Arp::new(operation, sender, (MacAddr::ZERO, target));
     frame(ETHERTYPE_ARP, &[arp.as_bytes(), &[0; 18]].concat())
 }
@@ -155,25 +202,16 @@ fn data(from: SocketAddrV4, len: usize) -> Vec<u8> {
     datagram(from, &[shim.as_bytes(), &vec![0x45; len]].concat())
 }
 
-fn parsed(packet: &HostPacket) -> (Ethernet, Ipv4, Vec<u8>) {
+pub(super) fn parsed(packet: &HostPacket) -> (Ethernet, Ipv4, Vec<u8>) {
     let (ethernet, rest) = Ethernet::parse(packet.bytes()).unwrap();
     let (ip, payload) = Ipv4::parse(rest).unwrap();
     (*ethernet, *ip, payload.to_vec())
 }
 
-fn udp_data(packet: &HostPacket) -> (SocketAddrV4, Vec<u8>) {
-    let (_, ip, payload) = parsed(packet);
-    let (udp, data) = Udp::parse(&payload).unwrap();
-    udp.verify(&ip, data).unwrap();
-    (
-        SocketAddrV4::new(ip.destination(), udp.destination.get()),
-        data.to_vec(),
-    )
-}
-
 #[test]
 fn who_asks_for_us_is_answered_and_learnt() {
     let mut slow = slow();
+    let before = slow.control.generation();
     let sent = give(
         &mut slow,
         PuntReason::Arp,
@@ -186,19 +224,14 @@ fn who_asks_for_us_is_answered_and_learnt() {
         (answer.operation(), answer.sender()),
         (Operation::Reply, (OURS, DIRECTOR))
     );
-    assert_eq!(
-        slow.tables().neighbor.get(OnLink {
-            port: PORT,
-            address: ALICE
-        }),
-        Some(&THEIRS)
-    );
-    assert_eq!(slow.generation(), 2);
+    assert_eq!(station(&slow, ALICE), Some(THEIRS));
+    assert_eq!(slow.control.generation(), before + 1);
 }
 
 #[test]
 fn arp_that_nobody_honest_sends_changes_nothing() {
     let mut slow = slow();
+    let before = slow.control.generation();
     let far = Ipv4Addr::new(198, 51, 100, 1);
     for sender in [
         (THEIRS, DIRECTOR),
@@ -228,18 +261,17 @@ fn arp_that_nobody_honest_sends_changes_nothing() {
     let probe = arp(Operation::Request, (THEIRS, Ipv4Addr::UNSPECIFIED), DIRECTOR);
     assert_eq!(give(&mut slow, PuntReason::Arp, &probe).len(), 1);
     give(&mut slow, PuntReason::Arp, &[0; 20]);
-    assert_eq!((slow.tables().neighbor.len(), slow.generation()), (0, 1));
+    assert_eq!(
+        (slow.tables().neighbor.len(), slow.control.generation()),
+        (0, before)
+    );
     assert_eq!(drops(&slow, DropReason::SlowPathRefused), 5);
 }
 
 #[test]
 fn a_packet_waits_for_its_neighbour_and_is_relayed_then() {
     let mut slow = slow();
-    let asked = give(
-        &mut slow,
-        PuntReason::NeighborMiss,
-        &data(member(0, ALICE).bound, 60),
-    );
+    let asked = give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
     let request = Arp::parse(&asked[0].bytes()[14..]).unwrap();
     assert_eq!((asked.len(), request.target().1, slow.held()), (1, BOB, 1));
     let sent = give(
@@ -258,11 +290,7 @@ fn a_packet_waits_for_its_neighbour_and_is_relayed_then() {
 #[test]
 fn a_neighbour_who_never_answers_is_a_named_drop() {
     let mut slow = slow();
-    give(
-        &mut slow,
-        PuntReason::NeighborMiss,
-        &data(member(0, ALICE).bound, 60),
-    );
+    give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
     for seconds in 1..4 {
         slow.tick(at(10 + seconds * 1000), &mut || Some(HostPacket::new(2048, 128)));
         take(&mut slow);
@@ -299,79 +327,38 @@ fn relayed(from: (Ipv4Addr, u16), to: SocketAddrV4) -> Vec<u8> {
 }
 
 #[test]
-fn a_router_lowers_the_path_of_the_session_it_quotes_and_of_no_other() {
+fn a_router_that_says_too_big_is_the_controllers_and_other_icmp_is_nobodys() {
     let mut slow = slow();
-    let bob = member(1, BOB).bound;
-    let mtus = |slow: &Slow<HostPacket>| {
-        let session = slow.tables().session.clone();
-        let mtu = |index| session.relay_to(index).unwrap().mtu;
-        (mtu(0), mtu(1))
-    };
-    let forged = [
-        too_big(1400, &relayed((ALICE, 20202), bob)),
-        too_big(1400, &relayed((DIRECTOR, 20203), bob)),
-        too_big(1400, &relayed((DIRECTOR, 20202), SocketAddrV4::new(BOB, 4001))),
-        too_big(1500, &relayed((DIRECTOR, 20202), bob)),
+    let told = too_big(1400, &relayed((DIRECTOR, 20202), bound(BOB)));
+    let handed_up = handed(&mut slow, PuntReason::IcmpLocal, &told);
+    assert_eq!(
+        handed_up,
+        [(PuntReason::IcmpLocal, told.clone())],
+        "as it was received"
+    );
+    assert_eq!(slow.counts().consumed.get(), 1);
+    // What was no larger than what fits is a lie, and what quotes too little says nothing.
+    for useless in [
+        too_big(1500, &relayed((DIRECTOR, 20202), bound(BOB))),
         too_big(1400, &[0x45; 20]),
-    ];
-    for frame in &forged {
-        give(&mut slow, PuntReason::IcmpLocal, frame);
+    ] {
+        assert!(handed(&mut slow, PuntReason::IcmpLocal, &useless).is_empty());
     }
-    assert_eq!(mtus(&slow), (1500, 1500));
-    assert_eq!(drops(&slow, DropReason::SlowPathRefused), 5);
-    give(
-        &mut slow,
-        PuntReason::IcmpLocal,
-        &too_big(1400, &relayed((DIRECTOR, 20202), bob)),
-    );
-    assert_eq!(mtus(&slow), (1500, 1400));
-    give(
-        &mut slow,
-        PuntReason::IcmpLocal,
-        &too_big(68, &relayed((DIRECTOR, 20202), bob)),
-    );
-    assert_eq!(mtus(&slow), (1500, 576), "never below what every host takes");
-}
-
-#[test]
-fn a_router_that_quotes_the_shim_has_the_sender_told_at_once() {
-    let mut slow = slow();
-    let (alice, bob) = (member(0, ALICE).bound, member(1, BOB).bound);
-    let asks = Arp::new(Operation::Request, (THEIRS, ALICE), (MacAddr::ZERO, DIRECTOR));
-    give(&mut slow, PuntReason::Arp, &frame(ETHERTYPE_ARP, asks.as_bytes()));
-    // What Alice sent, as it left the director towards Bob, and what a router quotes of it.
-    let sent_by_alice = data(alice, 1452);
-    let mut quoted = relayed((DIRECTOR, 20202), bob);
-    quoted.extend(&sent_by_alice[42..14 + 128]);
-    let sent = give(&mut slow, PuntReason::IcmpLocal, &too_big(1400, &quoted));
-    let (ethernet, ip, payload) = parsed(&sent[0]);
-    assert_eq!(
-        (ethernet.destination, ip.source(), ip.destination()),
-        (THEIRS, DIRECTOR, ALICE)
-    );
-    let (icmp, body) = Icmp::parse(&payload).unwrap();
-    let told = icmp.too_big(body).unwrap().unwrap();
-    assert_eq!(
-        (told.mtu, told.quoted.source(), told.quoted.destination()),
-        (1400, ALICE, DIRECTOR)
-    );
-    assert_eq!(told.quoted_payload[..2], alice.port().to_be_bytes());
-    assert_eq!(told.quoted_payload[2..4], 20202u16.to_be_bytes());
-    assert_eq!(
-        told.quoted_payload[8..],
-        quoted[28..],
-        "shim and virtual header as Alice made them"
-    );
-    // Without a shim in the quote nobody can be told; the path is lowered all the same.
-    let short = too_big(1300, &quoted[..28]);
-    assert!(give(&mut slow, PuntReason::IcmpLocal, &short).is_empty());
-    assert_eq!(slow.tables().session.relay_to(1).unwrap().mtu, 1300);
+    assert_eq!(drops(&slow, DropReason::SlowPathRefused), 2);
+    let mut other = told;
+    other[34..36].copy_from_slice(&[3, 1]);
+    let checksum = kith_wire::checksum::Sum::ZERO;
+    other[36..38].fill(0);
+    let checksum = checksum.add_bytes(&other[34..]).finish();
+    other[36..38].copy_from_slice(&checksum.to_be_bytes());
+    assert!(handed(&mut slow, PuntReason::IcmpLocal, &other).is_empty());
+    assert_eq!(slow.counts().consumed.get(), 2);
 }
 
 #[test]
 fn the_sender_of_a_packet_too_big_is_told_the_size_and_which_one() {
     let mut slow = slow();
-    let offending = data(member(0, ALICE).bound, 1452);
+    let offending = data(bound(ALICE), 1452);
     let sent = give(&mut slow, PuntReason::MtuExceeded, &offending);
     let (_, ip, payload) = parsed(&sent[0]);
     assert_eq!((ip.source(), ip.destination()), (DIRECTOR, ALICE));
@@ -387,88 +374,135 @@ fn the_sender_of_a_packet_too_big_is_told_the_size_and_which_one() {
 }
 
 #[test]
-fn an_address_request_without_cookie_is_challenged_and_changes_nothing() {
+fn what_concerns_members_goes_to_the_controller_untouched() {
     let mut slow = slow();
-    let request = Control {
-        data_type: DataType::AddressRequest,
-        flags: 0,
-        director: DIRECTOR.to_bits(),
-        pseudo: 0,
-        status: Status::Ok,
-        key_id: KeyId(0),
-        counter: 5,
-        cookie: [0; 16],
-        lifetime_ms: 0,
-        keep_alive_ms: 0,
-        observed: (0, 0),
-    };
-    let elsewhere = SocketAddrV4::new(ALICE, 5000);
-    let frame = datagram(elsewhere, &key().seal(&request));
-    let sent = give(&mut slow, PuntReason::Control, &frame);
-    let (to, answer) = udp_data(&sent[0]);
-    assert_eq!((to, sent[0].bytes().len()), (elsewhere, frame.len()));
-    let answer = key().open(Control::parse(&answer).unwrap()).unwrap();
-    assert_eq!(answer.status, Status::Challenge);
-    assert!(
-        slow.tables()
-            .sender
-            .binding(0)
-            .unwrap()
-            .is_at(ALICE.to_bits(), 4000)
-    );
+    let frame = datagram(bound(ALICE), &[0xab; 40]);
+    for reason in [PuntReason::Control, PuntReason::Ping] {
+        assert_eq!(handed(&mut slow, reason, &frame), [(reason, frame.clone())]);
+        assert_eq!(slow.counts().packet_ins[reason as usize].get(), 1);
+    }
+    assert_eq!(slow.counts().consumed.get(), 2);
+}
 
-    // With the cookie the session moves, and the journal knows before the answer is out.
-    let proven = Control {
-        counter: 6,
-        cookie: answer.cookie,
-        ..request
-    };
+#[test]
+fn without_a_controller_or_room_in_its_queue_packets_are_named_drops() {
+    let mut slow = slow();
+    let frame = datagram(bound(ALICE), &[0xab; 40]);
+    give(&mut slow, PuntReason::Control, &frame);
+    assert_eq!(drops(&slow, DropReason::SlowPathRefused), 1);
+    slow.packet(
+        at(10),
+        PORT,
+        PuntReason::Ping,
+        HostPacket::from_bytes(&frame),
+        &mut || None,
+    );
+    hand_over(&mut slow, HandOver::Full);
+    assert_eq!(drops(&slow, DropReason::PuntQueueFull), 1);
+    assert_conserved(&slow);
+    let handed: u64 = slow.counts().packet_ins.iter().map(Counter::get).sum();
+    assert_eq!(handed, 0);
+}
+
+#[test]
+fn data_from_elsewhere_is_dropped_once_and_the_controller_hears_of_it() {
+    let mut slow = slow();
+    let frame = data(SocketAddrV4::new(ALICE, 4999), 100);
+    let heard = handed(&mut slow, PuntReason::SourceMismatch, &frame);
+    assert_eq!(heard, [(PuntReason::SourceMismatch, frame.clone())]);
+    give(&mut slow, PuntReason::SourceMismatch, &frame);
+    assert_eq!(drops(&slow, DropReason::SourceMismatch), 2);
+    assert_eq!(
+        slow.counts().shared.counters.all_drops(),
+        2,
+        "each is dropped under one name"
+    );
+}
+
+#[test]
+fn a_frame_of_the_controllers_is_sent_if_there_is_a_buffer() {
+    let mut slow = slow();
+    let frame = datagram(bound(ALICE), &[0xab; 40]);
+    slow.packet_out(PORT, &frame, &mut || Some(HostPacket::new(2048, 128)));
+    assert_eq!(take(&mut slow)[0].bytes(), frame);
+    slow.packet_out(PORT, &frame, &mut || None);
+    assert!(take(&mut slow).is_empty());
+    assert_eq!(drops(&slow, DropReason::TransmitQueueFull), 1);
+    assert_eq!(slow.counts().packet_outs.get(), 2);
+}
+
+fn neighbor(address: Ipv4Addr, station: MacAddr) -> (NeighborKey, Resolve) {
+    (NeighborKey { port: PORT, address }, Resolve { station })
+}
+
+#[test]
+fn a_neighbour_that_a_controller_writes_is_used_and_never_aged() {
+    let mut slow = slow();
+    give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
+    assert_eq!(slow.held(), 1);
+    let written = MacAddr([2, 0, 0, 0, 0, 99]);
+    write(&slow.control, [insert(neighbor(BOB, written))]);
+    slow.tick(at(20), &mut || None);
+    let sent = take(&mut slow);
+    assert_eq!(parsed(&sent[0]).0.destination, written, "who waited goes there");
+
+    // Bob says otherwise, time passes: it stays.
     give(
         &mut slow,
-        PuntReason::Control,
-        &datagram(elsewhere, &key().seal(&proven)),
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
     );
-    assert!(
-        slow.tables()
-            .sender
-            .binding(0)
-            .unwrap()
-            .is_at(ALICE.to_bits(), 5000)
+    for minute in 1..5 {
+        slow.tick(at(minute * 60_000), &mut || None);
+    }
+    assert_eq!(station(&slow, BOB), Some(written));
+
+    // Taken back, it is learnt as any other.
+    write(
+        &slow.control,
+        [Update::Delete(Entry::from(neighbor(BOB, written)).key())],
     );
-    assert!(matches!(&slow.journal[..], [Entry::Bound(now)] if now.bound == elsewhere));
-
-    let forged = DirectorKey::new([8; 32]).seal(&proven);
-    assert!(give(&mut slow, PuntReason::Control, &datagram(elsewhere, &forged)).is_empty());
-    assert_eq!(drops(&slow, DropReason::SlowPathRefused), 1);
-}
-
-#[test]
-fn a_ping_comes_back_as_long_as_it_went() {
-    let mut slow = slow();
-    let mut asked = [0xab; 60];
-    Ping::write_request(&mut asked, 9).unwrap();
-    let sent = give(
+    give(
         &mut slow,
-        PuntReason::Ping,
-        &datagram(SocketAddrV4::new(ALICE, 999), &asked),
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
     );
-    let (_, data) = udp_data(&sent[0]);
-    let (ping, echoed) = Ping::parse(&data[shim::LEN..]).unwrap();
-    assert_eq!((ping.sequence.get(), echoed), (9, &asked[28..]));
+    assert_eq!(station(&slow, BOB), Some(THEIRS));
 }
 
 #[test]
-fn data_from_elsewhere_is_dropped_and_the_member_is_challenged_there() {
+fn a_learnt_neighbour_that_a_controller_deletes_is_asked_for_again() {
     let mut slow = slow();
-    let elsewhere = SocketAddrV4::new(ALICE, 4999);
-    let sent = give(&mut slow, PuntReason::SourceMismatch, &data(elsewhere, 100));
-    let (to, challenge) = udp_data(&sent[0]);
-    assert_eq!((to, challenge.len()), (elsewhere, LEN));
-    let challenge = key().open(Control::parse(&challenge).unwrap()).unwrap();
-    assert_eq!(challenge.status, Status::Challenge);
-    // A packet shorter than the challenge gets none: nothing is amplified.
-    assert!(give(&mut slow, PuntReason::SourceMismatch, &data(elsewhere, 20)).is_empty());
-    assert_eq!(drops(&slow, DropReason::SourceMismatch), 2);
+    let asks = arp(Operation::Request, (THEIRS, BOB), DIRECTOR);
+    give(&mut slow, PuntReason::Arp, &asks);
+    write(
+        &slow.control,
+        [Update::Delete(Entry::from(neighbor(BOB, THEIRS)).key())],
+    );
+    assert_eq!(station(&slow, BOB), None);
+    let asked = give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
+    assert_eq!(Arp::parse(&asked[0].bytes()[14..]).unwrap().target().1, BOB);
+    let sent = give(&mut slow, PuntReason::Arp, &asks);
+    assert_eq!(
+        (sent.len(), station(&slow, BOB)),
+        (2, Some(THEIRS)),
+        "an answer, and who waited"
+    );
+}
+
+#[test]
+fn a_neighbour_that_falls_silent_leaves_the_table() {
+    let mut slow = slow();
+    give(
+        &mut slow,
+        PuntReason::Arp,
+        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
+    );
+    for second in 0..40 {
+        slow.tick(at(second * 1000), &mut || Some(HostPacket::new(2048, 128)));
+        take(&mut slow);
+    }
+    assert_eq!(station(&slow, BOB), None);
 }
 
 #[test]
@@ -483,7 +517,7 @@ fn any_octets_for_any_reason_are_conserved() {
         ),
         1..20,
     );
-    let good = data(member(0, ALICE).bound, 60);
+    let good = data(bound(ALICE), 60);
     runner
         .run(&(frames, any::<u8>(), 0..good.len()), |(frames, value, place)| {
             let mut slow = slow();
@@ -509,7 +543,7 @@ fn at_its_start_it_announces_itself_and_asks_for_the_gateway() {
         .iter()
         .map(|packet| Arp::parse(&packet.bytes()[14..]).unwrap().target().1)
         .collect();
-    assert_eq!(asked, [DIRECTOR, Ipv4Addr::new(203, 0, 113, 1)]);
+    assert_eq!(asked, [DIRECTOR, GATEWAY]);
     // Without a buffer nothing is sent, and nothing breaks.
     slow.start(at(0), &mut || None);
     assert!(take(&mut slow).is_empty());

@@ -5,6 +5,9 @@ use crate::worker::Shared;
 use kith_api::stats::*;
 use kith_dpdk::{Granted, Port};
 use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::table::endpoint::Role;
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::pool::Binding;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,16 +26,7 @@ pub(super) fn answer(request: Request, state: &State, memory: &Memory) -> Respon
         Request::Stats => Response::Stats(stats(state)),
         Request::Drops => Response::Drops(drops(state)),
         Request::Sessions { offset, limit } => Response::Sessions(sessions(state, offset, limit)),
-        Request::Tables => Response::Tables(tables(state)),
-        Request::Table { name } => match name.as_str() {
-            "ports" => Response::Table(ports_table(state)),
-            "neighbors" => Response::Table(neighbors_table(state)),
-            "sessions" => Response::Table(sessions_table(state)),
-            "grants" => Response::Table(grants_table(state)),
-            _ => Response::Error(format!(
-                "there is no table {name:?}; there are: ports, neighbors, sessions, grants"
-            )),
-        },
+        Request::Neighbors => Response::Neighbors(neighbors(state)),
     }
 }
 
@@ -46,7 +40,7 @@ fn status(state: &State, memory: &Memory) -> Status {
     let ports = ports
         .map(|(index, port)| port_status(state, index, port))
         .collect();
-    let occupancy = state.service().slow.director().occupancy();
+    let tables = state.control.tables();
     let mut last = memory.0.lock().unwrap_or_else(PoisonError::into_inner);
     let workers = (0u16..).zip(&state.workers).zip(last.iter_mut());
     let workers = workers
@@ -57,14 +51,25 @@ fn status(state: &State, memory: &Memory) -> Status {
         program: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
         uptime_ms: uptime(state),
-        director: SocketAddrV4::new(state.config.director_address(), state.config.director.udp_port),
+        endpoint: endpoint(tables.endpoint),
+        device_id: state.config.p4runtime.device_id,
+        controller: state.service().has_controller(),
+        generation: state.control.generation(),
         huge_pages: state.huge_pages,
         buffers: (state.pool.size(), state.pool.available()),
         ports,
         workers,
-        sessions: occupancy.sessions as u64,
-        session_capacity: occupancy.pool as u64,
-        restored: state.restored as u64,
+        senders: tables.sender.iter().count() as u64,
+        sessions: tables.session.iter().count() as u64,
+        session_capacity: tables.session.pool().size() as u64,
+    }
+}
+
+fn endpoint(role: Role) -> Endpoint {
+    match role {
+        Role::Director { address, udp_port } => Endpoint::Director(SocketAddrV4::new(address, udp_port)),
+        Role::Gateway { udp_port } => Endpoint::Gateway(udp_port),
+        Role::Nothing => Endpoint::Nothing,
     }
 }
 
@@ -132,8 +137,11 @@ fn stats(state: &State) -> Stats {
         held: service.slow.held() as u64,
     };
     let queued = service.queued() as u64;
-    let director = service.slow.director().counters().iter();
-    let director = director.map(|(name, count)| named(name, count)).collect();
+    let packet_ins = PuntReason::ALL.iter().zip(&counts.packet_ins);
+    let packet_ins = packet_ins
+        .map(|(reason, count)| named(reason.name(), count.get()))
+        .collect();
+    let packet_outs = counts.packet_outs.get();
     let workers: Vec<_> = (0u16..)
         .zip(&state.workers)
         .map(|(index, shared)| worker_stats(index, shared))
@@ -154,7 +162,8 @@ fn stats(state: &State) -> Stats {
         slow_path,
         ports,
         punts: punts.collect(),
-        director,
+        packet_ins,
+        packet_outs,
     }
 }
 
@@ -220,158 +229,55 @@ fn sessions(state: &State, offset: u32, limit: u32) -> Sessions {
         limit.min(MAX_SESSIONS)
     };
     let service = state.service();
-    let slow = &service.slow;
-    let pool = slow.tables().session.pool();
+    let (tables, slow) = (service.slow.tables(), service.slow.counts().shared.clone());
+    drop(service);
     let relayed = |index| {
-        let all = state.workers.iter().chain([&slow.counts().shared]);
+        let all = state.workers.iter().chain([&slow]);
         all.map(|shared| shared.direct.session.get(index))
             .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     };
-    let listed = slow
-        .director()
-        .sessions(kith_director::Time::from_millis(state.clock.now().0 / 1_000_000));
-    let sessions = listed.skip(offset as usize).take(limit as usize).map(|session| {
-        let (packets, bytes) = relayed(pool.index(session.pseudo.to_bits()));
-        Session {
-            pseudo: Ipv4Addr::from_bits(session.pseudo.to_bits()),
-            member: session.name.into(),
-            key_id: session.key_id.0,
-            community: state
-                .communities
-                .get(&session.community)
-                .cloned()
-                .unwrap_or_default(),
-            bound: session.bound,
-            age_ms: u64::try_from(session.age.as_millis()).unwrap_or(u64::MAX),
-            idle_ms: u64::try_from(session.idle.as_millis()).unwrap_or(u64::MAX),
+    let pool = tables.session.pool();
+    let is_used =
+        |index: &usize| tables.sender.binding(*index).is_some() || tables.session.relay_to(*index).is_some();
+    let one = |index| {
+        let (sends, reached) = (tables.sender.binding(index), tables.session.relay_to(index));
+        let (packets, bytes) = relayed(index);
+        Some(Session {
+            pseudo: Ipv4Addr::from_bits(pool.pseudo(index)?.to_bits()),
+            community: sends.or(reached.map(|to| to.binding))?.community().get(),
+            sends_from: sends.map(Binding::socket_addr),
+            reached_at: reached.map(|to| to.binding.socket_addr()),
             packets,
             bytes,
-            mtu: session.mtu,
-            sender_only: session.sender_only,
-        }
-    });
-    Sessions {
-        total: slow.director().occupancy().sessions as u64,
-        offset,
-        sessions: sessions.collect(),
-    }
-}
-
-fn tables(state: &State) -> Tables {
-    let service = state.service();
-    let slow = &service.slow;
-    let occupancy = slow.director().occupancy();
-    let size = |name: &str, entries: usize, capacity: usize| TableSize {
-        name: name.into(),
-        entries: entries as u64,
-        capacity: capacity as u64,
+            mtu: reached.map(|to| to.mtu),
+        })
     };
-    let ports = state.config.ports.len();
-    Tables {
-        generation: slow.generation(),
-        tables: vec![
-            size("ports", ports, ports),
-            size("neighbors", slow.neighbors().count(), slow.neighbor_capacity()),
-            size("sessions", occupancy.sessions, occupancy.pool),
-            size("grants", occupancy.grants, occupancy.grants),
-        ],
+    let used = || (0..pool.size()).filter(is_used);
+    let listed = used().skip(offset as usize).take(limit as usize);
+    Sessions {
+        total: used().count() as u64,
+        offset,
+        sessions: listed.filter_map(one).collect(),
     }
 }
 
-fn table(name: &str, columns: &[&str], rows: Vec<Vec<String>>, total: u64) -> Table {
-    Table {
-        name: name.into(),
-        columns: columns.iter().map(|&column| column.into()).collect(),
-        rows,
-        total,
-    }
-}
-
-fn ports_table(state: &State) -> Table {
-    let networks = state.service().slow.networks().to_vec();
-    let rows = networks.iter().enumerate().map(|(index, port)| {
-        vec![
-            index.to_string(),
-            port.mac.to_string(),
-            format!("{}/{}", port.address, port.prefix_len),
-            port.gateway
-                .map_or_else(String::new, |gateway| gateway.to_string()),
-            port.mtu.to_string(),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    let total = rows.len() as u64;
-    table(
-        "ports",
-        &["port", "station", "address", "gateway", "mtu"],
-        rows,
-        total,
-    )
-}
-
-fn grants_table(state: &State) -> Table {
-    let rows = state.grants.iter().take(MAX_SESSIONS as usize).map(|grant| {
-        let community = state.communities.get(&grant.community);
-        vec![
-            grant.name.clone(),
-            grant.key_id.to_string(),
-            community.cloned().unwrap_or_default(),
-            grant
-                .reserved
-                .map_or_else(String::new, |reserved| reserved.to_string()),
-        ]
-    });
-    table(
-        "grants",
-        &["member", "key_id", "community", "reserved"],
-        rows.collect(),
-        state.grants.len() as u64,
-    )
-}
-
-fn neighbors_table(state: &State) -> Table {
+fn neighbors(state: &State) -> Neighbors {
     let service = state.service();
     let mut all: Vec<_> = service.slow.neighbors().collect();
+    let capacity = service.slow.neighbor_capacity() as u64;
     drop(service);
-    all.sort_unstable_by_key(|&(address, ..)| address);
+    all.sort_unstable_by_key(|&(neighbor, ..)| neighbor);
     let total = all.len() as u64;
-    let rows = all
-        .into_iter()
-        .take(MAX_SESSIONS as usize)
-        .map(|(address, port, station, how)| {
-            let station = station.map_or_else(String::new, |station| station.to_string());
-            vec![address.to_string(), station, port.0.to_string(), how.into()]
-        });
-    table(
-        "neighbors",
-        &["address", "station", "port", "state"],
-        rows.collect(),
+    let listed = all.into_iter().take(MAX_SESSIONS as usize);
+    let neighbors = listed.map(|(OnLink { port, address }, station, how)| Neighbor {
+        port: port.0,
+        address,
+        station: station.map(|station| station.to_string()),
+        state: how.into(),
+    });
+    Neighbors {
+        neighbors: neighbors.collect(),
         total,
-    )
-}
-
-/// The table as workers see it, where the listing of sessions shows the director's side.
-fn sessions_table(state: &State) -> Table {
-    let tables = state.service().slow.tables();
-    let rows = tables
-        .sender
-        .iter()
-        .take(MAX_SESSIONS as usize)
-        .map(|(pseudo, binding)| {
-            let to = tables.session.get(pseudo);
-            vec![
-                pseudo.to_string(),
-                binding.socket_addr().to_string(),
-                to.map_or_else(String::new, |to| to.mtu.to_string()),
-                to.is_none().to_string(),
-            ]
-        });
-    let rows = rows.collect();
-    let total = tables.sender.iter().count() as u64;
-    table(
-        "sessions",
-        &["pseudo", "bound", "mtu", "sender_only"],
-        rows,
-        total,
-    )
+        capacity,
+    }
 }

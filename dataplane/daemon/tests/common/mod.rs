@@ -1,4 +1,5 @@
-//! A real `kith-dataplane` between network namespaces that the test makes, and members that are plain sockets.
+//! A real `kith-dataplane` between network namespaces that the test makes, members that are plain sockets, and a controller that
+//! writes their entries over P4Runtime.
 //!
 //! ```text
 //!   kt-dp-<n>: kith-dataplane ── dp0 ═══ veth ═══ cl0 ── kt-cl-<n>: sockets at 203.0.113.21 and .22, raw frames
@@ -9,14 +10,15 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod controller;
+
+use controller::Controller;
 use kith_api::client::Client as Stats;
-use kith_director::client::{Client, ClientConfig};
-use kith_director::{DirectorKey, Time};
-use kith_wire::control::KeyId;
+use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::{DataType, PseudoIp, Shim};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,12 @@ use zerocopy::network_endian::U32;
 pub const DIRECTOR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 20202);
 pub const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
 pub const BOB: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 22);
+/// The station of both.
+pub const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x15]);
+/// Pseudo addresses that a lab's dataplane has room for.
+pub const POOL: u32 = 4096;
+/// What members' packets cross on their way to the dataplane and back.
+pub const MTU: u16 = 1500;
 
 /// Only root can make namespaces; others see the test skipped.
 pub fn is_root() -> bool {
@@ -49,7 +57,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn new(workers: u16, members: u64) -> Self {
+    pub fn new(workers: u16) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let lab = Self {
@@ -78,20 +86,12 @@ impl Lab {
             let ethtool = ["netns", "exec", namespace, "ethtool", "-K", interface];
             run("ip", &[&ethtool[..], &off[..]].concat());
         }
-        let grants: String = (1..=members)
-            .map(|id| {
-                format!(
-                    "    - {{ name: member{id}, key_id: {id}, key: {}, community: {{ index: 1, name: acme.example }} }}\n",
-                    format!("{id:02x}").repeat(32)
-                )
-            })
-            .collect();
         let folder = lab.folder.path().display();
         let config = format!(
             "name: test\nworkers: {workers}\neal: {{ cores: [0, 1], huge_pages: off, memory_mib: 128 }}\n\
              ports:\n  - {{ device: \"net_af_packet0,iface=dp0,qpairs={workers}\", address: 203.0.113.10/24 }}\n\
-             director:\n  pseudo_pool: {{ first: 240.0.0.1, count: 64 }}\n  grants:\n{grants}\
-             stats_socket: {folder}/socket\nstate_dir: {folder}/state\n"
+             sessions: {{ first: 240.0.0.1, count: {POOL} }}\n\
+             p4runtime: {{ unix: {folder}/p4runtime, device_id: 7 }}\nstats_socket: {folder}/socket\n"
         );
         kith_api::config::write_private(&lab.config(), &config).unwrap();
         lab
@@ -109,6 +109,18 @@ impl Lab {
         self.folder.path().join("config.yaml")
     }
 
+    /// Where controllers connect.
+    pub fn p4runtime(&self) -> PathBuf {
+        self.folder.path().join("p4runtime")
+    }
+
+    /// A controller that makes the dataplane a director.
+    pub fn controller(&self) -> Controller {
+        let mut controller = Controller::connect(&self.p4runtime(), 10);
+        controller.act_as_director();
+        controller
+    }
+
     /// Starts the dataplane, and waits until it says that it is ready.
     pub fn start(&mut self) {
         self.spawn();
@@ -120,6 +132,13 @@ impl Lab {
             assert!(Instant::now() < deadline, "the dataplane does not come up");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Adds lines to the configuration of a dataplane that is not started yet.
+    pub fn configure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        kith_api::config::write_private(&self.config(), &text.replace(from, to)).unwrap();
     }
 
     /// Starts the dataplane and returns at once.
@@ -158,14 +177,31 @@ impl Lab {
         socket
     }
 
+    /// Starts the dataplane where it can be reached over its own loopback.
+    pub fn start_with_loopback(&mut self) {
+        ip(&self.dp(), "link set lo up");
+        self.start();
+    }
+
+    /// Runs something in the dataplane's namespace.
+    pub fn inside_dataplane<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        inside(&self.dp(), what)
+    }
+
     /// Runs something in the members' namespace.
     pub fn inside<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.cl())).unwrap();
-        let inside = thread::spawn(move || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            what()
-        });
-        inside.join().unwrap()
+        inside(&self.cl(), what)
+    }
+
+    /// A member with its entries written: it sends from its socket, and is reached there.
+    pub fn join(&self, controller: &mut Controller, address: Ipv4Addr, number: u32) -> Member {
+        let socket = self.socket(address);
+        let SocketAddr::V4(bound) = socket.local_addr().unwrap() else {
+            unreachable!("bound to an IPv4 address")
+        };
+        let pseudo = pseudo(number);
+        controller.enter(pseudo, bound);
+        Member { socket, pseudo }
     }
 
     /// Packets are conserved once nothing moves.
@@ -201,45 +237,18 @@ impl Drop for Lab {
     }
 }
 
-/// A member: a socket and its session.
+/// A member: a socket, and the pseudo address of its entries.
 pub struct Member {
     pub socket: UdpSocket,
     pub pseudo: PseudoIp,
-    key_id: u64,
+}
+
+/// The pseudo address with this number, from 1 on.
+pub fn pseudo(number: u32) -> PseudoIp {
+    PseudoIp::new(0xf000_0000 + number).unwrap()
 }
 
 impl Member {
-    /// Asks the director for an address, as an agent does.
-    pub fn join(socket: UdpSocket, key_id: u64) -> Self {
-        let key = DirectorKey::new([key_id as u8; 32]);
-        let counter = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64;
-        let mut client = Client::new(ClientConfig::new(DIRECTOR, KeyId(key_id), key, counter, key_id));
-        let start = Instant::now();
-        let now = || Time::since_epoch(start.elapsed());
-        client.start(now());
-        let mut buffer = [0; 2048];
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        loop {
-            while let Some(request) = client.poll_transmit() {
-                socket.send_to(&request, DIRECTOR).unwrap();
-            }
-            if let Some(pseudo) = client.pseudo() {
-                socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-                return Self {
-                    socket,
-                    pseudo,
-                    key_id,
-                };
-            }
-            assert!(start.elapsed() < Duration::from_secs(10), "no session");
-            if let Ok((len, std::net::SocketAddr::V4(from))) = socket.recv_from(&mut buffer) {
-                // What is no answer to us is passed over.
-                let _ignored = client.datagram(now(), from, &buffer[..len]);
-            }
-            client.tick(now());
-        }
-    }
-
     pub fn send(&self, to: PseudoIp, payload: &[u8]) {
         self.socket
             .send_to(&data(self.pseudo, to, payload), DIRECTOR)
@@ -254,6 +263,29 @@ pub fn data(from: PseudoIp, to: PseudoIp, payload: &[u8]) -> Vec<u8> {
     shim.source_member = U32::new(from.to_bits());
     shim.destination_member = U32::new(to.to_bits());
     [shim.as_bytes(), payload].concat()
+}
+
+/// UDP data of a message that only a controller can answer.
+pub fn control() -> Vec<u8> {
+    let shim = Shim::new(DataType::AddressRequest);
+    [shim.as_bytes(), &[0xab; 60]].concat()
+}
+
+/// Sends a UDP frame back to where it came from. Swapping leaves all checksums right.
+pub fn turn_around(frame: &mut [u8]) {
+    for (one, other, len) in [(0, 6, 6), (26, 30, 4), (34, 36, 2)] {
+        let (head, tail) = frame.split_at_mut(other);
+        head[one..one + len].swap_with_slice(&mut tail[..len]);
+    }
+}
+
+fn inside<T: Send + 'static>(namespace: &str, what: impl FnOnce() -> T + Send + 'static) -> T {
+    let namespace = File::open(format!("/run/netns/{namespace}")).unwrap();
+    let inside = thread::spawn(move || {
+        setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+        what()
+    });
+    inside.join().unwrap()
 }
 
 fn ip(namespace: &str, arguments: &str) {

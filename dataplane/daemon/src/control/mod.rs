@@ -1,0 +1,215 @@
+//! The tables, and the one place where they change.
+//!
+//! Problem: controllers write batches, the slow path learns neighbours, workers must not notice either. Idea: one store behind one lock
+//! for all who write; what they publish is read without it.
+//!
+//! ```text
+//!  P4Runtime ──batch──┐             ┌─► generation of tables ──────► workers, slow path, statistics
+//!                     ├─► Store ────┤
+//!  slow path ──learn──┘   (lock)    ├─► neighbours that are written ► slow path
+//!                                   └─► frames of controllers ──────► slow path, which owns the way to the ports
+//! ```
+//!
+//! The store never waits for anyone while it is locked, and whoever holds it holds nothing else: the slow path may call it in
+//! the middle of its work.
+
+mod backend;
+mod convert;
+#[cfg(test)]
+mod tests;
+
+pub use backend::Pipeline;
+
+use crate::worker::Shared;
+use arc_swap::ArcSwap;
+use kith_api::config::Cidr;
+use kith_p4runtime::entry::{
+    AcceptBy, EgressPortKey, Entry, IngressPortKey, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
+    RouteKey,
+};
+use kith_p4runtime::packet::PacketOut;
+use kith_p4runtime::target::{Store, UpdateError};
+use kith_pipeline::table::neighbor::OnLink;
+use kith_pipeline::table::sender::SenderTable;
+use kith_pipeline::table::session::SessionTable;
+use kith_pipeline::table::snapshot::{Publisher, Reader};
+use kith_pipeline::tables::{PuntRates, Tables};
+use kith_pipeline::units::PortIndex;
+use kith_wire::ethernet::MacAddr;
+use kith_wire::shim::PseudoIp;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// Neighbours that a controller wrote.
+pub type Written = HashMap<OnLink, MacAddr>;
+
+/// Frames of controllers that wait for the slow path.
+const OUT: usize = 1024;
+
+/// A port and its link, as configured.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// The port's station.
+    pub station: MacAddr,
+    /// Its address, and the network on the link.
+    pub network: Cidr,
+    /// Who takes what is not on the link.
+    pub gateway: Option<Ipv4Addr>,
+    /// The largest IPv4 packet.
+    pub mtu: u16,
+}
+
+/// What a dataplane's tables are made for.
+pub struct Settings {
+    /// By port.
+    pub links: Vec<Link>,
+    /// The first pseudo address, and how many.
+    pub sessions: (PseudoIp, usize),
+    /// How many packets of each reason a worker may send up, unless a controller says otherwise.
+    pub punt_rates: PuntRates,
+    /// Counters of workers and slow path.
+    pub shared: Vec<Arc<Shared>>,
+}
+
+/// The tables of one dataplane.
+pub struct Control {
+    store: Arc<Store<Pipeline>>,
+    seen: Arc<Seen>,
+}
+
+/// What is read without the store's lock.
+struct Seen {
+    reader: Reader<Tables>,
+    generation: AtomicU64,
+    written: ArcSwap<Written>,
+}
+
+impl Control {
+    /// Tables that say what the configuration says of the links, and nothing else; and frames that controllers want sent.
+    ///
+    /// # Errors
+    /// If the links contradict each other.
+    pub fn new(settings: Settings) -> Result<(Self, Receiver<PacketOut>), UpdateError> {
+        let (first, size) = settings.sessions;
+        let tables = Tables::new(
+            Arc::new(SenderTable::new(first, size)),
+            Arc::new(SessionTable::new(first, size)),
+        );
+        let publisher = Publisher::new(tables);
+        let seen = Arc::new(Seen {
+            reader: publisher.reader(),
+            generation: AtomicU64::new(0),
+            written: ArcSwap::default(),
+        });
+        let (out, frames) = sync_channel(OUT);
+        let pipeline = Pipeline {
+            publisher,
+            seen: seen.clone(),
+            mtus: settings.links.iter().map(|link| link.mtu).collect(),
+            punt_rates: settings.punt_rates,
+            shared: settings.shared,
+            meters: HashMap::new(),
+            bases: HashMap::new(),
+            cells: HashMap::new(),
+            out,
+        };
+        let store = Arc::new(Store::new(pipeline, entries(&settings.links))?);
+        Ok((Self { store, seen }, frames))
+    }
+
+    /// What the P4Runtime service serves.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store<Pipeline>> {
+        &self.store
+    }
+
+    /// A reader of the tables, for a worker.
+    #[must_use]
+    pub fn reader(&self) -> Reader<Tables> {
+        self.seen.reader.clone()
+    }
+
+    /// The tables that are current now.
+    #[must_use]
+    pub fn tables(&self) -> Arc<Tables> {
+        self.reader().load().clone()
+    }
+
+    /// Their number.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.seen.generation.load(Ordering::Acquire)
+    }
+
+    /// The neighbours that a controller wrote; another one after each change.
+    #[must_use]
+    pub fn written(&self) -> Arc<Written> {
+        self.seen.written.load_full()
+    }
+
+    /// A neighbour showed its station. False if that cannot be entered.
+    #[must_use]
+    pub fn learn(&self, neighbor: OnLink, station: MacAddr) -> bool {
+        self.store.learn(key(neighbor), Resolve { station }).is_ok()
+    }
+
+    /// A neighbour that was learnt does not answer any more.
+    pub fn forget(&self, neighbor: OnLink) {
+        // Only a dataplane that takes no change at all refuses this one; the next generation does without the entry.
+        let _forgotten = self.store.forget(key(neighbor));
+    }
+
+    /// Frees generations that nobody reads any more.
+    pub fn reclaim(&self) {
+        self.store.with_backend(|pipeline| pipeline.publisher.reclaim());
+    }
+}
+
+fn key(neighbor: OnLink) -> NeighborKey {
+    NeighborKey {
+        port: neighbor.port,
+        address: neighbor.address,
+    }
+}
+
+/// The first entries: ports, links, and the first gateway for all the rest.
+fn entries(links: &[Link]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (port, link) in (0..=u8::MAX).map(PortIndex).zip(links) {
+        let accept = AcceptBy {
+            station: link.station,
+            address: link.network.address,
+        };
+        let leave = LeaveBy {
+            port,
+            station: link.station,
+        };
+        entries.push((IngressPortKey { port }, accept).into());
+        entries.push((EgressPortKey { port }, leave).into());
+        entries.extend(route(link.network, RouteAction::OnLink { port }));
+    }
+    let with_gateway = (0..=u8::MAX).map(PortIndex).zip(links);
+    let first = with_gateway
+        .filter_map(|(port, link)| Some((port, link.gateway?)))
+        .next();
+    entries.extend(first.and_then(|(port, gateway)| {
+        let all = Cidr {
+            address: Ipv4Addr::UNSPECIFIED,
+            prefix_len: 0,
+        };
+        route(all, RouteAction::Via { port, gateway })
+    }));
+    entries
+}
+
+fn route(network: Cidr, action: RouteAction) -> Option<Entry> {
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(network.prefix_len))
+        .unwrap_or(0);
+    let address = Ipv4Addr::from_bits(network.address.to_bits() & mask);
+    let destination = Prefix::new(address, network.prefix_len)?;
+    Some((RouteKey { destination }, action).into())
+}
