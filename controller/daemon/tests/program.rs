@@ -4,9 +4,10 @@ use kith_controller::director::envelope;
 use kith_controller::status::{Client, Part, Standing, Status};
 use kith_director::client::{self, ClientConfig, Phase};
 use kith_director::{DirectorKey, Time};
-use kith_p4runtime::packet::PacketIn;
+use kith_p4runtime::entry::{RelayTo, SenderKey, SessionKey};
+use kith_p4runtime::packet::{PacketIn, PacketOut};
 use kith_p4runtime::service::{Config, PacketIns, Service, serve_unix};
-use kith_p4runtime::target::{Memory, Store};
+use kith_p4runtime::target::{Backend, Memory, Rows, SenderRow, Store};
 use kith_pipeline::outer::Outer;
 use kith_pipeline::packet::{HostPacket, Packet};
 use kith_pipeline::reason::PuntReason;
@@ -112,6 +113,9 @@ fn standing(folder: &Path, wanted: Standing) -> Status {
     })
 }
 
+/// All that a dataplane was told.
+type Tables = (Rows, Vec<(SenderKey, SenderRow)>, Vec<(SessionKey, RelayTo)>);
+
 /// A dataplane without packets. Its runtime is its process.
 struct Dataplane {
     store: Arc<Store<Memory>>,
@@ -121,7 +125,7 @@ struct Dataplane {
 
 impl Dataplane {
     fn start(folder: &Path) -> Self {
-        let store = Arc::new(Store::new(Memory::new(1), []).unwrap());
+        let store = Arc::new(Store::new(Memory::new(1), &[]).unwrap());
         let service = Service::new(store.clone(), Config::default());
         let packets = service.packet_ins();
         let process = Builder::new_multi_thread()
@@ -166,7 +170,7 @@ impl Dataplane {
                     });
                 }
             }
-            for packet in self.store.with_backend(|memory| std::mem::take(&mut memory.sent)) {
+            for packet in self.sent() {
                 let (envelope, data) = envelope::open(0, packet.frame).unwrap();
                 let member = members.iter_mut().find(|(_, at)| *at == envelope.to).unwrap();
                 member.0.datagram(now, envelope.from, data.bytes()).unwrap();
@@ -179,8 +183,14 @@ impl Dataplane {
         began.elapsed()
     }
 
-    fn tables(&self) -> Memory {
-        self.store.with_backend(|memory| memory.clone())
+    fn sent(&self) -> Vec<PacketOut> {
+        self.store
+            .with_backend(|memory| std::mem::take(&mut *memory.sent.lock().unwrap()))
+    }
+
+    fn tables(&self) -> Tables {
+        self.store
+            .with_backend(|memory| (memory.rows.clone(), memory.senders(), memory.sessions()))
     }
 }
 

@@ -48,7 +48,7 @@ impl Server {
 }
 
 fn store() -> Arc<Store<Memory>> {
-    Arc::new(Store::new(Memory::new(2), []).unwrap())
+    Arc::new(Store::new(Memory::new(2), &[]).unwrap())
 }
 
 fn way(path: &Path, election: u64) -> P4Runtime {
@@ -152,7 +152,10 @@ async fn entries_packets_and_refusals_pass_both_ways() {
         frame: vec![4; 60],
     })
     .unwrap();
-    while server.store.with_backend(|memory| memory.sent.is_empty()) {
+    while server
+        .store
+        .with_backend(|memory| memory.sent.lock().unwrap().is_empty())
+    {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
