@@ -178,6 +178,40 @@ fn a_neighbour_that_is_written_wins_over_the_one_that_is_there() {
     lab.assert_conserved();
 }
 
+#[test]
+fn a_gateway_answers_for_remote_members_and_asks_its_controller_for_keys() {
+    if !is_root() {
+        return;
+    }
+    let mut lab = Lab::new(1);
+    lab.start();
+    let mut controller = Controller::connect(&lab.p4runtime(), 10);
+    let stand_in = std::net::Ipv4Addr::new(203, 0, 113, 200);
+    controller.act_as_gateway(ALICE, stand_in);
+    // The kernel asks by ARP who has the address before it sends.
+    let device = lab.socket(ALICE);
+    device.send_to(&[0x45; 100], (stand_in, 9)).unwrap();
+    let (_, reason, frame) = controller.packet_in().expect("a packet without keys");
+    assert_eq!(reason, PuntReason::KeysMissing);
+    assert_eq!(
+        frame[ethernet::HEADER_LEN + 28..],
+        [0x45; 100],
+        "as it came from the device"
+    );
+    controller.disconnect();
+    wait_for(
+        || !lab.stats().status().unwrap().controller,
+        "the controller is gone",
+    );
+    device.send_to(&[0x45; 100], (stand_in, 9)).unwrap();
+    wait_for(|| lab.dropped("keys_missing") == 1, "a named drop");
+    // From a device that is nobody's member.
+    let other = lab.socket(BOB);
+    other.send_to(&[0x45; 100], (stand_in, 9)).unwrap();
+    wait_for(|| lab.dropped("local_unknown") == 1, "another one");
+    lab.assert_conserved();
+}
+
 /// The process that the next test kills: it writes entries, says so by a file, and waits.
 #[test]
 fn helper_controller_process() {

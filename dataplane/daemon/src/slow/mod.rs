@@ -19,6 +19,8 @@ mod arp;
 #[cfg(test)]
 mod gateway_tests;
 mod icmp;
+#[cfg(test)]
+mod neighbor_tests;
 mod punt;
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::control::{Link, Settings};
-use kith_p4runtime::entry::{
-    Authorise, EndpointAction, EndpointKey, Entry, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey,
-};
+use kith_p4runtime::entry::{Authorise, EndpointAction, EndpointKey, Entry, RelayTo, SenderKey, SessionKey};
 use kith_p4runtime::target::{Atomicity, Target};
 use kith_p4runtime::update::Update;
 use kith_pipeline::outer::Outer;
@@ -24,16 +22,16 @@ pub(super) const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
 pub(super) const THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 21]);
 pub(super) const DIRECTOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub(super) const ALICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
-const BOB: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 22);
+pub(super) const BOB: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 22);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const FIRST: u32 = 0xf000_0001;
 pub(super) const PORT: PortIndex = PortIndex(0);
 
-fn at(millis: u64) -> Nanos {
+pub(super) fn at(millis: u64) -> Nanos {
     Nanos(1_000_000_000 + millis * 1_000_000)
 }
 
-fn bound(address: Ipv4Addr) -> SocketAddrV4 {
+pub(super) fn bound(address: Ipv4Addr) -> SocketAddrV4 {
     SocketAddrV4::new(address, 4000)
 }
 
@@ -76,7 +74,7 @@ pub(super) fn modify(entry: impl Into<Entry>) -> Update {
 }
 
 /// A director on one port with sessions of alice (0) and bob (1).
-fn slow() -> Slow<HostPacket> {
+pub(super) fn slow() -> Slow<HostPacket> {
     let (control, shared) = links();
     let director = EndpointAction::Director {
         address: DIRECTOR,
@@ -120,7 +118,7 @@ pub(super) fn give(slow: &mut Slow<HostPacket>, reason: PuntReason, frame: &[u8]
 }
 
 /// A host without a controller: what goes out. See [`handed`] for one that has one.
-fn take(slow: &mut Slow<HostPacket>) -> Vec<HostPacket> {
+pub(super) fn take(slow: &mut Slow<HostPacket>) -> Vec<HostPacket> {
     hand_over(slow, HandOver::Nobody);
     let sent: Vec<_> = std::mem::take(&mut slow.out)
         .into_iter()
@@ -165,7 +163,7 @@ fn drops(slow: &Slow<HostPacket>, reason: DropReason) -> u64 {
     slow.counts().shared.counters.dropped(reason).get()
 }
 
-fn station(slow: &Slow<HostPacket>, address: Ipv4Addr) -> Option<MacAddr> {
+pub(super) fn station(slow: &Slow<HostPacket>, address: Ipv4Addr) -> Option<MacAddr> {
     let neighbor = OnLink { port: PORT, address };
     slow.tables().neighbor.get(neighbor).copied()
 }
@@ -196,7 +194,7 @@ fn datagram(from: SocketAddrV4, data: &[u8]) -> Vec<u8> {
     packet.bytes().to_vec()
 }
 
-fn data(from: SocketAddrV4, len: usize) -> Vec<u8> {
+pub(super) fn data(from: SocketAddrV4, len: usize) -> Vec<u8> {
     let mut shim = Shim::new(DataType::Virtual);
     shim.destination_director = U32::new(DIRECTOR.to_bits());
     shim.source_member = U32::new(FIRST);
@@ -431,80 +429,6 @@ fn a_frame_of_the_controllers_is_sent_if_there_is_a_buffer() {
     assert!(take(&mut slow).is_empty());
     assert_eq!(drops(&slow, DropReason::TransmitQueueFull), 1);
     assert_eq!(slow.counts().packet_outs.get(), 2);
-}
-
-fn neighbor(address: Ipv4Addr, station: MacAddr) -> (NeighborKey, Resolve) {
-    (NeighborKey { port: PORT, address }, Resolve { station })
-}
-
-#[test]
-fn a_neighbour_that_a_controller_writes_is_used_and_never_aged() {
-    let mut slow = slow();
-    give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
-    assert_eq!(slow.held(), 1);
-    let written = MacAddr([2, 0, 0, 0, 0, 99]);
-    write(&slow.control, [insert(neighbor(BOB, written))]);
-    slow.tick(at(20), &mut || None);
-    let sent = take(&mut slow);
-    assert_eq!(parsed(&sent[0]).0.destination, written, "who waited goes there");
-
-    // Bob says otherwise, time passes: it stays.
-    give(
-        &mut slow,
-        PuntReason::Arp,
-        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
-    );
-    for minute in 1..5 {
-        slow.tick(at(minute * 60_000), &mut || None);
-    }
-    assert_eq!(station(&slow, BOB), Some(written));
-
-    // Taken back, it is learnt as any other.
-    write(
-        &slow.control,
-        [Update::Delete(Entry::from(neighbor(BOB, written)).key())],
-    );
-    give(
-        &mut slow,
-        PuntReason::Arp,
-        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
-    );
-    assert_eq!(station(&slow, BOB), Some(THEIRS));
-}
-
-#[test]
-fn a_learnt_neighbour_that_a_controller_deletes_is_asked_for_again() {
-    let mut slow = slow();
-    let asks = arp(Operation::Request, (THEIRS, BOB), DIRECTOR);
-    give(&mut slow, PuntReason::Arp, &asks);
-    write(
-        &slow.control,
-        [Update::Delete(Entry::from(neighbor(BOB, THEIRS)).key())],
-    );
-    assert_eq!(station(&slow, BOB), None);
-    let asked = give(&mut slow, PuntReason::NeighborMiss, &data(bound(ALICE), 60));
-    assert_eq!(Arp::parse(&asked[0].bytes()[14..]).unwrap().target().1, BOB);
-    let sent = give(&mut slow, PuntReason::Arp, &asks);
-    assert_eq!(
-        (sent.len(), station(&slow, BOB)),
-        (2, Some(THEIRS)),
-        "an answer, and who waited"
-    );
-}
-
-#[test]
-fn a_neighbour_that_falls_silent_leaves_the_table() {
-    let mut slow = slow();
-    give(
-        &mut slow,
-        PuntReason::Arp,
-        &arp(Operation::Request, (THEIRS, BOB), DIRECTOR),
-    );
-    for second in 0..40 {
-        slow.tick(at(second * 1000), &mut || Some(HostPacket::new(2048, 128)));
-        take(&mut slow);
-    }
-    assert_eq!(station(&slow, BOB), None);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::{DIRECTOR, MTU};
 use kith_p4runtime::client::{Address, Client, ClientError, Event, Session};
 use kith_p4runtime::entry::{
-    Authorise, EndpointAction, EndpointKey, Entry, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey,
-    Table,
+    Authorise, EndpointAction, EndpointKey, Entry, FromMember, LocalDestinationKey, LocalSourceKey,
+    MemberAction, MemberKey, NeighborKey, PolicyAction, PolicyKey, RelayTo, Resolve, SenderKey, SessionKey,
+    Table, Ternary, ToVirtual,
 };
 use kith_p4runtime::packet::PacketOut;
 use kith_p4runtime::proto::v1::{self, entity};
@@ -75,6 +76,56 @@ impl Controller {
         let entry = Entry::from((EndpointKey {}, director));
         self.write(&[Update::Modify(entry.into())], Atomicity::Dataplane)
             .unwrap();
+    }
+
+    /// A gateway on port 0 where `device` may talk to the member that `stand_in` stands for, once there are keys.
+    pub fn act_as_gateway(&mut self, device: Ipv4Addr, stand_in: Ipv4Addr) {
+        let (port, community) = (PortIndex(0), community());
+        let [ours, theirs] = [Ipv4Addr::new(10, 1, 0, 1), Ipv4Addr::new(10, 1, 0, 2)];
+        let stands_for = LocalDestinationKey {
+            port,
+            address: stand_in,
+        };
+        let to_virtual = ToVirtual {
+            community,
+            address: theirs,
+        };
+        let sends = LocalSourceKey {
+            port,
+            address: device,
+            community,
+        };
+        let from_member = FromMember {
+            address: ours,
+            director: Ipv4Addr::UNSPECIFIED,
+            pseudo: Ipv4Addr::UNSPECIFIED,
+        };
+        let everything = PolicyKey {
+            priority: 1,
+            community: Ternary::exact(community.get()),
+            source: Ternary::any(),
+            destination: Ternary::any(),
+            protocol: Ternary::any(),
+            source_port: Ternary::any(),
+            destination_port: Ternary::any(),
+        };
+        let pair = MemberKey {
+            community,
+            source: ours,
+            destination: theirs,
+        };
+        let gateway = EndpointAction::Gateway {
+            udp_port: DIRECTOR.port(),
+        };
+        let entries: [Entry; 4] = [
+            (stands_for, to_virtual).into(),
+            (sends, from_member).into(),
+            (everything, PolicyAction::Allow).into(),
+            (pair, MemberAction::AwaitKeys).into(),
+        ];
+        let mut updates: Vec<_> = entries.map(|entry| Update::Insert(entry.into())).into();
+        updates.push(Update::Modify(Entry::from((EndpointKey {}, gateway)).into()));
+        self.write(&updates, Atomicity::Dataplane).unwrap();
     }
 
     /// A member that sends from there, and is reached there.
