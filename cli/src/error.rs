@@ -250,9 +250,11 @@ impl Error {
             }
             Self::Unknown(_) | Self::Entry(_) => "`kith dataplane tables` lists names, widths and actions".into(),
             Self::Batch { .. } => "`kith dataplane write --help` shows what a file holds".into(),
-            Self::NotPrimary { .. } => "that is the dataplane's controller, as a rule, and it keeps these tables itself; `--take-over` writes in its \
-                 place, after which kith-controller comes back and removes what it does not know"
-                .into(),
+            Self::NotPrimary { .. } => {
+                "that is the dataplane's controller, as a rule; `--take-over` writes in its place. kith-controller comes back by itself \
+                 some seconds later, and makes the tables of sessions again what it wants them to be"
+                    .into()
+            }
             Self::NoCapture { .. } => "`--take-over` takes its place until the capture ends: members go on reaching each other, but nobody answers their \
                  requests meanwhile"
                 .into(),

@@ -31,7 +31,7 @@ struct Ran {
 impl Target {
     fn start() -> Self {
         let runtime = Runtime::new().unwrap();
-        let store = Arc::new(Store::new(Memory::new(4), []).unwrap());
+        let store = Arc::new(Store::new(Memory::new(4), &[]).unwrap());
         let service = Service::new(store, Config::default());
         let packet_ins = service.packet_ins();
         let folder = tempfile::tempdir().unwrap();

@@ -26,13 +26,22 @@ fn a_lab_comes_up_can_be_asked_and_is_gone_afterwards() {
     assert_eq!(lab.exec("alice", &["sh", "-c", "exit 7"]).status, Some(7));
     let sessions = kith(&["-o", "json", "dataplane", "sessions", "--lab", "kt-e2e"]).json();
     assert_eq!(sessions.as_array().map(Vec::len), Some(3));
-    for view in ["status", "stats", "drops", "sessions", "tables", "top"] {
-        let once: &[&str] = if view == "top" {
-            &["--once", "-i", "0.2"]
-        } else {
-            &[]
-        };
-        let shown = kith(&[&["dataplane", view, "--lab", "kt-e2e"], once].concat());
+    for view in [
+        "status",
+        "stats",
+        "drops",
+        "sessions",
+        "neighbors",
+        "tables",
+        "table session --counters",
+        "table sender --filter community=1",
+        "table policy",
+        "read",
+        "read counter drops",
+        "top --once -i 0.2",
+    ] {
+        let words: Vec<&str> = ["dataplane"].into_iter().chain(view.split(' ')).collect();
+        let shown = kith(&[&words[..], &["--lab", "kt-e2e"]].concat());
         assert_eq!(shown.status, Some(0), "{view}: {}", shown.err);
         assert!(
             !shown.out.contains('\x1b'),
@@ -41,12 +50,82 @@ fn a_lab_comes_up_can_be_asked_and_is_gone_afterwards() {
     }
     let agent = kith(&["agent", "status", "--lab", "kt-e2e", "--node", "alice"]);
     assert!(agent.out.contains("session up"), "{}{}", agent.out, agent.err);
+    let controller = kith(&["controller", "status", "--lab", "kt-e2e"]);
+    assert!(
+        controller.out.contains("deciding"),
+        "{}{}",
+        controller.out,
+        controller.err
+    );
+    let log = kith(&["lab", "logs", "--name", "kt-e2e", "controller"]);
+    assert!(log.out.contains("session opened"), "{}{}", log.out, log.err);
     let again = kith(&["lab", "up", &quickstart(), "--name", "kt-e2e"]);
     assert_eq!(again.status, Some(1));
     assert!(again.err.contains("stands already") && again.err.contains("kith lab down --name kt-e2e"));
     drop(lab);
     assert!(!Path::new("/run/netns/kith-kt-e2e-alice").exists());
     assert_eq!(kith(&["lab", "down", "--name", "kt-e2e"]).status, Some(0));
+}
+
+#[test]
+fn an_operator_writes_in_the_controllers_place_only_if_asked_and_the_controller_mends_it() {
+    let lab = Lab::up("kt-e2e-write");
+    let write = |options: &[&str]| {
+        let words = ["dataplane", "write", "--lab", "kt-e2e-write", "delete", "session"];
+        kith(&[&words[..], &["destination_member=240.0.0.1"], options].concat())
+    };
+    let entries = || {
+        let listed = kith(&[
+            "-o",
+            "json",
+            "dataplane",
+            "table",
+            "session",
+            "--lab",
+            "kt-e2e-write",
+        ]);
+        listed.json().as_array().map(Vec::len)
+    };
+    let refused = write(&[]);
+    assert_eq!((refused.status, entries()), (Some(1), Some(2)), "{}", refused.err);
+    assert!(refused.err.contains("--take-over"), "{}", refused.err);
+    let done = write(&["--take-over"]);
+    assert_eq!((done.status, entries()), (Some(0), Some(1)), "{}", done.err);
+    let mended = (0..300).any(|_| {
+        sleep(Duration::from_millis(100));
+        entries() == Some(2)
+    });
+    assert!(mended, "the controller did not come back within 30 s");
+    let ping = lab.exec("carol", &["ping", "-c", "2", "-W", "2", "alice"]);
+    assert_eq!(ping.status, Some(0), "{}{}", ping.out, ping.err);
+}
+
+#[test]
+fn without_a_controller_members_reach_each_other_and_sessions_have_no_names() {
+    let lab = Lab::up("kt-e2e-alone");
+    let status = kith(&["-o", "json", "lab", "status", "--name", "kt-e2e-alone"]).json();
+    let nodes = status["nodes"].as_array().unwrap().iter();
+    let pid = nodes
+        .filter(|node| node["kind"] == "controller")
+        .find_map(|node| node["pid"].as_u64());
+    let killed = Command::new("kill")
+        .args(["-9", &pid.unwrap().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    sleep(Duration::from_millis(200));
+    let ping = lab.exec("alice", &["ping", "-c", "2", "-W", "2", "bob"]);
+    assert_eq!(ping.status, Some(0), "{}{}", ping.out, ping.err);
+    let sessions = kith(&["dataplane", "sessions", "--lab", "kt-e2e-alone"]);
+    assert_eq!(sessions.status, Some(0), "{}", sessions.err);
+    assert!(
+        sessions.out.contains("240.0.0.1") && !sessions.out.contains("acme"),
+        "{}",
+        sessions.out
+    );
+    assert!(sessions.err.contains("no names"), "{}", sessions.err);
+    let status = kith(&["lab", "status", "--name", "kt-e2e-alone"]);
+    assert_eq!(status.status, Some(1));
+    assert!(status.out.contains("not running"), "{}", status.out);
 }
 
 #[test]

@@ -150,7 +150,9 @@ pub fn process(record: &Record) -> Result<&Process, Error> {
     let mut controllers = record
         .of(Kind::Controller)
         .filter_map(|node| record.process(&node.name));
-    controllers.next().ok_or(Error::NothingToAsk { what: "controller" })
+    controllers
+        .next()
+        .ok_or(Error::NothingToAsk { what: "controller" })
 }
 
 /// Every session of a director, as its lab's controller has them, in as many answers as it takes.
@@ -163,7 +165,10 @@ pub fn refused(record: &Record, director: &str) -> Result<u64, Error> {
     let status = Client::connect(&process(record)?.socket)?.status()?;
     let directors = status.directors.iter().filter(|known| known.name == director);
     let counts = directors.flat_map(|known| &known.dataplane_side);
-    Ok(counts.filter(|named| named.name == "refused").map(|named| named.count).sum())
+    Ok(counts
+        .filter(|named| named.name == "refused")
+        .map(|named| named.count)
+        .sum())
 }
 
 /// The same at a status socket; without a name, those of its only director.

@@ -38,9 +38,18 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     ));
     let (a, b, address) = (from.node.as_str(), to.node.as_str(), to.virtual_ip.to_string());
     let before = bindings(tour)?;
-    let _server = tour.background(b, "iperf3-controller.log", &["iperf3", "-s", "-1", "-B", &address])?;
-    check.expect(tour.wait_listen(b, 5201)?, || "the iperf3 server did not start".into());
-    let stream: Vec<&str> = ["iperf3", "-J", "-c", &address].into_iter().chain(STREAM).collect();
+    let _server = tour.background(
+        b,
+        "iperf3-controller.log",
+        &["iperf3", "-s", "-1", "-B", &address],
+    )?;
+    check.expect(tour.wait_listen(b, 5201)?, || {
+        "the iperf3 server did not start".into()
+    });
+    let stream: Vec<&str> = ["iperf3", "-J", "-c", &address]
+        .into_iter()
+        .chain(STREAM)
+        .collect();
     let mut stream = tour.background(a, "stream.log", &stream)?;
     let count = PINGS.to_string();
     let ping = ["ping", "-n", "-q", "-c", &count, "-i", EVERY, "-W", "2", &address];
@@ -51,14 +60,19 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     tour.stop.sleep(AWAY)?;
     check.expect(!process.runs(), || "the controller still runs".into());
     let during = bindings(tour)?;
-    check.expect(during == before, || format!("entries changed without a controller: {before:?}, then {during:?}"));
+    check.expect(during == before, || {
+        format!("entries changed without a controller: {before:?}, then {during:?}")
+    });
     down(tour, &mut check, "without a controller");
 
     let since = Instant::now();
     daemons::start_controller(&mut tour.record, &tour.topology)?;
     daemons::wait(&tour.record, Kind::Controller, &tour.stop)?;
     let deciding = since.elapsed();
-    check.measure(format!("started again: decides after {:.2} s", deciding.as_secs_f64()));
+    check.measure(format!(
+        "started again: decides after {:.2} s",
+        deciding.as_secs_f64()
+    ));
     compared(tour, &mut check, &process.socket)?;
 
     let patience = Duration::from_secs(20);
@@ -66,13 +80,21 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     check.expect(ended == [true, true], || "pings or stream did not end".into());
     let result = super::ping::parse(&tour.log("pings.log"));
     let (sent, answered) = result.map_or((0, 0), |result| (result.sent, result.answered));
-    check.measure(format!("{sent} pings, one each {EVERY} s: {} lost", sent - answered));
+    check.measure(format!(
+        "{sent} pings, one each {EVERY} s: {} lost",
+        sent - answered
+    ));
     check.expect(sent == PINGS && answered == sent, || {
-        format!("{answered} of {sent} pings were answered\n{}", tour.log("pings.log").trim())
+        format!(
+            "{answered} of {sent} pings were answered\n{}",
+            tour.log("pings.log").trim()
+        )
     });
     judge_stream(&mut check, &tour.log("stream.log"));
     let after = bindings(tour)?;
-    check.expect(after == before, || format!("entries changed by the restart: {before:?}, then {after:?}"));
+    check.expect(after == before, || {
+        format!("entries changed by the restart: {before:?}, then {after:?}")
+    });
     down(tour, &mut check, "after the restart");
     Ok(check)
 }
@@ -96,8 +118,13 @@ fn bindings(tour: &Tour) -> Result<Vec<(String, String)>, Error> {
 /// Members whose agents have no session any more.
 fn down(tour: &Tour, check: &mut Check, when: &str) {
     for node in tour.record.of(Kind::Member) {
-        let health = tour.record.process(&node.name).map(|process| agents::health(&process.socket));
-        let kept = health.as_ref().is_some_and(|health| health.good || health.pseudo.is_some());
+        let health = tour
+            .record
+            .process(&node.name)
+            .map(|process| agents::health(&process.socket));
+        let kept = health
+            .as_ref()
+            .is_some_and(|health| health.good || health.pseudo.is_some());
         check.expect(kept, || {
             let state = health.map_or_else(|| "no agent".into(), |health| health.state);
             format!("{}: {state}, {when}", node.name)
@@ -107,12 +134,19 @@ fn down(tour: &Tour, check: &mut Check, when: &str) {
 
 /// What the restarted controller found and changed.
 fn compared(tour: &Tour, check: &mut Check, socket: &Path) -> Result<(), Error> {
-    let settled = tour.stop.wait(Duration::from_secs(5), Duration::from_millis(50), || {
-        let directors = Client::connect(socket)?.status()?.directors;
-        Ok(directors.iter().all(|director| director.lacking == 0).then_some(directors))
-    })?;
+    let settled = tour
+        .stop
+        .wait(Duration::from_secs(5), Duration::from_millis(50), || {
+            let directors = Client::connect(socket)?.status()?.directors;
+            Ok(directors
+                .iter()
+                .all(|director| director.lacking == 0)
+                .then_some(directors))
+        })?;
     let Some(directors) = settled else {
-        check.expect(false, || "the controller still finds entries lacking after 5 s".into());
+        check.expect(false, || {
+            "the controller still finds entries lacking after 5 s".into()
+        });
         return Ok(());
     };
     let count = |director: &DirectorStatus, name: &str| {
@@ -128,9 +162,15 @@ fn compared(tour: &Tour, check: &mut Check, socket: &Path) -> Result<(), Error> 
             count(director, "updates")
         ));
         let listed = controllers::sessions(&tour.record, &director.name)?.len();
-        check.expect(director.restored > 0 && listed as u64 == director.sessions, || {
-            format!("{}: {} sessions restored, {} listed", director.name, director.restored, listed)
-        });
+        check.expect(
+            director.restored > 0 && listed as u64 == director.sessions,
+            || {
+                format!(
+                    "{}: {} sessions restored, {} listed",
+                    director.name, director.restored, listed
+                )
+            },
+        );
     }
     Ok(())
 }
@@ -149,7 +189,10 @@ pub(super) fn judge_stream(check: &mut Check, report: &str) {
         true => format!("no TCP stream: {}", report["error"]),
         false => "the TCP stream stood still for half a second".into(),
     });
-    if let (false, Some(sent)) = (rates.is_empty(), report["end"]["sum_received"]["bits_per_second"].as_f64()) {
+    if let (false, Some(sent)) = (
+        rates.is_empty(),
+        report["end"]["sum_received"]["bits_per_second"].as_f64(),
+    ) {
         let again = report["end"]["sum_sent"]["retransmits"].as_u64().unwrap_or(0);
         check.measure(format!(
             "TCP stream of 20 Mbit/s: {:.1} received, {:.1} in the slowest half second, {again} segments sent again",
@@ -183,7 +226,9 @@ mod tests {
         assert!(good.passed());
         assert_eq!(
             good.measured,
-            ["TCP stream of 20 Mbit/s: 20.0 received, 10.0 in the slowest half second, 3 segments sent again"]
+            [
+                "TCP stream of 20 Mbit/s: 20.0 received, 10.0 in the slowest half second, 3 segments sent again"
+            ]
         );
         assert!(!judged(&with([2e7, 0.0])).passed());
         assert!(!judged("iperf3: error").passed());

@@ -17,7 +17,11 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         return Ok(Check::skip("nobody is reached through a director"));
     };
     let directors = tour.topology.directors.iter();
-    let Some(director) = directors.clone().find(|director| director.name == to.director).cloned() else {
+    let Some(director) = directors
+        .clone()
+        .find(|director| director.name == to.director)
+        .cloned()
+    else {
         return Ok(Check::skip("its director is not in this topology"));
     };
     let name = director.name.to_string();
@@ -38,7 +42,9 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let address = to.virtual_ip.to_string();
     let ping = ["ping", "-n", "-q", "-c", "1", "-W", "0.1", &address];
     let silent = tour.on(from.node.as_str(), 5, &ping)?;
-    check.expect(!silent.ok, || "packets came through without a dataplane: nothing was tried".into());
+    check.expect(!silent.ok, || {
+        "packets came through without a dataplane: nothing was tried".into()
+    });
 
     let since = Instant::now();
     daemons::start_director(&mut tour.record, &tour.topology, &name)?;
@@ -52,13 +58,19 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let after = entries::read(tour, &director)?;
     match back {
         Some(time) => {
-            check.measure(format!("reachable again {:.2} s after its start", time.as_secs_f64()));
+            check.measure(format!(
+                "reachable again {:.2} s after its start",
+                time.as_secs_f64()
+            ));
             check.expect(time <= LIMIT, || format!("it took {:.2} s", time.as_secs_f64()));
         }
         None => check.expect(false, || format!("{} is not reached any more", to.node)),
     }
     let keys = |entries: &std::collections::BTreeMap<String, entries::Entry>| {
-        entries.iter().map(|(pseudo, entry)| format!("{pseudo} at {}", entry.bound)).collect::<Vec<_>>()
+        entries
+            .iter()
+            .map(|(pseudo, entry)| format!("{pseudo} at {}", entry.bound))
+            .collect::<Vec<_>>()
     };
     check.measure(format!("{} entries before, {} after", before.len(), after.len()));
     check.expect(keys(&before) == keys(&after), || {

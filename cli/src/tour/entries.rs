@@ -37,9 +37,18 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         }
         let reached = sessions.iter().filter(|session| !session.sender_only).count();
         check.expect(entries.len() == reached, || {
-            format!("{}: {} entries for {reached} sessions", director.name, entries.len())
+            format!(
+                "{}: {} entries for {reached} sessions",
+                director.name,
+                entries.len()
+            )
         });
-        check.measure(format!("{}: {} sessions, {} entries", director.name, sessions.len(), entries.len()));
+        check.measure(format!(
+            "{}: {} sessions, {} entries",
+            director.name,
+            sessions.len(),
+            entries.len()
+        ));
     }
     let Some((from, to)) = controller::relayed(tour) else {
         return Ok(check);
@@ -58,9 +67,13 @@ fn counts(tour: &Tour, check: &mut Check, from: &Member, to: &Member) -> Result<
     let entry = |tour: &Tour| Ok::<_, Error>(read(tour, director)?.get(&pseudo).cloned());
     let before = entry(tour)?;
     let (count, address) = (COUNT.to_string(), to.virtual_ip.to_string());
-    let ping = ["ping", "-n", "-q", "-c", &count, "-i", "0.02", "-W", "2", &address];
+    let ping = [
+        "ping", "-n", "-q", "-c", &count, "-i", "0.02", "-W", "2", &address,
+    ];
     let pinged = tour.on(from.node.as_str(), 10, &ping)?;
-    check.expect(pinged.ok, || format!("{} does not reach {}\n{}", from.node, to.node, pinged.said()));
+    check.expect(pinged.ok, || {
+        format!("{} does not reach {}\n{}", from.node, to.node, pinged.said())
+    });
     match (before, entry(tour)?) {
         (Some(before), Some(after)) => {
             let (packets, octets) = (after.packets - before.packets, after.octets - before.octets);
@@ -79,8 +92,19 @@ fn counts(tour: &Tour, check: &mut Check, from: &Member, to: &Member) -> Result<
 
 /// Table `session` of a director's dataplane, by pseudo address, as the command line shows it.
 pub(super) fn read(tour: &Tour, director: &Director) -> Result<BTreeMap<String, Entry>, Error> {
-    let start = |source| Error::Start { program: "kith".into(), source };
-    let words = ["-o", "json", "dataplane", "table", "session", "--counters", "--lab"];
+    let start = |source| Error::Start {
+        program: "kith".into(),
+        source,
+    };
+    let words = [
+        "-o",
+        "json",
+        "dataplane",
+        "table",
+        "session",
+        "--counters",
+        "--lab",
+    ];
     let output = Command::new(daemons::find("kith")?)
         .args(words)
         .args([tour.record.name.as_str(), "--node", director.name.as_str()])
@@ -95,7 +119,11 @@ pub(super) fn read(tour: &Tour, director: &Director) -> Result<BTreeMap<String, 
     let entry = |value: &Value| {
         let pseudo = value["match"]["destination_member"].as_str()?.to_owned();
         let entry = Entry {
-            bound: format!("{}:{}", value["params"]["address"].as_str()?, value["params"]["port"].as_u64()?),
+            bound: format!(
+                "{}:{}",
+                value["params"]["address"].as_str()?,
+                value["params"]["port"].as_u64()?
+            ),
             packets: value["counter"]["packets"].as_u64()?,
             octets: value["counter"]["bytes"].as_u64()?,
         };

@@ -4,8 +4,8 @@
 use super::secrecy::{read, sniff};
 use super::{Check, Tour};
 use crate::error::Error;
-use crate::lab::{controllers, daemons};
 use crate::lab::plan::Kind;
+use crate::lab::{controllers, daemons};
 use crate::stranger::MARKER;
 use kith_agent::status::query;
 use kith_api::client::Client;
@@ -107,11 +107,7 @@ fn at_director(
             "director_not_ours",
             data(&own, &elsewhere),
         ),
-        (
-            "a forged address request",
-            REFUSED,
-            plain(["--kind", "3"]),
-        ),
+        ("a forged address request", REFUSED, plain(["--kind", "3"])),
         (
             "a data type that does not exist",
             "shim_type_unknown",

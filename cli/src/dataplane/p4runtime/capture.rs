@@ -9,7 +9,8 @@
 //!                     └─ --take-over: in its place, until the capture ends ──► packets, which nobody answers meanwhile
 //! ```
 //!
-//! Forwarding between members does not depend on who is primary. When the capture ends, the controller comes back by itself.
+//! Forwarding between members does not depend on who is primary. When the capture ends, the controller comes back by itself within
+//! seconds: it waits that long lest it took the place of one that is only being started again.
 
 use super::decode;
 use super::link::{Link, Standing, refused};
@@ -112,7 +113,7 @@ pub(super) fn run(link: &mut Link, capturing: &Capturing, format: Format) -> Res
             Format::Json => output::print(&(serde_json::to_string(&captured).map_err(Error::Json)? + "\n")),
         }
     }
-    eprintln!("{seen} packets");
+    eprintln!("{seen} packet{}", if seen == 1 { "" } else { "s" });
     Ok(0)
 }
 

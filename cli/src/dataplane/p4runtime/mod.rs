@@ -80,7 +80,8 @@ A file is a list of entries, as `kith -o json dataplane table` prints them, each
       action: relay_to, params: { address: 203.0.113.21, port: 4000, community: 1, mtu: 1500 } }
 
 Only one client of a dataplane writes, its primary, and that is its controller. While it is there, a write is refused;
-with --take-over it is done in its place. kith-controller comes back by itself, and removes what it does not know.";
+with --take-over it is done in its place. kith-controller comes back by itself about ten seconds later, and makes tables
+`sender` and `session` again what it wants them to be; other tables it leaves alone.";
 
 /// The same of `read`.
 pub(super) const READ_EXAMPLES: &str = "\

@@ -9,8 +9,8 @@
 //!                                        └─ otherwise: nothing is written, and why
 //! ```
 //!
-//! When we leave, nobody is primary until somebody shows an id as high as ours was; `kith-controller` does that by itself, and then
-//! reads and mends what it finds.
+//! When we leave, nobody is primary until somebody shows an id as high as ours was; `kith-controller` does that by itself after some
+//! seconds, and then reads and mends what it finds.
 
 use super::cells::meter_update;
 use super::entry::{Entry, EntryError};
