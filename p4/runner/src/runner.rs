@@ -259,16 +259,28 @@ impl<'p> Runner<'p> {
     pub fn send_all(&mut self, frames: &[(u32, &[u8])]) -> Result<Vec<Vec<Output>>, RunnerError> {
         let mut outputs = Vec::with_capacity(frames.len());
         for burst in frames.chunks(self.config.packets.max(1)) {
-            for (tag, &(ingress, frame)) in burst.iter().enumerate() {
-                if ingress >= self.config.network_ports {
-                    return Err(range("ingress port", ingress.into(), self.config.network_ports));
-                }
-                let before = descriptor(frame, Origin::Port);
-                self.pipeline.submit(ingress, tag as u64, &[&before, frame])?;
-            }
-            outputs.extend(self.collect(burst.len())?);
+            let left = self.send_burst(burst).inspect_err(|_| self.discard());
+            outputs.extend(left?);
         }
         Ok(outputs)
+    }
+
+    fn send_burst(&mut self, burst: &[(u32, &[u8])]) -> Result<Vec<Vec<Output>>, RunnerError> {
+        for (tag, &(ingress, frame)) in burst.iter().enumerate() {
+            if ingress >= self.config.network_ports {
+                return Err(range("ingress port", ingress.into(), self.config.network_ports));
+            }
+            let before = descriptor(frame, Origin::Port);
+            self.pipeline.submit(ingress, tag as u64, &[&before, frame])?;
+        }
+        self.collect(burst.len())
+    }
+
+    /// After an error: what is inside must not be taken for a later frame's.
+    fn discard(&mut self) {
+        // What does not leave now has been said to be stuck, or will be.
+        let _stuck = self.pipeline.run();
+        self.pipeline.take(|_, _, _| ());
     }
 
     /// A packet-out: the controller has the frame sent by a port.
