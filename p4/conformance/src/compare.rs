@@ -35,7 +35,7 @@ pub fn difference(rust: &Outcome, p4: &Outcome) -> Option<String> {
         let _fits = writeln!(text, "Rust: {a}\nP4:   {b}");
     }
     if let (Some(rust), Some(p4)) = (frame_of(rust), frame_of(p4)) {
-        text.push_str(&octets(rust, p4));
+        text.push_str(&octets_between(("Rust", rust), ("P4", p4)));
     }
     Some(text.trim_end().to_owned())
 }
@@ -107,23 +107,30 @@ fn frame_of(outcome: &Outcome) -> Option<&[u8]> {
 }
 
 /// The octets in which two frames differ, with the fields they are in; a run of them is one line.
-fn octets(rust: &[u8], p4: &[u8]) -> String {
+#[must_use]
+pub fn octets_between((one_name, one): (&str, &[u8]), (other_name, other): (&str, &[u8])) -> String {
     let mut text = String::new();
-    if rust.len() != p4.len() {
-        let _fits = writeln!(text, "  Rust's is {} octets long, P4's {}", rust.len(), p4.len());
+    if one.len() != other.len() {
+        let (is, but) = (one.len(), other.len());
+        let _fits = writeln!(text, "  {one_name}: {is} octets, {other_name}: {but}");
     }
-    let found = headers(rust, PORT);
+    let found = headers(one, PORT);
     let name = |at: usize| name_of(&found, at).unwrap_or_else(|| "(content)".to_owned());
-    let differs = |at: &usize| rust.get(*at) != p4.get(*at);
+    let differs = |at: &usize| one.get(*at) != other.get(*at);
+    let end = one.len().min(other.len());
     let mut at = 0;
-    let end = rust.len().min(p4.len());
     while let Some(from) = (at..end).find(differs) {
+        // A whole field, or a run of other octets.
         let field = name(from);
-        let to = (from..end)
-            .find(|at| !differs(at) || name(*at) != field)
-            .unwrap_or(end);
+        let same = |at: &usize| name(*at) == field && (field != "(content)" || differs(at));
+        let start = if field == "(content)" {
+            from
+        } else {
+            (0..=from).rev().take_while(same).last().unwrap_or(from)
+        };
+        let to = (from..end).find(|at| !same(at)).unwrap_or(end);
         let hex = |frame: &[u8]| {
-            frame[from..to]
+            frame[start..to]
                 .iter()
                 .map(|octet| format!("{octet:02x}"))
                 .collect::<Vec<_>>()
@@ -131,9 +138,9 @@ fn octets(rust: &[u8], p4: &[u8]) -> String {
         };
         let _fits = writeln!(
             text,
-            "  at {from:>4} {field:<28} Rust {}   P4 {}",
-            hex(rust),
-            hex(p4)
+            "  {start:>4} {field:<26} {one_name} {:<18} {other_name} {}",
+            hex(one),
+            hex(other)
         );
         at = to;
     }
@@ -209,7 +216,7 @@ mod tests {
         };
         let text = difference(&sent(&frame), &sent(&other)).unwrap();
         assert!(
-            text.contains("ipv4.ttl") && text.contains("Rust 40   P4 3f"),
+            text.contains("ipv4.ttl") && text.contains("Rust 40 ") && text.contains("P4 3f"),
             "{text}"
         );
         assert!(text.contains("ipv4.checksum"), "{text}");

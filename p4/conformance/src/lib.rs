@@ -26,4 +26,5 @@ pub mod p4;
 pub mod rust;
 pub mod seal;
 pub mod suite;
+pub mod watch;
 pub mod world;
