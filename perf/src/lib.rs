@@ -7,6 +7,7 @@
 //! ```text
 //!  kith-bench all ─┬─ P1      worker ........ empty loop ÷ dpdk-testpmd io
 //!                  ├─ P2, P3  relay ......... relay − same loop without it
+//!                  ├─ P2      checksum ...... the same, with UDP checksums
 //!                  ├─ P4      wrap .......... outer headers and shim, on and off
 //!                  ├─ P6      esp ........... cipher alone ÷ whole path
 //!                  ├─ P8      sas ........... many security associations ÷ one
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod around;
+pub mod checksum;
 pub mod esp;
 pub mod flows;
 pub mod measure;
@@ -28,6 +30,7 @@ pub mod report;
 pub mod sas;
 pub mod testpmd;
 pub mod worker;
+pub mod world;
 pub mod wrap;
 
 /// Why a measurement did not come to an end.

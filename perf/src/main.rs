@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
-use kith_perf::{BenchError, esp, overlay, plot, relay, sas, worker, wrap};
+use kith_perf::{BenchError, checksum, esp, overlay, plot, relay, sas, worker, wrap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,6 +60,8 @@ enum What {
     Worker,
     /// P2, P3: relaying.
     Relay,
+    /// P2 with UDP checksums.
+    Checksum,
     /// P4: outer headers and shim, without ESP.
     Wrap,
     /// P6: the cipher against the whole path.
@@ -138,7 +140,7 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         eprintln!("P9, P10: overlays");
         keep(&mut rows, "P9", overlay::run(plan, &overlay_options(arguments)))?;
     }
-    if [What::Worker, What::Relay, What::Wrap, What::Esp, What::Sas]
+    if [What::Worker, What::Relay, What::Checksum, What::Wrap, What::Esp, What::Sas]
         .into_iter()
         .any(wants)
     {
@@ -151,6 +153,10 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         if wants(What::Relay) {
             eprintln!("P2, P3: relay");
             keep(&mut rows, "P2", relay::run(&mut bench, plan))?;
+        }
+        if wants(What::Checksum) {
+            eprintln!("P2: relay, UDP checksums");
+            keep(&mut rows, "P2", checksum::run(&mut bench, plan))?;
         }
         if wants(What::Wrap) {
             eprintln!("P4: shim and outer headers");
