@@ -1,4 +1,4 @@
-//! One filter of a read request as a Rust type, and what answers it (specification 1.4, sections 9.1.4 and 12.2).
+//! One filter of a read request as a Rust type, and what answers it (specification 1.4, sections 9.1.6 and 13.2).
 //!
 //! ```text
 //!  TableEntry {}                          every entry of every table
@@ -19,7 +19,7 @@ use crate::update::{Extras, Row, unimplemented};
 /// Which entries are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// The one with this key; it is an error if there is none only for direct resources (sections 9.5.1, 9.6.1).
+    /// The one with this key; it is an error if there is none only for direct resources (sections 9.3.1, 9.4.1).
     Key(Key),
     /// All of a table.
     Table(Table),
@@ -161,7 +161,7 @@ impl Query {
     }
 }
 
-/// Section 9.1.4: an entry without match fields asks for all of a table, one without table for all of all.
+/// Section 9.1.6: an entry without match fields asks for all of a table, one without table for all of all.
 fn which(given: Option<&v1::TableEntry>) -> Result<Which, EntryError> {
     match given {
         None => Ok(Which::All),

@@ -1,4 +1,4 @@
-//! Counters and meters, and their cells, as Rust types ⇄ messages (specification 1.4, sections 9.5 and 9.6).
+//! Counters and meters, and their cells, as Rust types ⇄ messages (specification 1.4, sections 9.3 and 9.4).
 
 use crate::entry::EntryError;
 use crate::ids;
@@ -126,7 +126,7 @@ impl MeterConfig {
     ///
     /// # Errors
     /// If a number is negative or above 2^32 - 1, the committed rate is above the peak rate (RFC 2698 section 2), or there is an
-    /// excess burst, which a two-rate meter has not (specification 1.4, section 9.6).
+    /// excess burst, which a two-rate meter has not (specification 1.4, section 9.4).
     pub fn decode(place: &'static str, given: &v1::MeterConfig) -> Result<Self, EntryError> {
         let invalid = |what| EntryError::Invalid { place, what };
         let number = |number: i64| {
@@ -153,7 +153,7 @@ impl MeterConfig {
     }
 }
 
-/// Section 9.5.2 and 9.6.2: no index means every cell.
+/// Sections 9.3.2 and 9.4.2: no index means every cell.
 pub(crate) fn index(
     place: &'static str,
     size: usize,
@@ -181,7 +181,7 @@ pub(crate) fn meter_id(id: u32) -> Result<(), EntryError> {
         .ok_or(EntryError::UnknownObject { what: "meter", id })
 }
 
-/// Section 9.6: a target without counters by colour says so.
+/// Section 9.4: a target without counters by colour says so.
 pub(crate) fn no_colours(_: &'static str, given: Option<&v1::MeterCounterData>) -> Result<(), EntryError> {
     match given {
         None => Ok(()),

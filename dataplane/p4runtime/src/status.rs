@@ -1,4 +1,4 @@
-//! `google.rpc.Status` in `grpc-status-details-bin`: how a batch's errors travel (specification 1.4, sections 11 and 12.3).
+//! `google.rpc.Status` in `grpc-status-details-bin`: how a batch's errors travel (specification 1.4, sections 10 and 12.3).
 //!
 //! ```text
 //!  grpc-status: 2 (UNKNOWN)

@@ -65,7 +65,10 @@ async fn fifty_thousand_entries_a_second() {
 #[test]
 fn a_million_sessions_take_256_octets_each_at_most() {
     let before = resident();
-    let store = Store::new(pipeline_of(SESSIONS).0, &[]).unwrap();
+    let (pipeline, _counters, direct) = pipeline_of(SESSIONS);
+    let store = Store::new(pipeline, &[]).unwrap();
+    // Memory that nobody wrote to is not there yet: every session has had a packet.
+    (0..SESSIONS).for_each(|index| direct.session.add(index, 1));
     for first in (0..SESSIONS as u32).step_by(BATCH) {
         let numbers = first..(first + BATCH as u32).min(SESSIONS as u32);
         let batch: Vec<Update> = numbers
@@ -82,7 +85,8 @@ fn a_million_sessions_take_256_octets_each_at_most() {
     let each = (resident() - before) as f64 / SESSIONS as f64;
     println!("octets a session: {each:.0}");
     assert!(each <= 256.0, "{each}");
-    assert!(each >= 80.0, "{each}: the sessions must be somewhere");
+    // 24 of the sender, 16 of the session, 16 of a worker's counters, 16 of where they began: less was not measured whole.
+    assert!(each >= 72.0, "{each}: the sessions must be somewhere");
 }
 
 /// Octets of memory that this process has.

@@ -206,7 +206,7 @@ impl EntryError {
             Self::Value { .. } => Code::OutOfRange,
             Self::Forbidden { .. } => Code::PermissionDenied,
             Self::Unimplemented { .. } => Code::Unimplemented,
-            // Section 9.5.2: negative is invalid, too large is out of range.
+            // Section 9.3.2: negative is invalid, too large is out of range.
             Self::Index { index, .. } if *index >= 0 => Code::OutOfRange,
             _ => Code::InvalidArgument,
         }

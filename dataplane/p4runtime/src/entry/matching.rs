@@ -1,4 +1,4 @@
-//! Match fields: exact, ternary, longest prefix (specification 1.3, section 9.1.1).
+//! Match fields: exact, ternary, longest prefix (specification 1.4, section 9.1.1).
 
 use super::error::{EntryError, ValueError};
 use super::value::{Scalar, from_bytes, to_bytes};

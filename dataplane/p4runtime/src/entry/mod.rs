@@ -7,7 +7,7 @@
 //!  TableEntry { table_id, match[], action, priority }  ⇄  Entry::Session(SessionKey { .. }, RelayTo { .. })
 //! ```
 //!
-//! What [`decode`] accepts, [`encode`] gives back in canonical form (read-write symmetry, specification 1.3 section 8.2).
+//! What [`decode`] accepts, [`encode`] gives back in canonical form (read-write symmetry, specification 1.4 section 8.2).
 //! Cost: about a microsecond an entry, off the packet path.
 
 #[macro_use]

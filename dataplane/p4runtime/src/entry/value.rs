@@ -1,4 +1,4 @@
-//! Byte strings: how P4Runtime writes a number (specification 1.3, section 8.3).
+//! Byte strings: how P4Runtime writes a number (specification 1.4, section 8.3).
 //!
 //! Written is the shortest string that holds the number; read is any length whose number fits the field's width.
 

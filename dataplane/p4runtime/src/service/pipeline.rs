@@ -1,4 +1,4 @@
-//! The forwarding pipeline configuration: our program, and no other (specification 1.4, sections 13 and 14).
+//! The forwarding pipeline configuration: our program, and no other (specification 1.4, sections 14 and 15).
 //!
 //! The dataplane runs its program from the start, so Get gives it and Write works before anybody called Set. Set verifies that
 //! client and dataplane mean the same program.

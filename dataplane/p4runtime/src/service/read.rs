@@ -34,7 +34,7 @@ pub(super) fn start(
 
 type Pieces = mpsc::Sender<Result<v1::ReadResponse, Status>>;
 
-/// Section 12.4: what is valid is answered, what is not is named at the end.
+/// Section 13.3: what is valid is answered, what is not is named at the end.
 fn answer(target: &dyn Target, entities: &[v1::Entity], pieces: &Pieces) -> Result<(), Status> {
     let read: Vec<_> = entities.iter().map(Query::decode).collect();
     let good: Vec<_> = read.iter().filter_map(|one| one.as_ref().ok().cloned()).collect();

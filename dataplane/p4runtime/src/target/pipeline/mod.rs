@@ -6,7 +6,7 @@
 //!  counters          ─► sum over workers - where it stood when the entry came
 //! ```
 //!
-//! Memory: a sender takes 32 octets, a session 16, its counters 16 a worker and 16 here.
+//! Memory: a sender takes 24 octets, a session 16, its counters 16 a worker and 16 here.
 
 mod rows;
 

@@ -172,7 +172,7 @@ pub(super) fn set_endpoint(tables: &mut Tables, rows: &Rows) {
         EndpointAction::Nothing => Role::Nothing,
     };
     for (place, meter) in tables.punt_rates.iter_mut().zip(&rows.punt_meter) {
-        // Section 9.6: a meter that is not configured lets everything pass.
+        // Section 9.4: a meter that is not configured lets everything pass.
         *place = meter.map_or(
             Rate {
                 per_second: u32::MAX,

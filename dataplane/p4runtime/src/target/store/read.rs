@@ -185,7 +185,7 @@ fn all<B: Backend>(
     }
 }
 
-/// Section 9.5.1: no entry with the key is an error.
+/// Section 9.3.1: no entry with the key is an error.
 fn counters<B: Backend>(rows: &Rows, backend: &B, which: &Which) -> Result<Vec<Part>, UpdateError> {
     let of = |table: Table| match table {
         Table::Session => {
