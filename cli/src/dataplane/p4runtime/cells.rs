@@ -2,8 +2,9 @@
 //!
 //! A cell is a number to P4Runtime. What the numbers of Kith's own program mean is known here: one cell for each reason.
 
-use super::entry::{Count, Entry, EntryError, Rates};
+use super::entry::{Entry, EntryError};
 use super::link::Link;
+use super::rates::{Count, Rates};
 use super::schema::{Array, Form, Schema};
 use crate::error::Error;
 use crate::output::{self, Format};

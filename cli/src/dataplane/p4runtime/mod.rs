@@ -17,6 +17,7 @@ mod entry;
 mod link;
 mod matching;
 mod pcap;
+mod rates;
 mod schema;
 mod table;
 mod tables;

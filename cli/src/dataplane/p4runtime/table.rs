@@ -196,7 +196,7 @@ fn render(table: Table<'_>, entries: &[Entry]) -> String {
         }
         if counted {
             let count =
-                |of: fn(&super::entry::Count) -> i64| entry.counter.as_ref().map_or(0, of).to_string();
+                |of: fn(&super::rates::Count) -> i64| entry.counter.as_ref().map_or(0, of).to_string();
             row.extend([count(|count| count.packets), count(|count| count.bytes)]);
         }
         row
@@ -230,7 +230,7 @@ fn act(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::{Count, Rates};
+    use super::super::rates::{Count, Rates};
     use super::super::schema::tests::kith;
     use super::super::words::{Change, parse};
     use super::*;

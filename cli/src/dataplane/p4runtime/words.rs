@@ -9,7 +9,8 @@
 //!
 //! The first word without `=` behind the table is the action: what stands before it is the key, what stands behind it its values.
 
-use super::entry::{Entry, EntryError, Rates, Verb, Word};
+use super::entry::{Entry, EntryError, Verb, Word};
+use super::rates::Rates;
 
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq)]
