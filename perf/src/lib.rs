@@ -11,6 +11,7 @@
 //!                  ├─ P4      wrap .......... outer headers and shim, on and off
 //!                  ├─ P6      esp ........... cipher alone ÷ whole path
 //!                  ├─ P8      sas ........... many security associations ÷ one
+//!                  ├─ D2, P15 southbound .... P4Runtime writes while relaying
 //!                  └─ P9, P10 overlay ....... two agents over veth against five overlays
 //!                        ▼
 //!                  report: table, JSON, plot
@@ -28,10 +29,12 @@ pub mod port;
 pub mod relay;
 pub mod report;
 pub mod sas;
+pub mod southbound;
 pub mod testpmd;
 pub mod worker;
 pub mod world;
 pub mod wrap;
+pub mod writer;
 
 /// Why a measurement did not come to an end.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
-use kith_perf::{BenchError, checksum, esp, overlay, plot, relay, sas, worker, wrap};
+use kith_perf::{BenchError, checksum, esp, overlay, plot, relay, sas, southbound, worker, wrap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +35,9 @@ struct Arguments {
     /// SAs in the largest table of P8. A million takes a gigabyte.
     #[arg(long, global = true, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sas: u32,
+    /// Members that are written through P4Runtime: a sender and a session each.
+    #[arg(long, global = true, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sessions: u32,
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -68,6 +71,8 @@ enum What {
     Esp,
     /// P8: many security associations.
     Sas,
+    /// D2, P15: P4Runtime writes while relaying.
+    Southbound,
     /// P9, P10: two agents against other overlays.
     Overlay,
 }
@@ -119,9 +124,12 @@ fn run(arguments: &Arguments) -> Result<Report, BenchError> {
         load: std::fs::read_to_string("/proc/loadavg").map_or_else(|_| "unknown".into(), first_word),
         rows: rows(arguments, &plan)?,
     };
-    report
-        .rows
-        .sort_by_key(|row| row.id[1..].parse::<u32>().unwrap_or(u32::MAX));
+    report.rows.sort_by_key(|row| {
+        (
+            !row.id.starts_with('P'),
+            row.id[1..].parse::<u32>().unwrap_or(u32::MAX),
+        )
+    });
     let name = if arguments.what == What::All {
         "all"
     } else {
@@ -140,9 +148,17 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         eprintln!("P9, P10: overlays");
         keep(&mut rows, "P9", overlay::run(plan, &overlay_options(arguments)))?;
     }
-    if [What::Worker, What::Relay, What::Checksum, What::Wrap, What::Esp, What::Sas]
-        .into_iter()
-        .any(wants)
+    if [
+        What::Worker,
+        What::Relay,
+        What::Checksum,
+        What::Wrap,
+        What::Esp,
+        What::Sas,
+        What::Southbound,
+    ]
+    .into_iter()
+    .any(wants)
     {
         let cpu = arguments.cpu.unwrap_or_else(last_cpu);
         let mut bench = Bench::new(cpu)?;
@@ -157,6 +173,14 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
         if wants(What::Checksum) {
             eprintln!("P2: relay, UDP checksums");
             keep(&mut rows, "P2", checksum::run(&mut bench, plan))?;
+        }
+        if wants(What::Southbound) {
+            eprintln!("D2, P15: southbound");
+            keep(
+                &mut rows,
+                "D2",
+                southbound::run(&mut bench, plan, arguments.sessions),
+            )?;
         }
         if wants(What::Wrap) {
             eprintln!("P4: shim and outer headers");

@@ -89,11 +89,20 @@ pub fn interleave(plan: &Plan, arena: &mut dyn Arena) -> Result<Slices, BenchErr
 
 /// Runs one loop for a slice: cycles a packet by the median batch, and by CPU time.
 fn slice(length: Duration, which: usize, arena: &mut dyn Arena) -> Result<(f64, f64), BenchError> {
+    let begin = Instant::now();
+    slice_until(&mut || begin.elapsed() >= length, which, arena)
+}
+
+/// The same, until somebody says that it is over.
+pub(crate) fn slice_until(
+    over: &mut dyn FnMut() -> bool,
+    which: usize,
+    arena: &mut dyn Arena,
+) -> Result<(f64, f64), BenchError> {
     let mut batches = Vec::with_capacity(1 << 16);
     let mut packets = 0;
     let cpu_before = thread_cpu();
-    let begin = Instant::now();
-    while begin.elapsed() < length {
+    while !over() {
         let before = kith_dpdk::tsc();
         let handled = arena.batch(which);
         let took = kith_dpdk::tsc().wrapping_sub(before);
