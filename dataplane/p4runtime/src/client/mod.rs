@@ -6,12 +6,10 @@
 //!     └ write(..)      ─► one outcome an update
 //! ```
 //!
-//! What is written and read are messages or, for our own program, the types of [`crate::update`] and [`crate::query`];
-//! [`schema`] makes messages from words for any program.
+//! What is written and read are messages or, for our own program, the types of [`crate::update`] and [`crate::query`].
 
 mod connect;
 mod error;
-pub mod schema;
 mod session;
 
 pub use connect::Address;
