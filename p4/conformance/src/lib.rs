@@ -4,9 +4,9 @@
 //! the same entries and the same packets, and compare all that can be seen.
 //!
 //! ```text
-//!                       ┌─► Rust   kith-pipeline, tables, path ─────────────┐
+//!                       ┌─► Rust   P4Runtime messages, kith-pipeline ───────┐
 //!   World, Input ───────┤                                                   ├─► Outcome, Counted ─► difference
-//!   (cases, generator)  └─► P4     compiled spec, SWX, crypto block ────────┘
+//!   (cases, generator)  └─► P4     compiled program, SWX, crypto block ──────┘
 //! ```
 //!
 //! [`case`] reads cases that people wrote or the generator found; [`generate`] makes packets from theirs. Neither builder nor
@@ -22,6 +22,7 @@ pub mod entry;
 pub mod frame;
 pub mod generate;
 pub mod layout;
+pub mod message;
 pub mod p4;
 pub mod rust;
 pub mod seal;
