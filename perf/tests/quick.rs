@@ -4,7 +4,7 @@
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
-use kith_perf::{esp, plot, relay, sas, wrap};
+use kith_perf::{checksum, esp, plot, relay, sas, southbound, wrap};
 use std::time::Duration;
 
 const PLAN: Plan = Plan {
@@ -18,6 +18,12 @@ fn quick_runs_verify_their_output_and_give_a_row_for_each_goal() {
     let mut bench = Bench::new(first_cpu()).expect("DPDK comes up without huge pages");
     let relayed = relay::run(&mut bench, &PLAN).expect("relayed frames are right");
     assert_eq!(ids(&relayed), ["P2", "P3"]);
+    let summed = checksum::run(&mut bench, &PLAN).expect("checksums of relayed frames are right");
+    assert_eq!(ids(&summed), ["P2"; 4]);
+    let written = southbound::run(&mut bench, &PLAN, 5_000).expect("all is written, and packets arrive");
+    assert_eq!(ids(&written), ["D2", "D2", "D2", "D2", "D2", "P15"]);
+    let lost = written[4].result.as_ref().expect("packets were counted");
+    assert_eq!(lost.median, 0.0, "writes lose no packet");
     let wrapped = wrap::run(&mut bench, &PLAN).expect("wrapped and unwrapped packets are right");
     assert_eq!(ids(&wrapped), ["P4"; 4]);
     let sealed = esp::run(&PLAN).expect("sealed and opened packets are right");
@@ -29,7 +35,7 @@ fn quick_runs_verify_their_output_and_give_a_row_for_each_goal() {
         processor: "test".into(),
         plan: "quick".into(),
         load: "unknown".into(),
-        rows: [relayed, wrapped, sealed, many].concat(),
+        rows: [relayed, summed, wrapped, sealed, many].concat(),
     };
     for row in &report.rows {
         let figure = row

@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
     let (counters, direct) = (Counters::default(), DirectCounters::new(4));
     let mut path = Path::new(&counters, &direct);
     let mut wrapped = HostPacket::from_bytes(data);
-    let outer = Outer { source: (MacAddr::ZERO, SENDER), destination: (OURS, SocketAddrV4::new(DIRECTOR, 20202)), checksum: false };
+    let outer = Outer { source: (MacAddr::ZERO, SENDER), destination: (OURS, SocketAddrV4::new(DIRECTOR, 20202)), checksum: data.len() % 2 == 1 };
     let mut burst = vec![HostPacket::from_bytes(data)];
     if outer.push(&mut wrapped).is_ok() {
         burst.push(wrapped);
