@@ -72,8 +72,10 @@ pub fn run(bench: &mut Bench, plan: &Plan, sessions: u32) -> Result<Vec<Row>, Be
             mtu: 1500,
         }],
         sessions: (pseudo(0), size),
+        associations: 0,
         punt_rates: punt_rates(),
-        shared: vec![shared.clone()],
+        workers: vec![shared.clone()],
+        slow: Shared::new(0),
     };
     let (control, _frames) = Control::new(settings).map_err(program)?;
     let mut writer = Writer::start(control.store().clone(), bench.cpu())?;
