@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand, ValueEnum};
-use kith_dpdk::LargePages;
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
@@ -10,10 +9,6 @@ use kith_perf::{BenchError, checksum, esp, overlay, plot, relay, sas, southbound
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// What is measured has its tables as `kith-dataplane` has them.
-#[global_allocator]
-static MEMORY: LargePages = LargePages;
 
 /// Measures the performance goals in interleaved runs and prints medians with their spread.
 ///

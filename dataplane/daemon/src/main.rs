@@ -9,7 +9,6 @@ use kith_daemon::controllers::Listeners;
 use kith_daemon::dataplane::Dataplane;
 use kith_daemon::socket::Socket;
 use kith_daemon::stats;
-use kith_dpdk::LargePages;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -23,10 +22,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-
-/// Tables of a million sessions are looked up at random.
-#[global_allocator]
-static MEMORY: LargePages = LargePages;
 
 /// Forwards packets of virtual networks as the tables say that a controller writes over P4Runtime.
 #[derive(Parser)]

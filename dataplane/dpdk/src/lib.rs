@@ -44,7 +44,6 @@ mod burst;
 mod clock;
 mod eal;
 mod errno;
-mod large;
 mod mbuf;
 mod mempool;
 #[cfg(feature = "pipeline")]
@@ -58,7 +57,6 @@ pub use burst::{BURST, Burst, Drain};
 pub use clock::{tsc, tsc_hz};
 pub use eal::{Eal, EalConfig, EalError, HugePages, LogLevel};
 pub use errno::Errno;
-pub use large::LargePages;
 pub use mbuf::{Checksum, Mbuf, TxOffload};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{
