@@ -1,0 +1,2 @@
+//! The virtual network manager.
+#![forbid(unsafe_code)]
