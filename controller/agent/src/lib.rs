@@ -20,6 +20,7 @@ pub mod directory;
 pub mod envelope;
 pub mod keying;
 pub mod members;
+pub mod orders;
 pub mod server;
 pub mod session;
 pub mod status;
