@@ -1,6 +1,9 @@
 //! The core's tests: each says what is promised.
 
 mod agent;
+mod changes;
+mod durability;
+mod join;
 mod registration;
 mod world;
 
