@@ -493,9 +493,18 @@ fn a_full_pool_is_refused_with_its_reason() {
         Ipv4Addr::new(10, 9, 0, 2),
         "network, broadcast and manager have the others"
     );
-    let refusal = world.registered("b.tiny.example").try_up(&mut world).unwrap_err();
-    assert_eq!(refusal.code(), Code::AddressesExhausted);
-    assert!(refusal.reason.contains("another pool"));
+    let mut second = world.registered("b.tiny.example");
+    for _ in 0..3 {
+        let refusal = second.try_up(&mut world).unwrap_err();
+        assert_eq!(refusal.code(), Code::AddressesExhausted);
+        assert!(refusal.reason.contains("another pool"));
+        world.pass(1000);
+    }
+    // An operator takes the other's address: there is one again.
+    assert!(granted(&world.call(first.from, Call::Leave, first.leave())));
+    world.manager.state_mut().release_address(first.id);
+    second.up(&mut world);
+    assert_eq!(second.address(), Ipv4Addr::new(10, 9, 0, 2));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod agent;
 mod changes;
 mod durability;
 mod join;
+mod properties;
 mod registration;
 mod world;
 
