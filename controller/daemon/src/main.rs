@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use kith_api::socket::{PRIVATE, Socket};
 use kith_controller::config::{self, Config};
 use kith_controller::host::Controller;
 use kith_controller::southbound::p4runtime::P4Runtime;
-use kith_controller::status::Socket;
+use kith_controller::status;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -72,9 +73,9 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
         flag::register(signal, stop.clone())?;
     }
     // Before anything else is touched: it shows whether another one runs.
-    let socket = Socket::bind(&config.status_socket)?;
+    let socket = Socket::bind(&config.status_socket, PRIVATE, status::SETTING)?;
     let controller = Controller::start(config, P4Runtime::new)?;
-    let server = socket.serve(controller.answers())?;
+    let server = status::serve(socket, controller.answers())?;
     info!(millis = began.elapsed().as_millis() as u64, "directing");
     tell_system(&[NotifyState::Ready]);
 

@@ -5,9 +5,11 @@
 //!  kith dataplane stats ── client::Client ── one JSON object a line, Unix socket ──► kith-dataplane
 //! ```
 //!
-//! [`config`] is the file, [`stats`] what the socket speaks, [`client`] a blocking client for it.
+//! [`config`] is the file, [`stats`] what the socket speaks, [`client`] a blocking client for it. Shared with kith-controller:
+//! [`socket`], a Unix socket's place.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod config;
+pub mod socket;
 pub mod stats;

@@ -5,9 +5,9 @@
 
 use clap::Parser;
 use kith_api::config::{self, Config};
+use kith_api::socket::{PRIVATE, Setting, Socket};
 use kith_daemon::controllers::Listeners;
 use kith_daemon::dataplane::Dataplane;
-use kith_daemon::socket::Socket;
 use kith_daemon::stats;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -73,7 +73,8 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
         flag::register(signal, stop.clone())?;
     }
     // Before anything else is touched: it shows whether another one runs.
-    let socket = Socket::bind(&config.stats_socket, "stats_socket")?;
+    let setting = Setting::new("dataplane", "stats_socket");
+    let socket = Socket::bind(&config.stats_socket, PRIVATE, setting)?;
     let listeners = Listeners::bind(&config.p4runtime)?;
     let cores = config.eal.cores.clone();
     let dataplane = Dataplane::start(config)?;

@@ -7,17 +7,20 @@
 //! ```
 //!
 //! A connection may ask as often as it likes, one request after the other. Counters only grow while a controller runs.
-//! Times are milliseconds, sizes octets. Nothing secret is ever in an answer. [`Client`] asks; [`Socket`] answers.
+//! Times are milliseconds, sizes octets. Nothing secret is ever in an answer. [`Client`] asks; [`serve`] answers.
 
 mod client;
 mod server;
 
 pub use client::{Client, ClientError, TIMEOUT};
-pub use server::{Answers, CONNECTIONS, Server, Socket, SocketError};
+pub use server::{Answers, CONNECTIONS, Server, serve};
 
+use kith_api::socket::Setting;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+/// What names the socket's place.
+pub const SETTING: Setting = Setting::new("controller", "status_socket");
 /// The version of these messages. Both sides refuse another one.
 pub const VERSION: u32 = 1;
 /// Octets of a request line at most.

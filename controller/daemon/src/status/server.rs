@@ -1,14 +1,13 @@
-//! The status socket: a Unix socket for the owner and the group, a JSON object a line.
+//! The status socket: a Unix socket for the owner, a JSON object a line.
 //!
 //! One thread accepts, one more serves each connection, at most [`CONNECTIONS`] at a time; who is silent for a minute is
 //! disconnected. A director is held up only while an answer about it is put together.
 
 use super::{MAX_REQUEST, Request, Response, VERSION, Versioned};
-use std::fs;
+use kith_api::socket::Socket;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -21,34 +20,6 @@ pub type Answers = dyn Fn(Request) -> Response + Send + Sync;
 pub const CONNECTIONS: usize = 16;
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Why there is no status socket.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Two of us.
-    #[error("a controller runs already and listens at {0}; stop it, or give each its own status_socket")]
-    InUse(PathBuf),
-    /// Something else is there.
-    #[error("{0} is there and is no socket; remove it, or choose another status_socket")]
-    Foreign(PathBuf),
-    /// The system refuses.
-    #[error(
-        "cannot listen at {path}: {error}; status_socket must be in a folder that kith-controller may write to"
-    )]
-    Listen {
-        /// The socket.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-}
-
-/// A socket that nobody is answered at yet. Removed when dropped.
-#[derive(Debug)]
-pub struct Socket {
-    path: PathBuf,
-    listener: UnixListener,
-}
-
 /// The running server; stops when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -57,48 +28,16 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Socket {
-    /// Takes the socket's place. One that a killed controller left is replaced; one that answers is not.
-    pub fn bind(path: &Path) -> Result<Self, SocketError> {
-        let fail = |error| SocketError::Listen {
-            path: path.to_owned(),
-            error,
-        };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(fail)?;
-        }
-        match fs::symlink_metadata(path) {
-            Ok(there) if !there.file_type().is_socket() => return Err(SocketError::Foreign(path.to_owned())),
-            Ok(_) if UnixStream::connect(path).is_ok() => return Err(SocketError::InUse(path.to_owned())),
-            Ok(_) => fs::remove_file(path).map_err(fail)?,
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(fail)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(fail)?;
-        let path = path.to_owned();
-        Ok(Self { path, listener })
-    }
-
-    /// Answers from now on.
-    pub fn serve(self, answers: Arc<Answers>) -> io::Result<Server> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (path, stopped) = (self.path.clone(), stop.clone());
-        let thread = thread::Builder::new().name("kith-status".into()).spawn(move || {
-            // The socket goes with the thread.
-            let socket = self;
-            accept(&socket.listener, &answers, &stopped);
-        })?;
-        let thread = Some(thread);
-        Ok(Server { path, stop, thread })
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the status socket cannot be removed");
-        }
-    }
+/// Answers from now on.
+pub fn serve(socket: Socket, answers: Arc<Answers>) -> io::Result<Server> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (path, stopped) = (socket.path().to_owned(), stop.clone());
+    // The socket goes with the thread.
+    let thread = thread::Builder::new()
+        .name("kith-status".into())
+        .spawn(move || accept(socket.listener(), &answers, &stopped))?;
+    let thread = Some(thread);
+    Ok(Server { path, stop, thread })
 }
 
 impl Drop for Server {
@@ -187,7 +126,8 @@ fn reply(mut stream: &UnixStream, response: Response) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Client, ClientError, Grants, Part};
+    use crate::status::{Client, ClientError, Grants, Part, SETTING};
+    use kith_api::socket::PRIVATE;
 
     #[test]
     fn questions_are_answered_one_after_the_other() {
@@ -201,7 +141,7 @@ mod tests {
             }),
             _ => Response::Error("not now".into()),
         };
-        let server = Socket::bind(&path).unwrap().serve(Arc::new(answers)).unwrap();
+        let server = serve(Socket::bind(&path, PRIVATE, SETTING).unwrap(), Arc::new(answers)).unwrap();
         let mut client = Client::connect(&path).unwrap();
         for offset in 0..3 {
             let part = Part {
@@ -230,22 +170,5 @@ mod tests {
                 "{line}"
             );
         }
-    }
-
-    #[test]
-    fn a_dead_socket_is_replaced_a_live_one_or_a_file_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/socket");
-        let live = Socket::bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(Socket::bind(&path), Err(SocketError::InUse(_))));
-        drop(live);
-        assert!(!path.exists(), "it takes its file along");
-        drop(UnixListener::bind(&path).unwrap());
-        assert!(Socket::bind(&path).is_ok());
-        let file = folder.path().join("file");
-        fs::write(&file, "mine").unwrap();
-        assert!(matches!(Socket::bind(&file), Err(SocketError::Foreign(_))));
-        assert_eq!(fs::read(&file).unwrap(), b"mine");
     }
 }

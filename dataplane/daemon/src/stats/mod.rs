@@ -7,7 +7,7 @@
 mod answer;
 
 use crate::dataplane::State;
-use crate::socket::Socket;
+use kith_api::socket::Socket;
 use kith_api::stats::{MAX_REQUEST, Request, Response, VERSION, Versioned};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
