@@ -1,6 +1,7 @@
 //! A blocking client of the statistics socket.
 
-use crate::stats::{Drops, Neighbors, Request, Response, Sessions, Stats, Status, VERSION, Versioned};
+use crate::lines::Versioned;
+use crate::stats::{Drops, Neighbors, Request, Response, Sessions, Stats, Status, VERSION};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -155,7 +156,7 @@ impl Client {
     }
 
     fn exchange(&mut self, request: Request) -> Result<String, ClientError> {
-        let mut line = serde_json::to_string(&Versioned::new(request))
+        let mut line = serde_json::to_string(&Versioned::new(VERSION, request))
             .map_err(|error| self.invalid(error.to_string()))?;
         line.push('\n');
         self.stream

@@ -6,10 +6,12 @@
 //! ```
 //!
 //! [`config`] is the file, [`stats`] what the socket speaks, [`client`] a blocking client for it. Shared with kith-controller:
-//! [`socket`], a Unix socket's place.
+//! [`socket`], a Unix socket's place, and [`lines`],
+//! questions and answers over it.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod config;
+pub mod lines;
 pub mod socket;
 pub mod stats;

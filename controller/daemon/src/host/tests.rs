@@ -78,7 +78,7 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-fn start(folder: &Path, dataplane: &Shared) -> (Controller, crate::status::Server) {
+fn start(folder: &Path, dataplane: &Shared) -> (Controller, kith_api::lines::Server) {
     let config = config(folder);
     let socket = Socket::bind(&config.status_socket, PRIVATE, status::SETTING).unwrap();
     let controller = Controller::start(config, |_, _| Ok(dataplane.clone())).unwrap();

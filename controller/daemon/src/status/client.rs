@@ -1,6 +1,7 @@
 //! A blocking client of the status socket.
 
-use super::{Grants, Part, Request, Response, Sessions, Status, VERSION, Versioned};
+use super::{Grants, Part, Request, Response, Sessions, Status, VERSION};
+use kith_api::lines::Versioned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ impl Client {
     }
 
     fn exchange(&mut self, request: Request) -> Result<String, ClientError> {
-        let mut line = serde_json::to_string(&Versioned::new(request))
+        let mut line = serde_json::to_string(&Versioned::new(VERSION, request))
             .map_err(|error| self.invalid(error.to_string()))?;
         line.push('\n');
         self.stream
