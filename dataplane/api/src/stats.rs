@@ -26,6 +26,8 @@ pub struct StatsProtocol;
 impl Protocol for StatsProtocol {
     const PEER: Peer = Peer {
         program: "dataplane",
+        socket: "statistics socket",
+        users: "user",
         version: VERSION,
     };
     type Request = Request;
@@ -33,6 +35,13 @@ impl Protocol for StatsProtocol {
 
     fn refusal(why: String) -> Response {
         Response::Error(why)
+    }
+
+    fn refused(response: Response) -> Result<Response, String> {
+        match response {
+            Response::Error(why) => Err(why),
+            other => Ok(other),
+        }
     }
 }
 

@@ -11,7 +11,8 @@
 
 mod client;
 
-pub use client::{Client, ClientError, TIMEOUT};
+pub use client::Client;
+pub use kith_api::lines::ClientError;
 
 use kith_api::lines::{self, Peer, Protocol, Server};
 use kith_api::socket::{Setting, Socket};
@@ -33,6 +34,8 @@ pub struct StatusProtocol;
 impl Protocol for StatusProtocol {
     const PEER: Peer = Peer {
         program: "controller",
+        socket: "status socket",
+        users: "user or group",
         version: VERSION,
     };
     type Request = Request;
@@ -40,6 +43,13 @@ impl Protocol for StatusProtocol {
 
     fn refusal(why: String) -> Response {
         Response::Error(why)
+    }
+
+    fn refused(response: Response) -> Result<Response, String> {
+        match response {
+            Response::Error(why) => Err(why),
+            other => Ok(other),
+        }
     }
 }
 

@@ -7,8 +7,10 @@
 //!
 //! A [`Protocol`] says what can be asked and answered, in which version, and how messages name who answers.
 
+mod client;
 mod server;
 
+pub use client::{Client, ClientError, TIMEOUT};
 pub use server::{CONNECTIONS, Server, serve};
 
 use serde::de::DeserializeOwned;
@@ -28,6 +30,8 @@ pub trait Protocol: 'static {
 
     /// The answer that says why there is none.
     fn refusal(why: String) -> Self::Response;
+    /// Why there is no answer, if this one says so.
+    fn refused(response: Self::Response) -> Result<Self::Response, String>;
 }
 
 /// Who answers at a socket: for messages, and for telling releases apart.
@@ -35,6 +39,10 @@ pub trait Protocol: 'static {
 pub struct Peer {
     /// `dataplane` or `controller`.
     pub program: &'static str,
+    /// What its socket is called.
+    pub socket: &'static str,
+    /// Whose of it may ask: `user`, or `user or group`.
+    pub users: &'static str,
     /// The version of its messages. Both sides refuse another one.
     pub version: u32,
 }
