@@ -6,12 +6,13 @@
 //! ```
 //!
 //! [`config`] is the file, [`stats`] what the socket speaks, [`client`] a blocking client for it. Shared with kith-controller:
-//! [`socket`], a Unix socket's place, and [`lines`],
-//! questions and answers over it.
+//! [`socket`], a Unix socket's place; [`lines`], questions and answers over it; [`service`], the shell of a daemon; and how
+//! [`config`] reads files and collects mistakes.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod config;
 pub mod lines;
+pub mod service;
 pub mod socket;
 pub mod stats;

@@ -85,7 +85,6 @@ impl Controller {
     }
 
     /// What the status socket answers.
-    #[must_use]
     pub fn answers(&self) -> impl Fn(Request) -> Response + Send + Sync + use<> {
         let office = self.office.clone();
         move |request| office.answer(request)
