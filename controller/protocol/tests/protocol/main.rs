@@ -1,8 +1,12 @@
 //! The protocol's promises, one file a subject.
 
 mod envelopes;
+mod facts;
+mod golden;
+mod invitations;
 mod registration;
 mod tickets;
+mod tls;
 
 use kith_protocol::secret::Secret32;
 
