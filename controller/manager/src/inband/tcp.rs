@@ -16,14 +16,14 @@ use kith_esp::Millis;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::time::{Duration, Instant};
+use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
 /// Connections a member may have.
 pub(super) const PLACES: usize = 4;
-/// How long a connection may go without a whole question, and how long its other end may be silent when it owes an acknowledgement.
+/// How long a connection may go without a whole question, whatever state it is in.
 pub(super) const PATIENCE_MS: u64 = 10_000;
 /// The longest question: a name, EDNS and its options.
 pub(super) const MAX_QUERY: usize = 1024;
@@ -127,7 +127,6 @@ impl Place {
     fn new(sockets: &mut SocketSet<'static>) -> Self {
         let buffer = |len| SocketBuffer::new(vec![0; len]);
         let mut socket = Socket::new(buffer(RECEIVE), buffer(SEND));
-        socket.set_timeout(Some(Duration::from_millis(PATIENCE_MS)));
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         // Refused for port 0 and on a socket that is open, and this is neither.

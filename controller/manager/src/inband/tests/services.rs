@@ -99,6 +99,21 @@ fn heartbeats_keep_their_interval_and_end_with_the_member() {
 }
 
 #[test]
+fn many_heartbeats_that_are_due_at_once_go_out_in_portions() {
+    let mut world = World::new(Settings::default());
+    for number in 1..=200 {
+        let mut member = world.join(number);
+        world.ping(&mut member);
+    }
+    assert_eq!(world.later(5_000).len(), 128);
+    assert!(
+        world.hub.deadline(world.now) <= Some(world.now.clock),
+        "the rest is due"
+    );
+    assert_eq!(world.later(0).len(), 72);
+}
+
+#[test]
 fn heartbeats_of_another_run_or_of_no_member_are_refused() {
     let mut world = World::new(Settings::default());
     let mut member = world.join(1);
