@@ -189,7 +189,11 @@ fn dig_reads_addresses() {
             "pRiNtEr.AcMe.eXaMpLe.\t30\tIN\tA",
         ],
     );
-    dig(port, "+noall +answer +tcp +keepopen printer.acme.example", &[ADDRESS]);
+    dig(
+        port,
+        "+noall +answer +tcp +keepopen printer.acme.example",
+        &[ADDRESS],
+    );
 }
 
 #[test]
