@@ -1,2 +1,5 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
+
+pub mod dns;
+pub mod inband;
