@@ -13,12 +13,14 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod directory;
 pub mod envelope;
 pub mod keying;
+pub mod managed;
 pub mod members;
 pub mod orders;
 pub mod server;
