@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod mail;
+pub mod metrics;
+pub mod serve;
