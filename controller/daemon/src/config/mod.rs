@@ -24,13 +24,13 @@ mod file;
 mod secret;
 mod units;
 
-pub use check::Mistake;
-pub use file::{ConfigError, grants_to_yaml, load, write_private};
+pub use file::{grants_to_yaml, load};
+pub use kith_api::config::{ConfigError, Mistake, write_private};
 pub use secret::{NotAKey, SecretKey};
 pub use units::Span;
 
 use kith_wire::shim::DEFAULT_PORT;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -206,7 +206,7 @@ pub struct Community {
 impl Config {
     /// A configuration of YAML text, not checked yet.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        file::parse("configuration".as_ref(), text)
+        kith_api::config::parse("configuration".as_ref(), text)
     }
 
     /// The configuration as YAML. It holds the keys of its grants in clear.
@@ -256,19 +256,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+kith_api::as_word!(Address);
 
 impl Limits {
     fn is_default(&self) -> bool {

@@ -10,7 +10,7 @@ pub use desk::Desk;
 
 use crate::config::{self, Config};
 use crate::southbound::Southbound;
-use crate::status::{Answers, Part, Request, Response, Status};
+use crate::status::{Part, Request, Response, Status};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -85,10 +85,9 @@ impl Controller {
     }
 
     /// What the status socket answers.
-    #[must_use]
-    pub fn answers(&self) -> Arc<Answers> {
+    pub fn answers(&self) -> impl Fn(Request) -> Response + Send + Sync + use<> {
         let office = self.office.clone();
-        Arc::new(move |request| office.answer(request))
+        move |request| office.answer(request)
     }
 
     /// Has a director ended that should not have?
