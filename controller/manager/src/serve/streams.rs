@@ -48,6 +48,12 @@ pub fn stream<T>(most: usize, closed: impl FnOnce() + Send + 'static) -> (Pusher
 }
 
 impl<T> Pusher<T> {
+    /// Another handle on the same queue.
+    #[must_use]
+    pub fn ender(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Puts one more behind the others. What comes to a stream that has ended, or that nobody reads any more, is dropped.
     pub fn push(&self, update: T) -> Result<(), Full> {
         let mut queue = lock(&self.0);
