@@ -27,7 +27,6 @@ impl Protocol for StatsProtocol {
     const PEER: Peer = Peer {
         program: "dataplane",
         socket: "statistics socket",
-        users: "user",
         version: VERSION,
     };
     type Request = Request;

@@ -35,7 +35,6 @@ impl Protocol for StatusProtocol {
     const PEER: Peer = Peer {
         program: "controller",
         socket: "status socket",
-        users: "user or group",
         version: VERSION,
     };
     type Request = Request;

@@ -35,7 +35,7 @@ pub enum ClientError {
         peer: Peer,
     },
     /// Not ours to ask.
-    #[error("not allowed to use {path}; run as the {}'s {}, or as root", .peer.program, .peer.users)]
+    #[error("not allowed to use {path}; run as the {}'s user, or as root", .peer.program)]
     Permission {
         /// The socket.
         path: PathBuf,
@@ -255,7 +255,6 @@ mod tests {
         let peer = Peer {
             program: "controller",
             socket: "status socket",
-            users: "user or group",
             version: 1,
         };
         let path = || PathBuf::from("/s");
@@ -267,7 +266,7 @@ mod tests {
             ),
             (
                 cannot_connect(path(), peer, io::ErrorKind::PermissionDenied.into()),
-                "not allowed to use /s; run as the controller's user or group, or as root",
+                "not allowed to use /s; run as the controller's user, or as root",
             ),
             (
                 broken(path(), peer, io::ErrorKind::TimedOut.into()),

@@ -41,8 +41,6 @@ pub struct Peer {
     pub program: &'static str,
     /// What its socket is called.
     pub socket: &'static str,
-    /// Whose of it may ask: `user`, or `user or group`.
-    pub users: &'static str,
     /// The version of its messages. Both sides refuse another one.
     pub version: u32,
 }
