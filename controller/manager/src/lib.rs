@@ -1,6 +1,7 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
 
+pub mod dns;
 pub mod mail;
 pub mod metrics;
 pub mod serve;
