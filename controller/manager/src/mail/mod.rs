@@ -92,6 +92,12 @@ pub struct Mailer {
     words: Arc<str>,
 }
 
+/// Could letters be from, or go to, this address? Written `name@domain` or `Name <name@domain>`.
+pub fn check_address(address: &str) -> Result<(), MailError> {
+    letter::mailbox(address)?;
+    Ok(())
+}
+
 /// What became of a letter.
 pub type Done = Box<dyn FnOnce(Result<(), MailError>) + Send>;
 

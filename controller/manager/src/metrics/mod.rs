@@ -187,8 +187,10 @@ impl Metrics {
     }
 
     /// A count of the core's.
-    pub fn core(&self, name: &str, count: u64) {
-        self.core.with_label_values(&[name]).set(count.cast_signed());
+    pub fn core(&self, kind: &str, outcome: &str, count: u64) {
+        self.core
+            .with_label_values(&[kind, outcome])
+            .set(count.cast_signed());
     }
 
     /// All of it in Prometheus' text format.

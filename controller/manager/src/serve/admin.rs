@@ -5,15 +5,17 @@ mod listing;
 mod stream;
 
 use super::host::Host;
+use super::identity;
 use crate::core::{Actor, AdminError, AdminReply, Command};
 use kith_protocol::admin::admin_server::Admin;
 use kith_protocol::admin::{
-    AccountingList, ApplyAnswer, ApplyRequest, AuditList, AuditQuery, Chunk, Communities, Community, CredentialRequest,
-    Credentials, Director, Directors, Empty, Event, EventQuery, ExplainRequest, Explanation, ExportRequest, Invitations,
-    InviteRequest, ManagerSettings, ManagerStatus, Member, MemberQuery, Members, Name, Network, NewCredential, Policies,
-    Policy, PolicyName, RevokeRequest,
+    AccountingList, ApplyAnswer, ApplyRequest, AuditList, AuditQuery, Chunk, Communities, Community,
+    CredentialRequest, Credentials, Director, Directors, Empty, Event, EventQuery, ExplainRequest,
+    Explanation, ExportRequest, Invitations, InviteRequest, ManagerSettings, ManagerStatus, Member,
+    MemberQuery, Members, Name, Network, NewCredential, Policies, Policy, PolicyName, RevokeRequest,
 };
 use kith_protocol::authenticator::Argon2Cost;
+use kith_protocol::tls::Fingerprint;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +24,7 @@ use tonic::{Request, Response, Status};
 /// What the service says of the manager beside what the core knows.
 #[derive(Debug, Clone)]
 pub(super) struct About {
-    pub(super) fingerprint: [u8; 32],
+    pub(super) fingerprint: Fingerprint,
     pub(super) tunnel_port: u16,
     pub(super) store: PathBuf,
     pub(super) mail: String,
@@ -40,12 +42,20 @@ pub struct AdminService {
 
 impl AdminService {
     pub(super) fn new(host: Arc<Host>, about: About, cost: Argon2Cost, stop: watch::Receiver<bool>) -> Self {
-        Self { host, about: Arc::new(about), cost, stop, backups: Arc::new(Semaphore::new(1)) }
+        Self {
+            host,
+            about: Arc::new(about),
+            cost,
+            stop,
+            backups: Arc::new(Semaphore::new(1)),
+        }
     }
 
     async fn order(&self, method: &str, actor: Actor, command: Command) -> Result<AdminReply, Status> {
         let answer = self.host.command(actor, command).await;
-        let outcome = answer.as_ref().map_or_else(|error| status(error).code(), |_| tonic::Code::Ok);
+        let outcome = answer
+            .as_ref()
+            .map_or_else(|error| status(error).code(), |_| tonic::Code::Ok);
         self.host.metrics.admin(method, &format!("{outcome:?}"));
         answer.map_err(|error| status(&error))
     }
@@ -85,7 +95,9 @@ macro_rules! ordered {
     ($self:ident, $request:ident, $method:literal, $command:expr) => {{
         let actor = actor(&$request)?;
         #[allow(clippy::redundant_closure_call)]
-        $self.order($method, actor, ($command)($request.into_inner())).await?;
+        $self
+            .order($method, actor, ($command)($request.into_inner()))
+            .await?;
         Ok(Response::new(Empty {}))
     }};
 }
@@ -101,18 +113,41 @@ impl Admin for AdminService {
         answer.map(|answer| answer.map(|status| self.complete(status)))
     }
 
-    async fn set_manager(&self, request: Request<ManagerSettings>) -> Result<Response<ManagerStatus>, Status> {
+    async fn set_manager(
+        &self,
+        request: Request<ManagerSettings>,
+    ) -> Result<Response<ManagerStatus>, Status> {
         let answer: Result<Response<ManagerStatus>, Status> =
             ordered!(self, request, "set_manager", Status, Command::SetManager);
-        answer.map(|answer| answer.map(|status| self.complete(status)))
+        let status = answer?.map(|status| self.complete(status));
+        let reached = status.get_ref();
+        let kept = identity::set_public(&*self.host.store, &reached.host, reached.port).await;
+        kept.map_err(|error| {
+            Status::unavailable(format!(
+                "the address is in use, but not kept over a restart: {error}"
+            ))
+        })?;
+        Ok(status)
     }
 
     async fn create_community(&self, request: Request<Community>) -> Result<Response<Community>, Status> {
-        ordered!(self, request, "create_community", Community, Command::CreateCommunity)
+        ordered!(
+            self,
+            request,
+            "create_community",
+            Community,
+            Command::CreateCommunity
+        )
     }
 
     async fn update_community(&self, request: Request<Community>) -> Result<Response<Community>, Status> {
-        ordered!(self, request, "update_community", Community, Command::UpdateCommunity)
+        ordered!(
+            self,
+            request,
+            "update_community",
+            Community,
+            Command::UpdateCommunity
+        )
     }
 
     async fn delete_community(&self, request: Request<Name>) -> Result<Response<Empty>, Status> {
@@ -120,12 +155,18 @@ impl Admin for AdminService {
     }
 
     async fn list_communities(&self, request: Request<Empty>) -> Result<Response<Communities>, Status> {
-        ordered!(self, request, "list_communities", Communities, |_| Command::ListCommunities)
+        ordered!(self, request, "list_communities", Communities, |_| {
+            Command::ListCommunities
+        })
     }
 
     async fn invite(&self, request: Request<InviteRequest>) -> Result<Response<Invitations>, Status> {
-        let passwords = self.passwords_to_invite(&actor(&request)?, request.get_ref()).await?;
-        ordered!(self, request, "invite", Invitations, |asked| Command::Invite(asked, passwords))
+        let passwords = self
+            .passwords_to_invite(&actor(&request)?, request.get_ref())
+            .await?;
+        ordered!(self, request, "invite", Invitations, |asked| Command::Invite(
+            asked, passwords
+        ))
     }
 
     async fn list_members(&self, request: Request<MemberQuery>) -> Result<Response<Members>, Status> {
@@ -156,8 +197,17 @@ impl Admin for AdminService {
         ordered!(self, request, "list_policies", Policies, Command::ListPolicies)
     }
 
-    async fn explain_policy(&self, request: Request<ExplainRequest>) -> Result<Response<Explanation>, Status> {
-        ordered!(self, request, "explain_policy", Explanation, Command::ExplainPolicy)
+    async fn explain_policy(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<Explanation>, Status> {
+        ordered!(
+            self,
+            request,
+            "explain_policy",
+            Explanation,
+            Command::ExplainPolicy
+        )
     }
 
     async fn put_director(&self, request: Request<Director>) -> Result<Response<Director>, Status> {
@@ -169,20 +219,35 @@ impl Admin for AdminService {
     }
 
     async fn list_directors(&self, request: Request<Empty>) -> Result<Response<Directors>, Status> {
-        ordered!(self, request, "list_directors", Directors, |_| Command::ListDirectors)
+        ordered!(self, request, "list_directors", Directors, |_| {
+            Command::ListDirectors
+        })
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyAnswer>, Status> {
-        let passwords = self.passwords_to_apply(&actor(&request)?, request.get_ref()).await?;
-        ordered!(self, request, "apply", Applied, |asked| Command::Apply(asked, passwords))
+        let passwords = self
+            .passwords_to_apply(&actor(&request)?, request.get_ref())
+            .await?;
+        ordered!(self, request, "apply", Applied, |asked| Command::Apply(
+            asked, passwords
+        ))
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Network>, Status> {
         ordered!(self, request, "export", Network, Command::Export)
     }
 
-    async fn list_accounting(&self, request: Request<MemberQuery>) -> Result<Response<AccountingList>, Status> {
-        ordered!(self, request, "list_accounting", Accounting, Command::ListAccounting)
+    async fn list_accounting(
+        &self,
+        request: Request<MemberQuery>,
+    ) -> Result<Response<AccountingList>, Status> {
+        ordered!(
+            self,
+            request,
+            "list_accounting",
+            Accounting,
+            Command::ListAccounting
+        )
     }
 
     async fn list_audit(&self, request: Request<AuditQuery>) -> Result<Response<AuditList>, Status> {
@@ -190,7 +255,10 @@ impl Admin for AdminService {
         self.audit(request.into_inner()).await.map(Response::new)
     }
 
-    async fn watch_events(&self, request: Request<EventQuery>) -> Result<Response<Self::WatchEventsStream>, Status> {
+    async fn watch_events(
+        &self,
+        request: Request<EventQuery>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
         actor(&request)?;
         Ok(Response::new(self.watch(request.into_inner())))
     }
@@ -199,7 +267,13 @@ impl Admin for AdminService {
         &self,
         request: Request<CredentialRequest>,
     ) -> Result<Response<NewCredential>, Status> {
-        ordered!(self, request, "create_credential", NewCredential, Command::CreateCredential)
+        ordered!(
+            self,
+            request,
+            "create_credential",
+            NewCredential,
+            Command::CreateCredential
+        )
     }
 
     async fn delete_credential(&self, request: Request<Name>) -> Result<Response<Empty>, Status> {
@@ -207,7 +281,9 @@ impl Admin for AdminService {
     }
 
     async fn list_credentials(&self, request: Request<Empty>) -> Result<Response<Credentials>, Status> {
-        ordered!(self, request, "list_credentials", Credentials, |_| Command::ListCredentials)
+        ordered!(self, request, "list_credentials", Credentials, |_| {
+            Command::ListCredentials
+        })
     }
 
     async fn backup(&self, request: Request<Empty>) -> Result<Response<Self::BackupStream>, Status> {

@@ -72,7 +72,9 @@ pub(super) async fn work(host: Arc<Host>, Jobs(mut jobs): Jobs, mut stop: onesho
     let mut stopping = false;
     loop {
         if waiting.is_empty() {
-            settling.take().into_iter().for_each(|settled| drop(settled.send(())));
+            if let Some(settled) = settling.take() {
+                settled.send(()).ok();
+            }
             if stopping && jobs.is_empty() {
                 return;
             }
@@ -114,7 +116,9 @@ fn tell(host: &Arc<Host>, done: &Waiting<'_>, answer: Result<Committed, StoreErr
     let (id, generation) = (done.id, done.generation);
     match answer {
         Ok(Committed { revision }) => {
-            host.of_generation(generation, |now, manager| manager.input(now, Input::Committed { id, revision }));
+            host.of_generation(generation, |now, manager| {
+                manager.input(now, Input::Committed { id, revision })
+            });
             None
         }
         Err(problem) => {

@@ -29,20 +29,22 @@ pub struct Door {
     users: HashMap<u32, Role>,
 }
 
-/// A local user's role is none.
+/// A local user is nobody.
 #[derive(Debug, thiserror::Error)]
-#[error("local user {uid}: {why}")]
-pub struct DoorError {
-    uid: u32,
-    why: crate::core::NoRole,
-}
+#[error("there is no user {0:?} on this computer, which the configuration names under manager.local_users")]
+pub struct DoorError(String);
 
 impl Door {
     pub(super) fn new(host: Arc<Host>, users: &[LocalUser]) -> Result<Self, DoorError> {
         let mut known = HashMap::new();
-        for LocalUser { uid, role } in users {
-            let role = role.parse().map_err(|why| DoorError { uid: *uid, why })?;
-            known.insert(*uid, role);
+        for LocalUser { user, role } in users {
+            let named = User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
+            let uid = user
+                .parse()
+                .ok()
+                .or(named)
+                .ok_or_else(|| DoorError(user.clone()))?;
+            known.insert(uid, *role);
         }
         // Root and ourselves could read the store's file anyway.
         known.insert(0, Role::Admin);
@@ -56,8 +58,13 @@ impl Door {
             Origin::Local { uid, .. } => self.local(uid),
             Origin::Tls { certificate, .. } => match headers.get(header::AUTHORIZATION) {
                 Some(value) => {
-                    let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-                    let token = token.map(str::trim).filter(|token| (1..=TOKEN).contains(&token.len()));
+                    let token = value
+                        .to_str()
+                        .ok()
+                        .and_then(|value| value.strip_prefix("Bearer "));
+                    let token = token
+                        .map(str::trim)
+                        .filter(|token| (1..=TOKEN).contains(&token.len()));
                     self.credential(token.map(|token| sha256(token.as_bytes())), false)
                 }
                 None => self.credential(certificate, true),
@@ -67,7 +74,10 @@ impl Door {
 
     fn local(&self, uid: u32) -> Result<Actor, Status> {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let name = user.map_or_else(|| format!("uid {uid}"), |user| format!("uid {uid} ({})", user.name));
+        let name = user.map_or_else(
+            || format!("uid {uid}"),
+            |user| format!("uid {uid} ({})", user.name),
+        );
         match self.users.get(&uid) {
             Some(&role) => Ok(Actor { name, role }),
             None => Err(Status::permission_denied(format!(

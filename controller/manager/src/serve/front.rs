@@ -41,7 +41,12 @@ pub struct Front {
 }
 
 impl Front {
-    pub(super) fn new(members: MembersService, admin: AdminService, door: Arc<Door>, deadline: Duration) -> Self {
+    pub(super) fn new(
+        members: MembersService,
+        admin: AdminService,
+        door: Arc<Door>,
+        deadline: Duration,
+    ) -> Self {
         Self {
             members: MembersServer::new(members).max_decoding_message_size(MEMBER_MESSAGE),
             admin: AdminServer::new(admin)
@@ -66,7 +71,9 @@ impl Front {
                     request.extensions_mut().insert(peer);
                     within(self.deadline, self.members.clone().call(request)).await
                 }
-                Origin::Local { .. } => refused(&Status::unimplemented("members are served over TLS, not here")),
+                Origin::Local { .. } => {
+                    refused(&Status::unimplemented("members are served over TLS, not here"))
+                }
             }
         } else if path.starts_with(ADMIN) {
             match self.door.actor(&peer.origin(), request.headers()) {

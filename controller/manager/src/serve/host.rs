@@ -23,7 +23,8 @@ use super::outlets::Outlets;
 use super::peer::Peer;
 use super::streams::{self, Full, Pusher, Updates};
 use crate::core::{
-    Actor, AdminError, AdminReply, Answer, Call, Command, Input, Manager, Output, StreamEnd, StreamId, Time, Token,
+    Actor, AdminError, AdminReply, Answer, Call, Command, Input, Manager, Output, StreamEnd, StreamId, Time,
+    Token,
 };
 use crate::mail::{Letter, Mailer};
 use crate::metrics::Metrics;
@@ -139,25 +140,48 @@ impl Host {
     }
 
     /// A member's call.
-    pub async fn call(self: &Arc<Self>, from: SocketAddrV4, call: Call, envelope: Envelope) -> Result<Answer, Status> {
+    pub async fn call(
+        self: &Arc<Self>,
+        from: SocketAddrV4,
+        call: Call,
+        envelope: Envelope,
+    ) -> Result<Answer, Status> {
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
             self.metrics.call(call.word(), "busy");
-            return Err(Status::resource_exhausted("the manager is busy; try again in a second"));
+            return Err(Status::resource_exhausted(
+                "the manager is busy; try again in a second",
+            ));
         };
         let (answer, answered) = oneshot::channel();
         let token = Token(self.number());
-        let asking = Asking { call, answer, _place: place };
+        let asking = Asking {
+            call,
+            answer,
+            _place: place,
+        };
         let told = self.drive_with(
             None,
             |desk| drop(desk.asking.insert(token, asking)),
-            |now, manager| manager.input(now, Input::Call { token, from, call, envelope }),
+            |now, manager| {
+                manager.input(
+                    now,
+                    Input::Call {
+                        token,
+                        from,
+                        call,
+                        envelope,
+                    },
+                )
+            },
         );
         if told.is_none() {
             self.desk().asking.remove(&token);
             return Ok(Answer::Refused(store_refusal()));
         }
         // The sender is dropped unanswered only when the host goes away.
-        Ok(answered.await.unwrap_or_else(|_| Answer::Refused(store_refusal())))
+        Ok(answered
+            .await
+            .unwrap_or_else(|_| Answer::Refused(store_refusal())))
     }
 
     /// A member's stream of changes.
@@ -170,11 +194,23 @@ impl Host {
             }
         });
         let unavailable = push.ender();
-        let line = Line { push, peer: peer.clone() };
+        let line = Line {
+            push,
+            peer: peer.clone(),
+        };
         let told = self.drive_with(
             None,
             |desk| drop(desk.streams.insert(stream, line)),
-            |now, manager| manager.input(now, Input::Watch { stream, from, envelope }),
+            |now, manager| {
+                manager.input(
+                    now,
+                    Input::Watch {
+                        stream,
+                        from,
+                        envelope,
+                    },
+                )
+            },
         );
         if told.is_none() {
             unavailable.end(Err(unavailable_status()));
@@ -200,7 +236,16 @@ impl Host {
         let told = self.drive_with(
             None,
             |desk| drop(desk.ordering.insert(token, answer)),
-            |now, manager| manager.input(now, Input::Admin { token, actor, command }),
+            |now, manager| {
+                manager.input(
+                    now,
+                    Input::Admin {
+                        token,
+                        actor,
+                        command,
+                    },
+                )
+            },
         );
         if told.is_none() {
             self.desk().ordering.remove(&token);
@@ -262,13 +307,26 @@ impl Host {
 impl Host {
     /// Hands on all that the core wants done. Nothing here waits.
     fn hand_on(&self, desk: &mut Desk, now: Time, letters: &mut Vec<Post>) {
-        let Desk { manager: Some(manager), generation, outlets, asking, ordering, streams, planned } = desk else {
+        let Desk {
+            manager: Some(manager),
+            generation,
+            outlets,
+            asking,
+            ordering,
+            streams,
+            planned,
+        } = desk
+        else {
             return;
         };
         while let Some(output) = manager.poll() {
             match output {
                 Output::Commit { id, transaction } => {
-                    self.committer.put(Job { generation: *generation, id, transaction });
+                    self.committer.put(Job {
+                        generation: *generation,
+                        id,
+                        transaction,
+                    });
                 }
                 Output::Answer { token, answer } => {
                     if let Some(asked) = asking.remove(&token) {
@@ -283,10 +341,15 @@ impl Host {
                     }
                 }
                 Output::Push { stream, update } => {
-                    let Some(line) = streams.get(&stream) else { continue };
+                    let Some(line) = streams.get(&stream) else {
+                        continue;
+                    };
                     line.peer.prove();
                     // What the core pushes because a queue was full has room: it is the last.
-                    let last = matches!(update.change, Some(update::Change::Resync(_) | update::Change::Ended(_)));
+                    let last = matches!(
+                        update.change,
+                        Some(update::Change::Resync(_) | update::Change::Ended(_))
+                    );
                     self.metrics.push();
                     if last {
                         line.push.replace(update);
@@ -303,8 +366,16 @@ impl Host {
                 // Nobody may be watching.
                 Output::Event(event) => drop(self.events.send(event)),
                 Output::Mail { id, mail } => {
-                    let letter = Letter { to: mail.to, subject: mail.subject, body: Zeroizing::new(mail.body) };
-                    letters.push(Post { id, generation: *generation, letter });
+                    let letter = Letter {
+                        to: mail.to,
+                        subject: mail.subject,
+                        body: Zeroizing::new(mail.body),
+                    };
+                    letters.push(Post {
+                        id,
+                        generation: *generation,
+                        letter,
+                    });
                 }
                 Output::Channel(order) => outlets.channel(order),
                 Output::Grant(order) => outlets.grant(order),
@@ -317,12 +388,21 @@ impl Host {
         }
     }
 
-    fn send(self: &Arc<Self>, Post { id, generation, letter }: Post) {
+    fn send(
+        self: &Arc<Self>,
+        Post {
+            id,
+            generation,
+            letter,
+        }: Post,
+    ) {
         let host = self.clone();
         let done = move |result: Result<(), crate::mail::MailError>| {
             host.metrics.mail(result.is_ok());
             let result = result.map_err(|problem| problem.to_string());
-            host.of_generation(generation, |now, manager| manager.input(now, Input::Mail { id, result }));
+            host.of_generation(generation, |now, manager| {
+                manager.input(now, Input::Mail { id, result })
+            });
         };
         self.mailer.send(letter, Box::new(done));
     }
@@ -368,6 +448,16 @@ impl Host {
     }
 }
 
+/// The end.
+impl Host {
+    /// Closes every member's stream: the manager stops, another may come.
+    pub(super) fn end_streams(&self) {
+        for (_, line) in self.desk().streams.drain() {
+            line.push.end(Err(Status::unavailable("the manager stops")));
+        }
+    }
+}
+
 /// Time.
 impl Host {
     /// Lets time pass for the core until stopped.
@@ -395,9 +485,10 @@ impl Host {
         if let Some(manager) = &desk.manager {
             let state = manager.state();
             let communities = state.communities().count() as u64;
-            self.metrics.population(communities, state.member_count(), state.joined_count());
-            for (name, count) in manager.counts() {
-                self.metrics.core(&name, count);
+            self.metrics
+                .population(communities, state.member_count(), state.joined_count());
+            for (kind, outcome, count) in manager.counts().iter() {
+                self.metrics.core(kind, outcome, count);
             }
         }
     }

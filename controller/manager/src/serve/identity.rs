@@ -23,6 +23,10 @@ pub struct Identity {
     certificate: Vec<u8>,
     /// SHA-256 of the public key (SubjectPublicKeyInfo).
     pub fingerprint: [u8; 32],
+    /// How members reach the manager: name or address.
+    pub public_host: String,
+    /// And port.
+    pub public_port: u16,
 }
 
 /// Why there is none.
@@ -45,11 +49,8 @@ pub async fn of_store(store: &dyn Store, host: &str, port: u16) -> Result<Identi
         if let (Some(entry), _) = store.get(Key::new(KEY)).await? {
             let mut record = records::Identity::decode(&*entry.value)
                 .map_err(|error| IdentityError::Broken(error.to_string()))?;
-            let identity = Identity::of(
-                Zeroizing::new(std::mem::take(&mut record.key)),
-                record.certificate,
-            );
-            return identity.map_err(|error| IdentityError::Broken(error.to_string()));
+            let key = Zeroizing::new(std::mem::take(&mut record.key));
+            return Identity::of(key, record).map_err(|error| IdentityError::Broken(error.to_string()));
         }
         let mut record = make(host, port).map_err(IdentityError::Make)?;
         let created = Transaction {
@@ -85,16 +86,37 @@ fn make(host: &str, port: u16) -> Result<records::Identity, rcgen::Error> {
     })
 }
 
+/// Keeps another address under which members reach the manager.
+pub(super) async fn set_public(store: &dyn Store, host: &str, port: u32) -> Result<(), IdentityError> {
+    let (found, _) = store.get(Key::new(KEY)).await?;
+    let entry = found.ok_or_else(|| IdentityError::Broken("it is not there".into()))?;
+    let mut record =
+        records::Identity::decode(&*entry.value).map_err(|error| IdentityError::Broken(error.to_string()))?;
+    (record.public_host, record.public_port) = (host.to_owned(), port);
+    let changed = Transaction {
+        conditions: vec![Condition {
+            key: Key::new(KEY),
+            is: Compare::ModifiedAt(entry.modified),
+        }],
+        operations: vec![Operation::put(KEY, record.encode_to_vec())],
+    };
+    record.key.zeroize();
+    store.transact(changed).await?;
+    Ok(())
+}
+
 impl Identity {
-    fn of(key: Zeroizing<Vec<u8>>, certificate: Vec<u8>) -> Result<Self, rcgen::Error> {
+    fn of(key: Zeroizing<Vec<u8>>, record: records::Identity) -> Result<Self, rcgen::Error> {
         let pair = KeyPair::try_from(&PrivatePkcs8KeyDer::from(key.as_slice()))?;
         let public = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &pair.subject_public_key_info());
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(public.as_ref());
         Ok(Self {
             key,
-            certificate,
+            certificate: record.certificate,
             fingerprint,
+            public_host: record.public_host,
+            public_port: u16::try_from(record.public_port).unwrap_or(443),
         })
     }
 

@@ -7,6 +7,7 @@ use super::front::Front;
 use super::limits::Gate;
 use super::peer::{Origin, Peer};
 use crate::metrics::Metrics;
+use kith_protocol::tls::client_fingerprint;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -29,16 +30,11 @@ pub(super) struct Ground {
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: watch::Receiver<bool>,
     /// All clones are dropped when nothing is served any more.
-    pub(super) alive: mpsc::Sender<()>,
+    pub(super) _alive: mpsc::Sender<()>,
 }
 
-/// Takes TLS connections until stopped. `key_of` gives the SHA-256 of the public key of the certificate that a client showed.
-pub(super) async fn tls(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    key_of: fn(&[u8]) -> Option<[u8; 32]>,
-    mut ground: Ground,
-) {
+/// Takes TLS connections until stopped.
+pub(super) async fn tls(listener: TcpListener, tls: TlsAcceptor, mut ground: Ground) {
     loop {
         let (stream, from) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -73,8 +69,7 @@ pub(super) async fn tls(
                     return debug!(%from, "TLS took too long");
                 }
             };
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let certificate = shown.and_then(|certificate| key_of(certificate));
+            let certificate = client_fingerprint(stream.get_ref().1).map(|fingerprint| fingerprint.0);
             let peer = Peer::new(Origin::Tls { from, certificate }, Some(pass));
             connection::serve(stream, peer, ground.front.clone(), limits, ground.stop.clone()).await;
         });
@@ -107,7 +102,9 @@ pub(super) async fn local(listener: UnixListener, mut ground: Ground) {
             ground.metrics.connection_refused("local");
             continue;
         };
-        let Some(origin) = credentials(&stream) else { continue };
+        let Some(origin) = credentials(&stream) else {
+            continue;
+        };
         let ground = ground.clone();
         tokio::spawn(async move {
             let limits = *ground.gate.limits();
@@ -121,7 +118,10 @@ pub(super) async fn local(listener: UnixListener, mut ground: Ground) {
 /// Who the process at the other end was when it connected.
 fn credentials(stream: &UnixStream) -> Option<Origin> {
     match stream.peer_cred() {
-        Ok(credentials) => Some(Origin::Local { uid: credentials.uid(), gid: credentials.gid() }),
+        Ok(credentials) => Some(Origin::Local {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+        }),
         Err(error) => {
             warn!(%error, "the system does not say who connected to the local socket");
             None
@@ -132,7 +132,10 @@ fn credentials(stream: &UnixStream) -> Option<Origin> {
 fn v4(from: SocketAddr) -> Option<SocketAddrV4> {
     match from {
         SocketAddr::V4(from) => Some(from),
-        SocketAddr::V6(from) => from.ip().to_ipv4_mapped().map(|ip| SocketAddrV4::new(ip, from.port())),
+        SocketAddr::V6(from) => from
+            .ip()
+            .to_ipv4_mapped()
+            .map(|ip| SocketAddrV4::new(ip, from.port())),
     }
 }
 

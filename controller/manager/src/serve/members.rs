@@ -6,9 +6,9 @@ use super::streams::Updates;
 use crate::core::{Answer, Call};
 use kith_protocol::member::members_server::Members;
 use kith_protocol::member::{
-    ConfirmAnswer, Envelope, InitAnswer, JoinAnswer, LeaveAnswer, LocateAnswer, MoveAnswer, QueryAnswer, RefreshAnswer,
-    RegisterAnswer, Update, confirm_answer, init_answer, join_answer, leave_answer, locate_answer, move_answer,
-    query_answer, refresh_answer, register_answer,
+    ConfirmAnswer, Envelope, InitAnswer, JoinAnswer, LeaveAnswer, LocateAnswer, MoveAnswer, QueryAnswer,
+    RefreshAnswer, RegisterAnswer, Update, confirm_answer, init_answer, join_answer, leave_answer,
+    locate_answer, move_answer, query_answer, refresh_answer, register_answer,
 };
 use std::net::SocketAddrV4;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //! A core that was loaded tells everything from the beginning: between [`Outlets::begin`] and [`Outlets::end`] it is noted what it told, and
 //! what an earlier one had told beyond that is taken back.
 
-use crate::core::{ChannelOp, GrantOp, MemberId};
+use crate::core::{ChannelOp, CommunityIndex, GrantOp, MemberId};
+use kith_protocol::secret::Secret32;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub struct Outlets {
 struct Director {
     take: Take<GrantOp>,
     grants: Told<u64>,
+    /// As they were told: a grant that is told again as it is would end a session for nothing.
+    keys: HashMap<u64, (Secret32, CommunityIndex)>,
 }
 
 /// What was told, and of that what was told since the beginning of the present telling.
@@ -31,24 +34,33 @@ struct Told<K> {
 
 impl<K> Default for Told<K> {
     fn default() -> Self {
-        Self { all: BTreeSet::new(), anew: None }
+        Self {
+            all: BTreeSet::new(),
+            anew: None,
+        }
     }
 }
 
 impl<K: Ord + Copy> Told<K> {
     fn add(&mut self, key: K) {
         self.all.insert(key);
-        self.anew.iter_mut().for_each(|anew| drop(anew.insert(key)));
+        if let Some(anew) = &mut self.anew {
+            anew.insert(key);
+        }
     }
 
     fn remove(&mut self, key: K) {
         self.all.remove(&key);
-        self.anew.iter_mut().for_each(|anew| drop(anew.remove(&key)));
+        if let Some(anew) = &mut self.anew {
+            anew.remove(&key);
+        }
     }
 
     /// Those not told again.
     fn end(&mut self) -> Vec<K> {
-        let Some(anew) = self.anew.take() else { return Vec::new() };
+        let Some(anew) = self.anew.take() else {
+            return Vec::new();
+        };
         let old = std::mem::replace(&mut self.all, anew);
         old.difference(&self.all).copied().collect()
     }
@@ -58,7 +70,9 @@ impl Outlets {
     /// Orders for this director go there.
     pub fn director(&mut self, name: &str, take: Take<GrantOp>) {
         let grants = Told::default();
-        self.directors.insert(name.into(), Director { take, grants });
+        let keys = HashMap::new();
+        self.directors
+            .insert(name.into(), Director { take, grants, keys });
     }
 
     /// Orders for the hub go there.
@@ -81,7 +95,11 @@ impl Outlets {
         }
         for (name, director) in &mut self.directors {
             for key_id in director.grants.end() {
-                (director.take)(GrantOp::Remove { director: name.clone(), key_id });
+                director.keys.remove(&key_id);
+                (director.take)(GrantOp::Remove {
+                    director: name.clone(),
+                    key_id,
+                });
             }
         }
     }
@@ -100,10 +118,27 @@ impl Outlets {
     /// Orders for directors elsewhere are theirs to fetch: nothing is known of them here.
     pub(super) fn grant(&mut self, order: GrantOp) {
         let (GrantOp::Add { director, .. } | GrantOp::Remove { director, .. }) = &order;
-        let Some(director) = self.directors.get_mut(director) else { return };
+        let Some(director) = self.directors.get_mut(director) else {
+            return;
+        };
         match &order {
-            GrantOp::Add { key_id, .. } => director.grants.add(*key_id),
-            GrantOp::Remove { key_id, .. } => director.grants.remove(*key_id),
+            GrantOp::Add {
+                key_id,
+                key,
+                community,
+                ..
+            } => {
+                director.grants.add(*key_id);
+                let told = (key.clone(), *community);
+                if director.keys.get(key_id) == Some(&told) {
+                    return;
+                }
+                director.keys.insert(*key_id, told);
+            }
+            GrantOp::Remove { key_id, .. } => {
+                director.grants.remove(*key_id);
+                director.keys.remove(key_id);
+            }
         }
         (director.take)(order);
     }
@@ -112,13 +147,17 @@ impl Outlets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::CommunityIndex;
-    use kith_protocol::secret::Secret32;
     use std::sync::Mutex;
 
     fn add(director: &str, key_id: u64) -> GrantOp {
         let (key, community) = (Secret32::new([7; 32]), CommunityIndex(1));
-        GrantOp::Add { director: director.into(), key_id, key, community, name: "ada.acme.example".into() }
+        GrantOp::Add {
+            director: director.into(),
+            key_id,
+            key,
+            community,
+            name: "ada.acme.example".into(),
+        }
     }
 
     #[test]
@@ -139,14 +178,17 @@ mod tests {
         }
         outlets.grant(add("elsewhere", 9));
         outlets.end();
-        outlets.grant(GrantOp::Remove { director: "nrd1".into(), key_id: 3 });
+        outlets.grant(GrantOp::Remove {
+            director: "nrd1".into(),
+            key_id: 3,
+        });
         outlets.grant(add("nrd1", 4));
         heard.lock().unwrap().clear();
         outlets.begin();
         outlets.grant(add("nrd1", 1));
         outlets.grant(add("nrd1", 5));
         outlets.end();
-        let expected = [("add", 1), ("add", 5), ("remove", 2), ("remove", 4)];
+        let expected = [("add", 5), ("remove", 2), ("remove", 4)];
         assert_eq!(*heard.lock().unwrap(), expected);
     }
 }

@@ -9,7 +9,15 @@ use tracing::{error, info};
 
 /// What the core keeps in memory. Audit records are read when somebody lists them.
 const KINDS: [&str; 9] = [
-    "community/", "policy/", "member/", "address/", "session/", "accounting/", "director/", "credential/", "manager/",
+    "community/",
+    "policy/",
+    "member/",
+    "address/",
+    "session/",
+    "accounting/",
+    "director/",
+    "credential/",
+    "manager/",
 ];
 /// Entries read at a time.
 const PAGE: usize = 1_000;

@@ -1,6 +1,7 @@
 //! How a manager is served: compiled from a configuration, checked by whoever wrote it.
 
 use super::limits::Limits;
+use crate::core;
 use crate::mail::MailSettings;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
@@ -8,10 +9,10 @@ use std::path::PathBuf;
 /// What a local user may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalUser {
-    /// The user's number.
-    pub uid: u32,
-    /// `viewer`, `operator` or `admin`.
-    pub role: String,
+    /// Its name, or its number.
+    pub user: String,
+    /// What it may do.
+    pub role: core::Role,
 }
 
 /// Everything the manager's host is told.
@@ -33,6 +34,10 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Bounds of the TLS listener.
     pub limits: Limits,
+    /// How often somebody may ask.
+    pub core_limits: core::Limits,
+    /// Durations of the protocol.
+    pub times: core::Times,
 }
 
 /// How the manager is reached from outside.

@@ -29,7 +29,10 @@ impl AdminService {
         }
         let missing = self.host.drive(|_, manager| {
             let state = manager.state();
-            members.iter().filter(|member| state.member_named(&member.fqdn).is_none()).count()
+            members
+                .iter()
+                .filter(|member| state.member_named(&member.fqdn).is_none())
+                .count()
         });
         self.passwords(actor, missing.unwrap_or(0)).await
     }
@@ -47,9 +50,13 @@ impl AdminService {
         let cost = self.cost;
         let made = tokio::task::spawn_blocking(move || {
             let mut fill = crate::serve::entropy::fill;
-            (0..count).map(|_| InitialPassword::generate(cost, &mut fill)).collect::<Result<Vec<_>, _>>()
+            (0..count)
+                .map(|_| InitialPassword::generate(cost, &mut fill))
+                .collect::<Result<Vec<_>, _>>()
         });
-        let made = made.await.map_err(|_| Status::internal("making passwords ended by a panic"))?;
+        let made = made
+            .await
+            .map_err(|_| Status::internal("making passwords ended by a panic"))?;
         made.map_err(|error| Status::internal(error.to_string()))
     }
 }

@@ -1,10 +1,9 @@
 //! What the host answers itself: its own part of the status, and audit records, which stand only in the store.
 
 use super::AdminService;
-use data_encoding::HEXLOWER;
-use kith_protocol::admin::{Audit, AuditList, AuditQuery, Count, ManagerStatus};
+use kith_protocol::admin::{Audit, AuditList, AuditQuery, ManagerStatus};
 use kith_protocol::records;
-use kith_store::{Key, Store};
+use kith_store::Key;
 use prost::Message;
 use std::collections::VecDeque;
 use tonic::Status;
@@ -20,12 +19,9 @@ impl AdminService {
         status.program = env!("CARGO_PKG_VERSION").into();
         status.uptime_ms = u64::try_from(self.host.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         status.tunnel_port = self.about.tunnel_port.into();
-        status.fingerprint = format!("sha256:{}", HEXLOWER.encode(&self.about.fingerprint));
+        status.fingerprint = self.about.fingerprint.to_string();
         status.store = self.about.store.display().to_string();
         status.mail.clone_from(&self.about.mail);
-        let calls = self.host.metrics.calls();
-        let calls = calls.into_iter().map(|(name, count)| Count { name, count });
-        status.counts.extend(calls);
         status
     }
 
@@ -37,13 +33,17 @@ impl AdminService {
         };
         let mut found: VecDeque<Audit> = VecDeque::new();
         // Keys are times in hexadecimal of one length: their order is that of time.
-        let mut after = asked.since_ms.checked_sub(1).map(|before| Key::new(format!("audit/{before:016x}~")));
+        let mut after = asked
+            .since_ms
+            .checked_sub(1)
+            .map(|before| Key::new(format!("audit/{before:016x}~")));
         loop {
             let page = self.host.store.range(Key::new("audit/"), after, PAGE).await;
             let page = page.map_err(|error| Status::unavailable(error.to_string()))?;
             for entry in &page.entries {
-                let record = records::Audit::decode(entry.value.as_slice())
-                    .map_err(|error| Status::data_loss(format!("{} in the store is damaged: {error}", entry.key)))?;
+                let record = records::Audit::decode(entry.value.as_slice()).map_err(|error| {
+                    Status::data_loss(format!("{} in the store is damaged: {error}", entry.key))
+                })?;
                 if record.at_ms < asked.since_ms || !record.subject.contains(&asked.subject) {
                     continue;
                 }
@@ -54,7 +54,9 @@ impl AdminService {
             }
             after = page.entries.last().map(|last| last.key.clone());
             if !page.more {
-                return Ok(AuditList { records: found.into() });
+                return Ok(AuditList {
+                    records: found.into(),
+                });
             }
         }
     }

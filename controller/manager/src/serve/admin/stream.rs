@@ -3,7 +3,6 @@
 use super::AdminService;
 use crate::core::{Actor, Role};
 use kith_protocol::admin::{Chunk, Event, EventQuery};
-use kith_store::Store;
 use std::pin::Pin;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -34,11 +33,13 @@ impl AdminService {
                     _ = stop.changed() => return,
                 };
                 let item = match event {
-                    Ok(event) if !asked.community.is_empty() && event.community != asked.community => continue,
-                    Ok(event) => Ok(event),
-                    Err(RecvError::Lagged(missed)) => {
-                        Err(Status::data_loss(format!("{missed} events were missed; watch again")))
+                    Ok(event) if !asked.community.is_empty() && event.community != asked.community => {
+                        continue;
                     }
+                    Ok(event) => Ok(event),
+                    Err(RecvError::Lagged(missed)) => Err(Status::data_loss(format!(
+                        "{missed} events were missed; watch again"
+                    ))),
                     Err(RecvError::Closed) => return,
                 };
                 let last = item.is_err();
@@ -60,9 +61,15 @@ impl AdminService {
         }
         let busy = || Status::resource_exhausted("a backup is under way; try again when it is done");
         let place = self.backups.clone().try_acquire_owned().map_err(|_| busy())?;
-        let failed = |error: &dyn std::fmt::Display| Status::unavailable(format!("no copy could be made: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Status::unavailable(format!("no copy could be made: {error}"));
         // Beside the store: there is room for it, and nobody else reads there.
-        let folder = self.about.store.parent().map(ToOwned::to_owned).unwrap_or_default();
+        let folder = self
+            .about
+            .store
+            .parent()
+            .map(ToOwned::to_owned)
+            .unwrap_or_default();
         let copy = folder.join(format!(".backup-{}", std::process::id()));
         let made = self.host.store.backup(&copy).await;
         let opened = match made {
