@@ -1,6 +1,7 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
 
+pub mod core;
 pub mod dns;
 pub mod mail;
 pub mod metrics;
