@@ -38,7 +38,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 use tonic::Status;
-use zeroize::Zeroizing;
 
 /// Events that wait for the slowest operator who watches; whoever falls behind further is told.
 const EVENTS: usize = 1_024;
@@ -369,7 +368,7 @@ impl Host {
                     let letter = Letter {
                         to: mail.to,
                         subject: mail.subject,
-                        body: Zeroizing::new(mail.body),
+                        body: mail.body,
                     };
                     letters.push(Post {
                         id,

@@ -32,6 +32,8 @@ mod register;
 mod reload;
 pub mod settings;
 pub mod streams;
+#[cfg(test)]
+mod tests;
 
 pub use door::DoorError;
 pub use entropy::NoEntropy;
