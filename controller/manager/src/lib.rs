@@ -4,3 +4,8 @@
 pub mod dns;
 pub mod inband;
 pub mod core;
+pub mod core;
+pub mod dns;
+pub mod mail;
+pub mod metrics;
+pub mod serve;
