@@ -1,2 +1,4 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
+
+pub mod policy;
