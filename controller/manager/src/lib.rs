@@ -9,3 +9,4 @@ pub mod dns;
 pub mod mail;
 pub mod metrics;
 pub mod serve;
+pub mod policy;
