@@ -69,9 +69,12 @@ fn child() {
     });
 }
 
-/// A short history, so that forgetting it is under test too.
+/// A short history and a short log, so that forgetting the one and bringing in the other are under test too.
 fn small() -> Options {
-    let mut options = Options::default();
+    let mut options = Options {
+        log: 128 << 10,
+        ..Options::default()
+    };
     options.history.revisions = 50;
     options
 }

@@ -54,7 +54,7 @@ impl Sqlite {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let lock = schema::lock(&path)?;
-        let writer = Writer::new(schema::open_writer(&path, options.largest)?, &options, lock)?;
+        let writer = Writer::new(schema::open_writer(&path, &options)?, &options, lock)?;
         let (jobs, queue) = flume::bounded(QUEUE);
         let (reads, asked) = flume::bounded(QUEUE);
         let mut store = Self {
