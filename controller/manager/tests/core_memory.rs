@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 use kith_manager::core::{
-    Actor, AdminError, AdminReply, Answer, Call, Command, Entropy, Input, Manager, MemberId, Output, RunId, Settings,
-    State, StreamId, Target, Time, Token,
+    Actor, AdminError, AdminReply, Answer, Call, Command, Entropy, Input, Manager, MemberId, Output, RunId,
+    Settings, State, StreamId, Target, Time, Token,
 };
 use kith_protocol::authenticator::{AuthKey, Kind, seal_envelope};
 use kith_protocol::identity::DeviceIdentity;
-use kith_protocol::member::{Envelope, InitRequest, JoinAck, JoinRequest, Location, ManagerAddress, MoveRequest, Rule, WatchRequest};
+use kith_protocol::member::{
+    Envelope, InitRequest, JoinAck, JoinRequest, Location, ManagerAddress, MoveRequest, Rule, WatchRequest,
+};
 use kith_protocol::records;
 use kith_protocol::secret::Secret32;
 use kith_protocol::share::KeyShare;
@@ -24,7 +26,10 @@ const RELATIONS: u32 = 8;
 const NOW: u64 = 1_800_000_000_000;
 
 fn compile(_: &State, _: MemberId) -> Vec<Rule> {
-    vec![Rule { allow: true, ..Rule::default() }]
+    vec![Rule {
+        allow: true,
+        ..Rule::default()
+    }]
 }
 
 fn command(_: &mut Manager, _: Time, _: &Actor, _: Command) -> Result<AdminReply, AdminError> {
@@ -67,7 +72,10 @@ fn member(number: u32) -> Entry {
         ..records::Member::default()
     };
     record.set_state(records::MemberState::Registered);
-    entry(format!("member/acme.example/device-{number}"), record.encode_to_vec())
+    entry(
+        format!("member/acme.example/device-{number}"),
+        record.encode_to_vec(),
+    )
 }
 
 fn name(number: u32) -> String {
@@ -90,7 +98,15 @@ fn envelope(number: u32, kind: Kind, request: &impl Message) -> Envelope {
     let key = AuthKey::of(&Secret32::new(octets(number)));
     let identity = DeviceIdentity::from_seed(Secret32::new(octets(number)));
     let identity = kind.signed().then_some(&identity);
-    seal_envelope(kind, &name(number), NOW, request.encode_to_vec(), &key, None, identity)
+    seal_envelope(
+        kind,
+        &name(number),
+        NOW,
+        request.encode_to_vec(),
+        &key,
+        None,
+        identity,
+    )
 }
 
 /// The core with a disk that is done at once.
@@ -144,7 +160,9 @@ impl Host {
             run_id: run_id.clone(),
             ..InitRequest::default()
         };
-        let Answer::Init(init) = self.call(number, Call::Init, &init) else { panic!("refused") };
+        let Answer::Init(init) = self.call(number, Call::Init, &init) else {
+            panic!("refused")
+        };
         let join = JoinRequest {
             manager_seed: init.manager_seed,
             init_time_ms: init.init_time_ms,
@@ -172,8 +190,15 @@ impl Host {
 /// Resident octets of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("kB");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("VmRSS");
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("kB");
     kib * 1024
 }
 
@@ -184,7 +209,12 @@ fn a_member_online_takes_less_than_two_kibibytes_and_a_change_costs_by_whom_it_c
         port: 443,
         fingerprint: vec![7; 32],
     };
-    let settings = Settings::new(vec![manager], "203.0.113.1:20203".parse().expect("an address"), compile, command);
+    let settings = Settings::new(
+        vec![manager],
+        "203.0.113.1:20203".parse().expect("an address"),
+        compile,
+        command,
+    );
     let community = records::Community {
         domain: "acme.example".into(),
         pools: vec!["10.64.0.0/16".into()],
@@ -244,7 +274,9 @@ fn a_member_online_takes_less_than_two_kibibytes_and_a_change_costs_by_whom_it_c
     for number in 0..MEMBERS {
         for other in 1..=RELATIONS / 2 {
             let other = name((number + other) % MEMBERS);
-            host.manager.locate(Time(NOW), id(number), Target::Name(&other)).expect("is there");
+            host.manager
+                .locate(Time(NOW), id(number), Target::Name(&other))
+                .expect("is there");
         }
     }
     let lookups = f64::from(MEMBERS * RELATIONS / 2) / begun.elapsed().as_secs_f64();

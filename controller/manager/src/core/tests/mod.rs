@@ -2,6 +2,7 @@
 
 mod agent;
 mod changes;
+mod directors;
 mod durability;
 mod join;
 mod properties;
