@@ -1,6 +1,10 @@
 //! The core's tests: each says what is promised.
 
 mod agent;
+mod changes;
+mod durability;
+mod join;
+mod properties;
 mod registration;
 mod world;
 
