@@ -3,6 +3,8 @@
 
 pub mod core;
 pub mod dns;
+pub mod inband;
 pub mod mail;
 pub mod metrics;
+pub mod policy;
 pub mod serve;

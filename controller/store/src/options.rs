@@ -14,6 +14,9 @@ pub struct Options {
     pub readers: usize,
     /// The file may not grow beyond this many octets. Memory knows no limit.
     pub largest: Option<u64>,
+    /// The log is brought into the file when it has so many octets. That costs two more syncs and many scattered writes, so it is better
+    /// done seldom; what is not in the file yet is read again at the start.
+    pub log: u64,
     /// Failures for tests.
     pub faults: Faults,
 }
@@ -25,6 +28,7 @@ impl Default for Options {
             watch_events: 1024,
             readers: 2,
             largest: None,
+            log: 16 << 20,
             faults: Faults::default(),
         }
     }

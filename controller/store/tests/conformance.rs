@@ -195,14 +195,14 @@ fn a_lease_that_ends_takes_its_keys_in_one_revision() {
 #[test]
 fn a_lease_kept_alive_lives() {
     both(|store| {
-        let lease = store.grant(Duration::from_millis(400));
+        let lease = store.grant(Duration::from_millis(800));
         store.do_(vec![leased("a", lease)]);
         for _ in 0..6 {
             store.pass(Duration::from_millis(100));
             wait(store.store().keep_alive(lease)).expect("it lives");
         }
         assert!(store.get("a").is_some());
-        store.pass(Duration::from_millis(500));
+        store.pass(Duration::from_millis(1000));
         assert!(store.get("a").is_none());
     });
 }
@@ -257,16 +257,16 @@ fn nothing_is_put_under_a_lease_that_is_not() {
 #[test]
 fn a_lease_has_its_whole_time_again_after_a_restart() {
     both(|store| {
-        let lease = store.grant(Duration::from_millis(600));
+        let lease = store.grant(Duration::from_millis(1200));
         store.do_(vec![leased("a", lease)]);
-        store.pass(Duration::from_millis(400));
+        store.pass(Duration::from_millis(800));
         let store = store.restarted();
-        store.pass(Duration::from_millis(400));
+        store.pass(Duration::from_millis(800));
         assert!(
             store.get("a").is_some(),
             "400 ms of 600 have passed since the restart"
         );
-        store.pass(Duration::from_millis(400));
+        store.pass(Duration::from_millis(800));
         assert!(store.get("a").is_none());
         assert_eq!(store.revision(), Revision(2));
     });

@@ -57,10 +57,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Parsed, Outcome> {
         malformed: false,
         edns: None,
     };
-    // What follows the header of another opcode need not be a question.
-    if !parsed.is_standard() {
-        return Ok(parsed);
-    }
+    // What follows the header of another opcode need not be a question. If it is, it comes back, and so does EDNS (RFC 6891 section 7).
     let counts = header.counts;
     if counts.queries == 1
         && let Ok(question) = Query::read(&mut decoder)

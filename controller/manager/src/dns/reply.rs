@@ -15,10 +15,10 @@ use super::question::{Parsed, Read};
 use super::{MAX_TCP, MAX_UDP, TTL_S, Transport};
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, ResponseCode};
-use hickory_proto::rr::rdata::{A, PTR};
+use hickory_proto::rr::rdata::{A, PTR, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
-use kith_protocol::member::Peer;
+use kith_protocol::{facts, member::Peer};
 use std::net::Ipv4Addr;
 
 /// Octets of an OPT record without options (RFC 6891 section 6.1.2).
@@ -45,12 +45,12 @@ pub(super) fn write(
         query.emit(&mut encoder)?;
         counts.queries = 1;
         if let Some(peer) = peer {
-            let (answer, beside) = records(query.name.clone(), query.query_type, peer)?;
+            let [answer, beside] = records(&query.name, query.query_type, peer).ok_or(
+                ProtoError::Message("what is known of the target is nothing that a message can carry"),
+            )?;
             answer.emit(&mut encoder)?;
             counts.answers = 1;
-            if let Some(beside) = beside {
-                counts.additionals += u16::from(fits(&mut encoder, &beside, room)?);
-            }
+            counts.additionals += u16::from(fits(&mut encoder, &beside, room)?);
         }
     }
     if let Some(asked) = parsed.edns {
@@ -90,22 +90,23 @@ fn metadata(parsed: &Parsed, code: ResponseCode) -> Metadata {
     about
 }
 
-/// The answer, and what is said beside it, as far as there is something to say.
-fn records(owner: Name, kind: RecordType, peer: &Peer) -> Result<(Record, Option<Record>), ProtoError> {
-    let about = |name, data| Record::from_rdata(name, TTL_S, data);
-    if kind == RecordType::PTR {
-        let mut name = Name::from_ascii(&peer.fqdn)?;
+/// The answer, and what is said beside it.
+fn records(owner: &Name, kind: RecordType, peer: &Peer) -> Option<[Record; 2]> {
+    let facts = RData::TXT(TXT::new(facts::encode(peer).ok()?));
+    let (answer, about) = if kind == RecordType::PTR {
+        let mut name = Name::from_ascii(&peer.fqdn).ok()?;
         name.set_fqdn(true);
-        return Ok((
-            about(owner, RData::PTR(PTR(name.clone()))),
-            beside(peer).map(|data| about(name, data)),
-        ));
-    }
-    let address = RData::A(A(Ipv4Addr::from_bits(peer.virtual_address)));
-    Ok((
-        about(owner.clone(), address),
-        beside(peer).map(|data| about(owner, data)),
-    ))
+        (RData::PTR(PTR(name.clone())), name)
+    } else {
+        (
+            RData::A(A(Ipv4Addr::from_bits(peer.virtual_address))),
+            owner.clone(),
+        )
+    };
+    Some([
+        Record::from_rdata(owner.clone(), TTL_S, answer),
+        Record::from_rdata(about, TTL_S, facts),
+    ])
 }
 
 /// Emits a record if the message is no longer than `room` with it, else nothing of it. The codec writes a name whole before it looks for
@@ -119,9 +120,4 @@ fn fits(encoder: &mut BinEncoder<'_>, record: &Record, room: usize) -> Result<bo
         encoder.trim();
     }
     Ok(fits)
-}
-
-/// Location, ticket and sealed key, as TXT (figure 15, step 1575).
-fn beside(_peer: &Peer) -> Option<RData> {
-    None
 }

@@ -81,6 +81,8 @@ fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
     actor.cloned().ok_or_else(|| Status::internal("nobody asks"))
 }
 
+use super::unboxed::Unboxed;
+
 /// A method that is one command with one reply.
 macro_rules! ordered {
     ($self:ident, $request:ident, $method:literal, $reply:ident, $command:expr) => {{
@@ -88,7 +90,7 @@ macro_rules! ordered {
         let message = $request.into_inner();
         #[allow(clippy::redundant_closure_call)]
         match $self.order($method, actor, ($command)(message)).await? {
-            AdminReply::$reply(reply) => Ok(Response::new(reply)),
+            AdminReply::$reply(reply) => Ok(Response::new(Unboxed::unboxed(reply))),
             _ => Err(Status::internal("the answer is to another question")),
         }
     }};
@@ -174,7 +176,9 @@ impl Admin for AdminService {
     }
 
     async fn update_member(&self, request: Request<Member>) -> Result<Response<Member>, Status> {
-        ordered!(self, request, "update_member", Member, Command::UpdateMember)
+        ordered!(self, request, "update_member", Member, |member| {
+            Command::UpdateMember(Box::new(member))
+        })
     }
 
     async fn revoke_member(&self, request: Request<RevokeRequest>) -> Result<Response<Empty>, Status> {

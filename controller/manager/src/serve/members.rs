@@ -37,11 +37,13 @@ impl MembersService {
     }
 }
 
+use super::unboxed::Unboxed;
+
 /// An answer of one call: its own acknowledgement, or a refusal.
 macro_rules! answered {
     ($self:ident, $request:ident, $call:ident, $message:ident, $answer:ident, $ack:ident) => {{
         let answer = match $self.ask(Call::$call, $request).await? {
-            Answer::$call(ack) => $answer::Answer::$ack(ack),
+            Answer::$call(ack) => $answer::Answer::$ack(Unboxed::unboxed(ack)),
             Answer::Refused(refusal) => $answer::Answer::Refusal(refusal),
             _ => return Err(Status::internal("the answer is to another question")),
         };

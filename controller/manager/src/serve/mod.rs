@@ -34,6 +34,7 @@ pub mod settings;
 pub mod streams;
 #[cfg(test)]
 mod tests;
+mod unboxed;
 
 pub use door::DoorError;
 pub use entropy::NoEntropy;

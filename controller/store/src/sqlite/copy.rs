@@ -8,7 +8,7 @@
 
 use super::rows;
 use super::schema;
-use crate::{Entry, Lease, Revision, StoreError};
+use crate::{Entry, Lease, Options, Revision, StoreError};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub(crate) fn write<'a>(
 /// Puts a copy in the place of a store that is not running; there need not be one any more.
 pub fn restore(from: &Path, to: &Path) -> Result<Revision, StoreError> {
     let _lock = schema::lock(to)?;
-    let store = schema::open_writer(to, None)?;
+    let store = schema::open_writer(to, &Options::default())?;
     replace(&store, from)
 }
 

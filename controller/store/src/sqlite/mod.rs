@@ -28,6 +28,7 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use reader::Read;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,7 +54,7 @@ impl Sqlite {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let lock = schema::lock(&path)?;
-        let writer = Writer::new(schema::open_writer(&path, options.largest)?, &options, lock)?;
+        let writer = Writer::new(schema::open_writer(&path, &options)?, &options, lock)?;
         let (jobs, queue) = flume::bounded(QUEUE);
         let (reads, asked) = flume::bounded(QUEUE);
         let mut store = Self {
@@ -64,9 +65,10 @@ impl Sqlite {
         };
         for _ in 0..options.readers.max(1) {
             let (connection, asked) = (schema::open_reader(&store.path)?, asked.clone());
-            store.spawn("kith-store-r", move || reader::run(&connection, &asked))?;
+            let work = move |asked: &flume::Receiver<Read>| reader::run(&connection, asked);
+            store.spawn("kith-store-r", asked, work)?;
         }
-        store.spawn("kith-store-w", move || writer.run(&queue))?;
+        store.spawn("kith-store-w", queue, move |queue| writer.run(queue))?;
         Ok(store)
     }
 
@@ -76,8 +78,21 @@ impl Sqlite {
         self.job(|reply| Job::Restore(from, reply))
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    /// Starts a thread that works on a queue. When the work ends, calls that wait and calls to come hear that the store is closed: a
+    /// queue keeps what is in it until its last sender is gone, so somebody has to take it out.
+    fn spawn<Q: Send + 'static>(
+        &mut self,
+        name: &str,
+        queue: flume::Receiver<Q>,
+        work: impl FnOnce(&flume::Receiver<Q>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // A panic has been reported by its hook; what the work had, it dropped.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| work(&queue)));
+            for unanswered in queue {
+                drop(unanswered);
+            }
+        });
         self.threads
             .push(thread.map_err(|why| schema::cannot(&self.path, why.to_string()))?);
         Ok(())
@@ -96,7 +111,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         (self.jobs, self.reads) = (None, None);
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; its callers heard `Closed`.
+            // It ends in order even if its work panicked.
             let _ = thread.join();
         }
     }

@@ -7,7 +7,7 @@
 //!  meta     revision, lease → number                      the last of each that was given out
 //! ```
 
-use crate::StoreError;
+use crate::{Options, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -52,7 +52,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
 }
 
 /// The writing connection. Makes the file if there is none; its owner alone may read it.
-pub(crate) fn open_writer(path: &Path, largest: Option<u64>) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     if path.exists() {
         std::fs::set_permissions(path, Permissions::from_mode(0o600))
             .map_err(|why| cannot(path, why.to_string()))?;
@@ -75,11 +75,12 @@ pub(crate) fn open_writer(path: &Path, largest: Option<u64>) -> Result<Connectio
         // With a write-ahead log, FULL is one sync of the log for each commit: the commit is on disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -8192)?;
+        let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages = |octets: u64| (i64::try_from(octets).unwrap_or(i64::MAX) / page.max(1)).max(1);
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", pages(options.log), |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
-        if let Some(largest) = largest {
-            let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-            let pages = (i64::try_from(largest).unwrap_or(i64::MAX) / page.max(1)).max(1);
-            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        if let Some(largest) = options.largest {
+            connection.pragma_update_and_check(None, "max_page_count", pages(largest), |_| Ok(()))?;
         }
         Ok(mode)
     };

@@ -5,6 +5,7 @@ mod shape;
 
 use super::*;
 use hickory_proto::op::Message;
+use kith_protocol::member::Location;
 
 const ASKER: MemberId = MemberId(7);
 const PRINTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
@@ -38,6 +39,7 @@ impl Names for Acme {
             Target::Name("printer.acme.example") | Target::Address(PRINTER) => Ok(Peer {
                 fqdn: "printer.acme.example".into(),
                 virtual_address: PRINTER.to_bits(),
+                location: Some(Location::default()),
                 ticket: vec![0xa5; self.ticket],
                 ..Peer::default()
             }),

@@ -2,6 +2,8 @@
 
 use super::*;
 use hickory_proto::rr::RData;
+use kith_protocol::facts;
+use kith_protocol::ticket::MAX_TICKET;
 use proptest::prelude::*;
 
 #[test]
@@ -41,6 +43,48 @@ fn letters_come_back_as_they_went_out() {
 }
 
 #[test]
+fn facts_and_ticket_ride_beside_the_answer() {
+    for (name, kind) in [("Printer.acme.example", A), ("9.0.77.10.in-addr.arpa", PTR)] {
+        let mut names = Acme {
+            ticket: MAX_TICKET,
+            ..Acme::default()
+        };
+        let (_, out) = ask(name, kind)
+            .edns(0, 1232)
+            .of(Some(ASKER), &mut names, Transport::Udp);
+        let message = Message::from_vec(&out).unwrap();
+        let [record] = &message.additionals[..] else {
+            panic!("one record beside the answer")
+        };
+        let RData::TXT(strings) = &record.data else {
+            panic!("TXT")
+        };
+        let peer = facts::parse(&strings.txt_data).unwrap();
+        assert_eq!(peer, names.locate(0, ASKER, Target::Address(PRINTER)).unwrap());
+        assert_eq!(record.name.to_ascii().to_lowercase(), "printer.acme.example.");
+    }
+}
+
+#[test]
+fn what_is_too_long_beside_the_answer_is_left_out_and_comes_over_tcp() {
+    let mut names = Acme {
+        ticket: MAX_TICKET,
+        ..Acme::default()
+    };
+    let asked = ask("printer.acme.example", A);
+    let beside = [Transport::Udp, Transport::Tcp].map(|transport| {
+        let message = Message::from_vec(&asked.of(Some(ASKER), &mut names, transport).1).unwrap();
+        assert_eq!(
+            (message.answers.len(), message.truncation),
+            (1, false),
+            "{transport:?}"
+        );
+        message.additionals.len()
+    });
+    assert_eq!(beside, [0, 1], "512 octets without EDNS");
+}
+
+#[test]
 fn edns_is_answered_in_kind() {
     let (_, message) = ask("printer.acme.example", A).edns(0, 4096).decided();
     let edns = message.edns.unwrap();
@@ -53,7 +97,7 @@ fn edns_is_answered_in_kind() {
 #[test]
 fn no_answer_is_longer_than_the_client_takes() {
     for (payload, limit) in [(0, 512), (511, 512), (700, 700), (65_535, usize::from(MAX_UDP))] {
-        for ticket in 0..1500 {
+        for ticket in 0..=MAX_TICKET {
             let mut names = Acme {
                 ticket,
                 ..Acme::default()
@@ -82,6 +126,7 @@ fn the_longest_of_names_fit_whom_the_least_is_taken_from() {
         fn locate(&mut self, _: u64, _: MemberId, _: Target<'_>) -> Result<Peer, Unlocated> {
             Ok(Peer {
                 fqdn: self.0.clone(),
+                location: Some(Location::default()),
                 ..Peer::default()
             })
         }
