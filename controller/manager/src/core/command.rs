@@ -92,7 +92,7 @@ pub enum Command {
     /// `ListMembers`
     ListMembers(admin::MemberQuery),
     /// `UpdateMember`
-    UpdateMember(admin::Member),
+    UpdateMember(Box<admin::Member>),
     /// `RevokeMember`
     RevokeMember(admin::RevokeRequest),
     /// `DeleteMember`
@@ -130,7 +130,7 @@ pub enum AdminReply {
     /// Done.
     Done,
     /// How the manager is. The host fills in what only it knows.
-    Status(admin::ManagerStatus),
+    Status(Box<admin::ManagerStatus>),
     /// A community.
     Community(admin::Community),
     /// Communities.
@@ -138,7 +138,7 @@ pub enum AdminReply {
     /// Invitations: secret.
     Invitations(admin::Invitations),
     /// A member.
-    Member(admin::Member),
+    Member(Box<admin::Member>),
     /// Members.
     Members(admin::Members),
     /// A policy.

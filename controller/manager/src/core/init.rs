@@ -100,7 +100,7 @@ impl Manager {
             .as_ref()
             .and_then(|offer| self.director_message(id, offer));
         let timeout = Time(pending.until_ms).since(Time(pending.init_ms));
-        Answer::Init(InitAck {
+        Answer::Init(Box::new(InitAck {
             variants: 0,
             member_seed: pending.member_seed.to_vec(),
             manager_seed: pending.manager_seed.to_vec(),
@@ -110,7 +110,7 @@ impl Manager {
             behind_nat: pending.behind_nat(),
             director,
             tunnel_port: self.settings.member_port.into(),
-        })
+        }))
     }
 
     fn local_networks(&self, request: &InitRequest) -> Result<Vec<Prefix>, Denial> {

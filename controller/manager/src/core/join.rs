@@ -92,7 +92,7 @@ impl Manager {
                 until_ms,
             }));
         }
-        self.join_ack(id, share.public())
+        self.join_ack(id, share.public(), 0)
             .ok_or_else(|| DropCause::Abnormal.into())
     }
 
@@ -130,9 +130,13 @@ impl Manager {
     }
 
     fn joined_before(&self, now: Time, id: MemberId, hash: [u8; 32]) -> Option<Answer> {
-        let answered = self.state.session(id)?.live.answered.as_deref()?;
+        let live = &self.state.session(id)?.live;
+        let answered = live.answered.as_deref()?;
         let same = answered.request_hash == hash && now.0 < answered.until_ms;
-        same.then(|| self.join_ack(id, answered.key_share)).flatten()
+        // What it should have been told since the first answer, it must still hear of.
+        let revision = live.told.saturating_sub(1);
+        same.then(|| self.join_ack(id, answered.key_share, revision))
+            .flatten()
     }
 
     /// Keeps the address that the member has if it can, else finds one.
@@ -252,22 +256,23 @@ impl Manager {
             self.event(now, "member.joined", community, &fqdn, address.to_string());
         }
         self.look(id, now.plus(self.settings.times.silence));
+        self.own_policy(id);
         if owned != Some(address) {
-            self.facts_changed(now, id);
+            self.facts_changed(id);
         }
         if changed {
             self.push_peer(now, id);
         }
-        self.own_policy(id);
     }
 
-    fn join_ack(&self, id: MemberId, key_share: [u8; 32]) -> Option<Answer> {
+    /// A revision of 0 stands for that of the change under way.
+    fn join_ack(&self, id: MemberId, key_share: [u8; 32], revision: u64) -> Option<Answer> {
         let member = self.state.member(id)?;
         let (session, community) = (member.session()?, self.state.community(member.community)?);
         let mut networks = community.pools.clone();
         networks.sort_by_key(|pool| !pool.contains(session.virtual_address));
         let interval = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
-        Some(Answer::Join(JoinAck {
+        Some(Answer::Join(Box::new(JoinAck {
             member_id: id.0,
             virtual_address: session.virtual_address.into(),
             networks: networks.into_iter().map(prefix).collect(),
@@ -283,8 +288,8 @@ impl Manager {
             managers: self.settings.managers.clone(),
             managers_version: self.settings.managers_version,
             next_token: Vec::new(),
-            revision: self.state.revision().0,
-        }))
+            revision,
+        })))
     }
 }
 

@@ -66,12 +66,12 @@ impl Manager {
                 "from where this device is now it needs another route director",
             ));
         }
-        if (location, local, *from.ip()) != (was, session.local_address, session.observed_address) {
-            if let Some(session) = self.state.session_mut(id) {
-                session.location = location;
-                session.local_address = local;
-                session.observed_address = *from.ip();
-            }
+        let seen = (session.local_address, session.observed_address);
+        let changed = (location, (local, *from.ip())) != (was, seen);
+        if changed && let Some(session) = self.state.session_mut(id) {
+            session.location = location;
+            session.local_address = local;
+            session.observed_address = *from.ip();
         }
         if location != was {
             self.push_peer(now, id);

@@ -68,7 +68,9 @@ use std::collections::BinaryHeap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Random octets, good for keys. The host gives the system's, tests give what they like.
-pub struct Entropy(Box<dyn FnMut(&mut [u8]) + Send>);
+pub struct Entropy(Box<Fill>);
+
+type Fill = dyn FnMut(&mut [u8]) + Send;
 
 impl Entropy {
     /// Of a function that fills.

@@ -152,7 +152,7 @@ fn stamped(mut held: Held, revision: Revision, told: &mut BTreeSet<MemberId>) ->
         Held::Output(Output::Push { update, .. }) => update.revision = revision.0,
         Held::Output(Output::Event(event)) => event.revision = revision.0,
         Held::Output(Output::Answer { answer, .. }) => match answer {
-            Answer::Join(ack) => ack.revision = revision.0,
+            Answer::Join(ack) if ack.revision == 0 => ack.revision = revision.0,
             Answer::Move(ack) => ack.revision = revision.0,
             _ => {}
         },

@@ -72,9 +72,9 @@ pub enum Answer {
     /// The registration file.
     Confirm(ConfirmAck),
     /// Now join.
-    Init(InitAck),
+    Init(Box<InitAck>),
     /// It is joined.
-    Join(JoinAck),
+    Join(Box<JoinAck>),
     /// It is reached there from now on.
     Move(MoveAck),
     /// New keys.

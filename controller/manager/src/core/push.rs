@@ -27,7 +27,8 @@ impl Manager {
     }
 
     /// A member's address, user or tags changed, or it is new or about to go: policies that name it may mean others something else now.
-    pub fn facts_changed(&mut self, _now: Time, id: MemberId) {
+    pub fn facts_changed(&mut self, id: MemberId) {
+        self.push_policy(id);
         self.concerned(id).into_iter().for_each(|id| self.push_policy(id));
     }
 }

@@ -86,11 +86,10 @@ impl Manager {
             .registering
             .as_deref()
             .is_some_and(|registering| registering.until_ms <= now.0);
-        if member.standing == Standing::Registering && over {
-            if let Some(member) = self.state.member_mut(id) {
-                // What was agreed stays until the next time, so that the device can be told that it is too late.
-                member.standing = Standing::NotRegistered;
-            }
+        let over = over && member.standing == Standing::Registering;
+        // What was agreed stays until the next time, so that the device can be told that it is too late.
+        if over && let Some(member) = self.state.member_mut(id) {
+            member.standing = Standing::NotRegistered;
         }
     }
 

@@ -151,10 +151,9 @@ fn accounting(state: &mut State, entry: &Entry, _: Time) -> Result<(), LoadError
     if let Some(member) = state.members.get_mut(&id) {
         let octets = (record.run_octets_sent, record.run_octets_received);
         // The session under way goes on counting where it was last written.
-        if let Some(session) = member.session.as_deref_mut() {
-            if record.run_id == session.run_id.0 {
-                session.live.octets = octets;
-            }
+        let session = member.session.as_deref_mut();
+        if let Some(session) = session.filter(|session| record.run_id == session.run_id.0) {
+            session.live.octets = octets;
         }
         member.accounting = Some(Box::new(record));
     }
