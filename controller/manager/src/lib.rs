@@ -1,5 +1,6 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod core;
 pub mod policy;
