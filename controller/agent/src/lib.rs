@@ -13,14 +13,19 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod directory;
 pub mod envelope;
 pub mod keying;
+pub mod lans;
+pub mod managed;
+pub mod manager;
 pub mod members;
 pub mod orders;
 pub mod server;
 pub mod session;
+pub mod state;
 pub mod status;

@@ -82,6 +82,22 @@ pub struct TicketBody {
     pub target: String,
 }
 
+impl TicketBody {
+    /// The layout drawn above, before it is sealed.
+    ///
+    /// # Errors
+    /// If something does not fit it.
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, NotATicket> {
+        encode(self).ok_or(NotATicket)
+    }
+
+    /// From the layout: exactly what [`Self::encode`] makes, and nothing else.
+    #[must_use]
+    pub fn decode(plain: &[u8]) -> Option<Self> {
+        decode(plain)
+    }
+}
+
 /// Why a ticket is not taken. Each is counted under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum TicketRefusal {
@@ -139,7 +155,7 @@ pub struct NotATicket;
 /// # Errors
 /// If the body does not fit the layout.
 pub fn seal(key: &TicketKey, body: &TicketBody, rng: Rng<'_>) -> Result<Vec<u8>, NotATicket> {
-    let plain = encode(body).ok_or(NotATicket)?;
+    let plain = body.encode()?;
     Ok(seal_as(MAGIC, key, &[body.target.as_bytes()], &plain, rng))
 }
 
@@ -158,7 +174,7 @@ pub fn open(
         return Err(TicketRefusal::Malformed);
     }
     let plain = open_as(MAGIC, key, &[own_fqdn.as_bytes()], sealed)?;
-    let body = decode(&plain).ok_or(TicketRefusal::Malformed)?;
+    let body = TicketBody::decode(&plain).ok_or(TicketRefusal::Malformed)?;
     if body.target != own_fqdn || body.target_virtual != own_virtual {
         return Err(TicketRefusal::WrongTarget);
     }
@@ -324,7 +340,6 @@ fn encode(body: &TicketBody) -> Option<Zeroizing<Vec<u8>>> {
     Some(out)
 }
 
-/// Exactly what [`encode`] makes, and nothing else.
 fn decode(plain: &[u8]) -> Option<TicketBody> {
     let mut octets = Octets(plain);
     let [version, initiator_subnet, initiator_len, target_len] = octets.array()?;

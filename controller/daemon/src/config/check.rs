@@ -1,6 +1,6 @@
 //! What makes no controller although it is well written.
 
-use super::{Address, Config, Director, Grant, Rate};
+use super::{Address, Config, Director, Grant, Rate, check_manager};
 use kith_api::config::{Checker, Mistake, is_host};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -21,9 +21,14 @@ pub(super) fn check(config: &Config) -> Vec<Mistake> {
     });
     checker.socket(&config.status_socket, "status_socket");
     let directors = &config.directors;
-    checker.unless(!directors.is_empty(), "directors", || {
-        "there must be at least one".into()
-    });
+    checker.unless(
+        !directors.is_empty() || config.manager.is_some(),
+        "directors",
+        || "there must be at least one, or a section: manager".into(),
+    );
+    if let Some(manager) = &config.manager {
+        check_manager::check(manager, &mut checker);
+    }
     checker.unless(directors.len() <= MAX_DIRECTORS, "directors", || {
         format!("{} directors are more than {MAX_DIRECTORS}", directors.len())
     });

@@ -1,8 +1,10 @@
 //! Reading a configuration and the files that belong to it.
 
 use super::{Config, ConfigError, Grant};
-use kith_api::config::{checked, parse, private, read};
+use kith_api::config::{checked, parse, private, read, read_private};
+use std::io;
 use std::path::Path;
+use tracing::info;
 use zeroize::Zeroizing;
 
 /// What other users could read, if they could.
@@ -20,6 +22,15 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         private(path, mode, KEYS)?;
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    if let Some(smtp) = config
+        .manager
+        .as_mut()
+        .and_then(|manager| manager.mail.smtp.as_mut())
+        && let Some(password) = &mut smtp.password_file
+    {
+        *password = folder.join(&*password);
+        drop(read_private(password)?);
+    }
     for director in &mut config.directors {
         if let Some(grants) = director.grants_file.take() {
             let grants = folder.join(grants);
@@ -41,6 +52,19 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     }
     let mistakes = config.mistakes();
     checked(path, config, mistakes)
+}
+
+/// As [`load`]; if there is no such file, a manager with all defaults.
+pub fn load_or_default(path: &Path) -> Result<Config, ConfigError> {
+    match load(path) {
+        Err(ConfigError::Read { path: missing, error })
+            if missing == path && error.kind() == io::ErrorKind::NotFound =>
+        {
+            info!(path = %path.display(), "there is no configuration; managing with all defaults");
+            Ok(Config::manager_alone())
+        }
+        other => other,
+    }
 }
 
 /// Grants as the text of a grants file.

@@ -81,7 +81,7 @@ fn config(folder: &Path) -> Config {
 fn start(folder: &Path, dataplane: &Shared) -> (Controller, kith_api::lines::Server) {
     let config = config(folder);
     let socket = Socket::bind(&config.status_socket, PRIVATE, status::SETTING).unwrap();
-    let controller = Controller::start(config, |_, _| Ok(dataplane.clone())).unwrap();
+    let controller = Controller::start(config, None, |_, _| Ok(dataplane.clone())).unwrap();
     let server = status::serve(socket, controller.answers()).unwrap();
     (controller, server)
 }

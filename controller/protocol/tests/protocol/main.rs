@@ -1,8 +1,13 @@
 //! The protocol's promises, one file a subject.
 
 mod envelopes;
+mod facts;
+mod golden;
+mod invitations;
 mod registration;
+mod secrets;
 mod tickets;
+mod tls;
 
 use kith_protocol::secret::Secret32;
 

@@ -283,7 +283,21 @@ proptest! {
         let octets = seal(&key(1), &body, &mut Counting::from(0).rng()).expect("fits");
         let read = open(&key(1), &body.target, body.target_virtual, body.issued_ms, &octets);
         prop_assert!(read.is_ok_and(|read| read == body));
-        prop_assert!(octets.len() <= MAX_TICKET && (octets.len() - 40) % 16 == 0);
+        prop_assert!(octets.len() <= MAX_TICKET && (octets.len() - 40).is_multiple_of(16));
+    }
+
+    /// There is one way to write a ticket: what decodes encodes to the very same octets.
+    #[test]
+    fn there_is_one_way_to_write_it(ingredients in ingredients(), at in any::<prop::sample::Index>(), octet in any::<u8>()) {
+        let body = made(ingredients);
+        prop_assume!(body.issued_ms < body.expires_ms);
+        let mut plain = body.encode().expect("fits");
+        let at = at.index(plain.len());
+        plain[at] = octet;
+        if let Some(body) = TicketBody::decode(&plain) {
+            prop_assert!(body.encode().is_ok_and(|again| *again == *plain));
+        }
+        prop_assert!(TicketBody::decode(&plain[1..]).is_none());
     }
 
     #[test]

@@ -104,7 +104,15 @@ impl Agent {
     fn by_password(&self, kind: Kind, request: &impl Message, code: Option<&str>) -> Envelope {
         let hash = code.map(|code| Code::parse(code).unwrap().hash(&self.fqdn));
         let (key, payload) = (self.password_key(), request.encode_to_vec());
-        let envelope = seal_envelope(kind, &self.fqdn, 0, payload, &key, hash.as_ref(), Some(&self.identity));
+        let envelope = seal_envelope(
+            kind,
+            &self.fqdn,
+            0,
+            payload,
+            &key,
+            hash.as_ref(),
+            Some(&self.identity),
+        );
         assert!(verify_signature(kind, &envelope, &self.identity.public()));
         envelope
     }
@@ -113,7 +121,15 @@ impl Agent {
         let file = self.file.as_ref().expect("registered");
         let key = AuthKey::of(&Secret32::from_slice(&file.token_key).unwrap());
         let identity = kind.signed().then_some(&self.identity);
-        seal_envelope(kind, &self.fqdn, file.token_timestamp, request.encode_to_vec(), &key, None, identity)
+        seal_envelope(
+            kind,
+            &self.fqdn,
+            file.token_timestamp,
+            request.encode_to_vec(),
+            &key,
+            None,
+            identity,
+        )
     }
 
     pub(super) fn init_request(&self, seed: u8) -> InitRequest {
@@ -143,7 +159,11 @@ impl Agent {
             Some(director) => Location {
                 director: director.address,
                 director_port: director.port,
-                address: if director.private { self.local.into() } else { 0x0a00_0001 + (self.id.0 as u32 & 0xffff) },
+                address: if director.private {
+                    self.local.into()
+                } else {
+                    0x0a00_0001 + (self.id.0 as u32 & 0xffff)
+                },
                 port: 0,
             },
         };
@@ -201,15 +221,23 @@ impl Agent {
 
     /// Registers with the code from the mail and keeps the file.
     pub(super) fn enroll(&mut self, world: &mut World) {
-        let Answer::Register(ack) = world.call(self.from, Call::Register, self.register()) else { panic!("refused") };
+        let Answer::Register(ack) = world.call(self.from, Call::Register, self.register()) else {
+            panic!("refused")
+        };
         let code = world.code();
-        let Answer::Confirm(sealed) = world.call(self.from, Call::Confirm, self.confirm(&code)) else { panic!("refused") };
+        let Answer::Confirm(sealed) = world.call(self.from, Call::Confirm, self.confirm(&code)) else {
+            panic!("refused")
+        };
         self.take(&ack, &sealed);
     }
 
     /// Opens the registration file.
     pub(super) fn take(&mut self, ack: &RegisterAck, sealed: &ConfirmAck) {
-        assert!(kith_protocol::registration::verify_ack(&self.password_key(), &self.share.public(), ack));
+        assert!(kith_protocol::registration::verify_ack(
+            &self.password_key(),
+            &self.share.public(),
+            ack
+        ));
         let key = FileKey::at_member(&self.share, &ack.key_share, &self.fqdn).unwrap();
         self.file = Some(key.open(&self.fqdn, sealed).unwrap());
     }

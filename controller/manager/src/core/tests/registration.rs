@@ -29,14 +29,22 @@ fn a_device_with_password_and_code_gets_its_registration_file() {
     let mut world = World::new();
     let mut agent = world.invite(LAPTOP);
     let ack = begin(&mut world, &agent);
-    assert_eq!((ack.time_to_live_s, ack.code_sent_to.as_str()), (600, "l…@mail.example"));
+    assert_eq!(
+        (ack.time_to_live_s, ack.code_sent_to.as_str()),
+        (600, "l…@mail.example")
+    );
     assert_eq!(world.member(&agent).state_word(), "registering");
     assert_eq!(world.mails.last().unwrap().1.to, "laptop@mail.example");
     let code = world.code();
-    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else { panic!("refused") };
+    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else {
+        panic!("refused")
+    };
     agent.take(&ack, &sealed);
     let file = agent.file.as_ref().unwrap();
-    assert_eq!((file.fqdn.as_str(), file.community.as_str(), file.member_id), (LAPTOP, DOMAIN, agent.id.0));
+    assert_eq!(
+        (file.fqdn.as_str(), file.community.as_str(), file.member_id),
+        (LAPTOP, DOMAIN, agent.id.0)
+    );
     assert_eq!(file.managers[0].host, "manager.acme.example");
     assert_eq!(world.member(&agent).state_word(), "registered");
     let kinds: Vec<&str> = world.events.iter().map(|event| event.kind.as_str()).collect();
@@ -54,12 +62,25 @@ fn abnormal_unknown_and_forged_requests_are_dropped_alike() {
         dropped(world.call(PUBLIC, Call::Register, envelope))
     };
     use DropCause::*;
-    assert_eq!(try_with(&mut world, &|e| e.fqdn = "Laptop.acme.example".into()), Abnormal);
-    assert_eq!(try_with(&mut world, &|e| e.fqdn = format!("{}.acme.example", "a".repeat(300))), Abnormal);
+    assert_eq!(
+        try_with(&mut world, &|e| e.fqdn = "Laptop.acme.example".into()),
+        Abnormal
+    );
+    assert_eq!(
+        try_with(&mut world, &|e| e.fqdn =
+            format!("{}.acme.example", "a".repeat(300))),
+        Abnormal
+    );
     assert_eq!(try_with(&mut world, &|e| e.authenticator.truncate(31)), Abnormal);
     assert_eq!(try_with(&mut world, &|e| e.payload = vec![0; 9000]), Abnormal);
-    assert_eq!(try_with(&mut world, &|e| e.fqdn = "nobody.acme.example".into()), Unknown);
-    assert_eq!(try_with(&mut world, &|e| e.fqdn = "laptop.other.example".into()), Unknown);
+    assert_eq!(
+        try_with(&mut world, &|e| e.fqdn = "nobody.acme.example".into()),
+        Unknown
+    );
+    assert_eq!(
+        try_with(&mut world, &|e| e.fqdn = "laptop.other.example".into()),
+        Unknown
+    );
     assert_eq!(try_with(&mut world, &|e| e.payload[3] ^= 1), NotAuthentic);
     assert_eq!(try_with(&mut world, &|e| e.authenticator[0] ^= 1), NotAuthentic);
     assert_eq!(try_with(&mut world, &|e| e.token_timestamp = 1), NotAuthentic);
@@ -67,7 +88,10 @@ fn abnormal_unknown_and_forged_requests_are_dropped_alike() {
     assert_eq!(try_with(&mut world, &|e| e.signature.clear()), BadSignature);
     // A request of one kind is none of another.
     assert_eq!(dropped(world.call(PUBLIC, Call::Init, good.clone())), Unknown);
-    assert_eq!(dropped(world.call(PUBLIC, Call::Confirm, good.clone())), NotAuthentic);
+    assert_eq!(
+        dropped(world.call(PUBLIC, Call::Confirm, good.clone())),
+        NotAuthentic
+    );
     assert_eq!(world.member(&agent).state_word(), "not-registered");
     assert!(world.mails.is_empty());
     assert_eq!(world.manager.counts().get("register", "dropped_not_authentic"), 3);
@@ -77,18 +101,28 @@ fn abnormal_unknown_and_forged_requests_are_dropped_alike() {
 fn of_a_hundred_devices_that_redeem_one_password_at_once_exactly_one_registers() {
     let mut world = World::new();
     let invited = world.invite(LAPTOP);
-    let mut devices: Vec<Agent> = (0..100).map(|number| invited.other_device(1000 + number)).collect();
+    let mut devices: Vec<Agent> = (0..100)
+        .map(|number| invited.other_device(1000 + number))
+        .collect();
     // The disk is slow: all of them come before the first has been written.
     world.quick_disk = false;
-    let tokens: Vec<Token> =
-        devices.iter().map(|device| world.send(device.from, Call::Register, device.register())).collect();
-    assert!(world.answers.is_empty(), "nobody is answered before the disk has it");
+    let tokens: Vec<Token> = devices
+        .iter()
+        .map(|device| world.send(device.from, Call::Register, device.register()))
+        .collect();
+    assert!(
+        world.answers.is_empty(),
+        "nobody is answered before the disk has it"
+    );
     while !world.commits.is_empty() {
         world.commit();
         world.settle();
     }
     world.quick_disk = true;
-    let answers: Vec<Answer> = tokens.iter().map(|token| world.answers.remove(token).unwrap()).collect();
+    let answers: Vec<Answer> = tokens
+        .iter()
+        .map(|token| world.answers.remove(token).unwrap())
+        .collect();
     let winners: Vec<usize> = (0..100).filter(|at| granted(&answers[*at])).collect();
     assert_eq!(winners.len(), 1);
     assert_eq!(world.mails.len(), 1);
@@ -114,8 +148,9 @@ fn of_a_hundred_redemptions_of_one_code_exactly_one_makes_a_key() {
     begin(&mut world, &agent);
     let code = world.code();
     world.quick_disk = false;
-    let tokens: Vec<Token> =
-        (0..100).map(|_| world.send(agent.from, Call::Confirm, agent.confirm(&code))).collect();
+    let tokens: Vec<Token> = (0..100)
+        .map(|_| world.send(agent.from, Call::Confirm, agent.confirm(&code)))
+        .collect();
     while !world.commits.is_empty() {
         world.commit();
         world.settle();
@@ -129,7 +164,14 @@ fn of_a_hundred_redemptions_of_one_code_exactly_one_makes_a_key() {
         .collect();
     assert!(sealed.windows(2).all(|two| two[0] == two[1]));
     assert_eq!(world.manager.counts().get("confirm", "granted"), 100);
-    assert_eq!(world.events.iter().filter(|event| event.kind == "member.registered").count(), 1);
+    assert_eq!(
+        world
+            .events
+            .iter()
+            .filter(|event| event.kind == "member.registered")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -152,18 +194,29 @@ fn a_lost_answer_is_given_again() {
     let first = begin(&mut world, &agent);
     world.pass(1000);
     let second = begin(&mut world, &agent);
-    assert_eq!((&first.key_share, world.mails.len()), (&second.key_share, 1), "no second code");
+    assert_eq!(
+        (&first.key_share, world.mails.len()),
+        (&second.key_share, 1),
+        "no second code"
+    );
     let code = world.code();
-    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else { panic!("refused") };
+    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else {
+        panic!("refused")
+    };
     world.pass(9 * 60_000);
     world.restart();
-    let Answer::Confirm(again) = confirm(&mut world, &agent, &code) else { panic!("refused") };
+    let Answer::Confirm(again) = confirm(&mut world, &agent, &code) else {
+        panic!("refused")
+    };
     assert_eq!(sealed, again);
     agent.take(&first, &again);
     world.pass(60_000);
     let late = confirm(&mut world, &agent, &code);
     assert_eq!(refused(late).0, Code::NotRegistering);
-    assert!(world.member(&agent).confirmed.is_none(), "the file is not kept for ever");
+    assert!(
+        world.member(&agent).confirmed.is_none(),
+        "the file is not kept for ever"
+    );
 }
 
 #[test]
@@ -184,7 +237,9 @@ fn the_same_device_may_begin_anew_and_gets_a_new_code_every_half_minute() {
     let old = confirm(&mut world, &agent, &first_code);
     assert_eq!(refused(old).1.attempts_left, 4);
     let code = world.code();
-    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else { panic!("refused") };
+    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else {
+        panic!("refused")
+    };
     agent.take(&renewed, &sealed);
 }
 
@@ -201,7 +256,11 @@ fn five_wrong_codes_end_the_registration_and_three_registrations_the_password() 
         }
         assert_eq!(world.member(&agent).standing, Standing::NotRegistered);
         let late = confirm(&mut world, &agent, &code);
-        assert_eq!(refused(late).0, Code::NotRegistering, "the right one does not help any more");
+        assert_eq!(
+            refused(late).0,
+            Code::NotRegistering,
+            "the right one does not help any more"
+        );
         world.pass(60_000);
     }
     let (code, refusal) = refused(world.call(agent.from, Call::Register, agent.register()));
@@ -216,12 +275,22 @@ fn a_new_code_gives_no_new_attempts() {
     begin(&mut world, &agent);
     for left in (1..5).rev() {
         let code = world.code();
-        assert_eq!(refused(confirm(&mut world, &agent, &wrong(&code))).1.attempts_left, left);
+        assert_eq!(
+            refused(confirm(&mut world, &agent, &wrong(&code)))
+                .1
+                .attempts_left,
+            left
+        );
         world.pass(31_000);
         begin(&mut world, &agent);
     }
     let code = world.code();
-    assert_eq!(refused(confirm(&mut world, &agent, &wrong(&code))).1.attempts_left, 0);
+    assert_eq!(
+        refused(confirm(&mut world, &agent, &wrong(&code)))
+            .1
+            .attempts_left,
+        0
+    );
 }
 
 #[test]
@@ -232,7 +301,10 @@ fn a_stranger_without_the_devices_key_uses_up_no_attempts() {
     let code = world.code();
     let thief = agent.other_device(9);
     for _ in 0..20 {
-        assert_eq!(dropped(confirm(&mut world, &thief, &wrong(&code))), DropCause::BadSignature);
+        assert_eq!(
+            dropped(confirm(&mut world, &thief, &wrong(&code))),
+            DropCause::BadSignature
+        );
     }
     assert!(granted(&confirm(&mut world, &agent, &code)));
 }
@@ -241,11 +313,18 @@ fn a_stranger_without_the_devices_key_uses_up_no_attempts() {
 fn phase_two_without_phase_one_or_too_late_is_refused() {
     let mut world = World::new();
     let agent = world.invite(LAPTOP);
-    assert_eq!(dropped(confirm(&mut world, &agent, "1234-5678")), DropCause::NotAuthentic);
+    assert_eq!(
+        dropped(confirm(&mut world, &agent, "1234-5678")),
+        DropCause::NotAuthentic
+    );
     begin(&mut world, &agent);
     let code = world.code();
     world.pass(600_000);
-    assert_eq!(world.member(&agent).state_word(), "not-registered", "without anybody asking");
+    assert_eq!(
+        world.member(&agent).state_word(),
+        "not-registered",
+        "without anybody asking"
+    );
     let (why, refusal) = refused(confirm(&mut world, &agent, &code));
     assert_eq!(why, Code::NotRegistering);
     assert!(refusal.reason.contains("register again"));
@@ -260,7 +339,10 @@ fn an_old_invitation_is_refused_by_name() {
     let mut world = World::new();
     let agent = world.invite(LAPTOP);
     world.pass(3_600_000);
-    assert_eq!(refused(world.call(agent.from, Call::Register, agent.register())).0, Code::Expired);
+    assert_eq!(
+        refused(world.call(agent.from, Call::Register, agent.register())).0,
+        Code::Expired
+    );
 }
 
 #[test]

@@ -101,13 +101,19 @@ pub(super) fn compile(state: &State, id: MemberId) -> Vec<Rule> {
     };
     let mut rules = Vec::new();
     for policy in community.policies() {
-        let (from, to): (state::Selector, state::Selector) = (policy.from.parse().unwrap(), policy.to.parse().unwrap());
+        let (from, to): (state::Selector, state::Selector) =
+            (policy.from.parse().unwrap(), policy.to.parse().unwrap());
         let others = community.members().filter_map(|(_, id)| state.member(id));
         for other in others.filter(|other| other.id != id) {
-            let (Some(own), Some(theirs)) = (member.virtual_address, other.virtual_address) else { continue };
+            let (Some(own), Some(theirs)) = (member.virtual_address, other.virtual_address) else {
+                continue;
+            };
             let out = from.matches(member) && to.matches(other);
             let inward = from.matches(other) && to.matches(member);
-            for (_, source, destination) in [(out, own, theirs), (inward, theirs, own)].into_iter().filter(|(yes, ..)| *yes) {
+            for (_, source, destination) in [(out, own, theirs), (inward, theirs, own)]
+                .into_iter()
+                .filter(|(yes, ..)| *yes)
+            {
                 rules.push(Rule {
                     allow: policy.allow,
                     source: source.into(),
@@ -126,8 +132,15 @@ pub(super) fn compile(state: &State, id: MemberId) -> Vec<Rule> {
 }
 
 /// The only command of these tests: throws a member out, or says that there is none.
-pub(super) fn command(manager: &mut Manager, now: Time, actor: &Actor, command: Command) -> Result<AdminReply, AdminError> {
-    let Command::RevokeMember(request) = command else { return Err(AdminError::NotFound("no such command".into())) };
+pub(super) fn command(
+    manager: &mut Manager,
+    now: Time,
+    actor: &Actor,
+    command: Command,
+) -> Result<AdminReply, AdminError> {
+    let Command::RevokeMember(request) = command else {
+        return Err(AdminError::NotFound("no such command".into()));
+    };
     manager.state_mut().audit(records::Audit {
         at_ms: now.0,
         actor: actor.name.clone(),
@@ -353,7 +366,14 @@ impl World {
         let entries = self.disk.entries();
         let revision = Revision(self.disk.revision);
         let settings = self.manager.settings().clone();
-        self.manager = Manager::load(settings, &entries, revision, self.now, Entropy::new(entropy(seed))).unwrap();
+        self.manager = Manager::load(
+            settings,
+            &entries,
+            revision,
+            self.now,
+            Entropy::new(entropy(seed)),
+        )
+        .unwrap();
         self.commits.clear();
         self.channels.clear();
         self.grants.clear();
@@ -363,7 +383,11 @@ impl World {
     /// The code in the newest mail.
     pub(super) fn code(&self) -> String {
         let (_, mail) = self.mails.last().expect("a mail");
-        let line = mail.body.lines().map(str::trim).find(|line| line.len() == 9 && line.as_bytes()[4] == b'-');
+        let line = mail
+            .body
+            .lines()
+            .map(str::trim)
+            .find(|line| line.len() == 9 && line.as_bytes()[4] == b'-');
         line.expect("a code").to_owned()
     }
 
@@ -378,7 +402,9 @@ impl World {
     /// What came on this stream since the last time, and is forgotten.
     pub(super) fn heard(&mut self, agent: &Agent) -> Vec<Update> {
         let stream = agent.stream.unwrap();
-        let (its, others) = std::mem::take(&mut self.pushes).into_iter().partition(|(to, _)| *to == stream);
+        let (its, others) = std::mem::take(&mut self.pushes)
+            .into_iter()
+            .partition(|(to, _)| *to == stream);
         self.pushes = others;
         let its: Vec<(StreamId, Update)> = its;
         its.into_iter().map(|(_, update)| update).collect()

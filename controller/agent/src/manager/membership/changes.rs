@@ -1,0 +1,102 @@
+//! What the manager says has changed, as orders. Each change stands for itself: told twice or late, the end is the same.
+
+use super::super::request::StreamId;
+use super::super::{Refused, convert};
+use super::{Ending, Membership, Phase};
+use crate::config::Secret;
+use crate::keying::Moment;
+use crate::orders::{self, Order};
+use kith_protocol::member::refusal::Code;
+use kith_protocol::member::update::Change;
+use kith_protocol::member::{Peer, Update};
+use kith_protocol::ticket;
+use std::net::Ipv4Addr;
+
+impl Membership {
+    pub(super) fn update(&mut self, now: Moment, stream: StreamId, update: Update) {
+        if !self.on_stream(stream) {
+            return;
+        }
+        if let Some(joined) = &mut self.joined {
+            joined.revision = joined.revision.max(update.revision);
+        }
+        match update.change {
+            Some(Change::Peer(peer)) => self.peer(now, &peer),
+            Some(Change::Gone(gone)) => {
+                let address = Ipv4Addr::from_bits(gone.virtual_address);
+                self.order(Order::Gone(address));
+            }
+            Some(Change::Policy(policy)) => self.order(Order::Policy(convert::policy(Some(&policy)))),
+            Some(Change::Ended(refusal)) => {
+                let refused = Refused::read(&refusal);
+                match refused.code {
+                    // We were silent for too long, as far as the manager knows: that is soon mended.
+                    Code::NotJoined | Code::Busy | Code::Store | Code::TooLate => self.refused(now, &refused),
+                    _ => self.over(Ending::Refused(refused)),
+                }
+            }
+            Some(Change::Resync(_)) => self.rejoin(now, 0),
+            Some(Change::Managers(managers)) => self.managers_said(&managers.managers, managers.version),
+            // A kind of change that a newer manager knows is nothing to us.
+            Some(Change::Synced(_)) | None => {}
+        }
+    }
+
+    /// A member and what we need to reach it, from DNS, a push or [`super::seeking`].
+    pub(super) fn peer(&mut self, now: Moment, peer: &Peer) {
+        let Some(joined) = &self.joined else { return };
+        if matches!(self.phase, Phase::Leaving(_)) {
+            return;
+        }
+        let address = Ipv4Addr::from_bits(peer.virtual_address);
+        let ours = joined
+            .place
+            .networks
+            .iter()
+            .any(|network| network.has_host(address));
+        if !ours || address == joined.place.address || address == joined.place.manager {
+            return;
+        }
+        if peer.sealed_key.is_empty() {
+            // Somebody to deal with, but nothing to do it with.
+            return self.seek(now, address);
+        }
+        match self.opened(now, peer, address) {
+            Ok(order) => self.order(Order::Peer(Box::new(order))),
+            Err(why) => {
+                tracing::warn!(peer = %address, why, "what the manager says of a member cannot be used")
+            }
+        }
+    }
+
+    fn opened(&self, now: Moment, peer: &Peer, address: Ipv4Addr) -> Result<orders::Peer, String> {
+        let location = peer
+            .location
+            .as_ref()
+            .and_then(convert::whereabouts)
+            .ok_or("its location")?;
+        let joined = self.joined.as_ref().ok_or("we are not joined")?;
+        let (own, time) = (joined.place.address, joined.manager_time(now));
+        let key = ticket::open_key(
+            self.me.ticket_key(),
+            self.me.fqdn(),
+            &peer.fqdn,
+            own,
+            time,
+            &peer.sealed_key,
+        )
+        .map_err(|refusal| refusal.to_string())?;
+        if key.peer_virtual != address {
+            return Err("its key is another member's".into());
+        }
+        Ok(orders::Peer {
+            fqdn: peer.fqdn.clone(),
+            address,
+            location,
+            psk: Secret::new(*key.shared_key.expose()),
+            sequence: key.sequence,
+            ticket: peer.ticket.clone(),
+            expires_ms: key.expires_ms,
+        })
+    }
+}

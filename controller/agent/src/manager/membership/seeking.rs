@@ -1,0 +1,142 @@
+//! Members that packets go to, or whose secrets run out, and whom DNS has not told us of: the manager is asked.
+//!
+//! A scan of a network is no reason to ask the manager a thousand times: few questions are under way at a time, and who cannot be reached is
+//! not asked for again for a while.
+
+use super::super::Refused;
+use super::super::request::{Answer, Call, Failure, RequestId};
+use super::{Event, Membership, PATIENCE, Phase, after};
+use crate::keying::Moment;
+use kith_esp::Millis;
+use kith_protocol::member::refusal::Code;
+use kith_protocol::member::{LocateRequest, locate_answer};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// Addresses that are thought of at a time.
+const MOST: usize = 512;
+/// Questions under way at a time.
+const AT_A_TIME: usize = 16;
+/// Nobody is asked about again for so long: found, refused, no answer.
+const FOUND_MS: u64 = 1_000;
+const REFUSED_MS: u64 = 5_000;
+const FAILED_MS: u64 = 2_000;
+
+/// Who is sought.
+#[derive(Default)]
+pub(super) struct Seeking(BTreeMap<Ipv4Addr, State>);
+
+#[derive(Clone, Copy)]
+enum State {
+    Wanted,
+    Asked(RequestId, Millis),
+    /// Nothing is done about it until then.
+    Settled(Millis),
+}
+
+impl Seeking {
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        let due = |state: &State| match state {
+            State::Asked(_, until) | State::Settled(until) => Some(*until),
+            State::Wanted => None,
+        };
+        self.0.values().filter_map(due).min()
+    }
+
+    fn asked(&self) -> usize {
+        self.0
+            .values()
+            .filter(|state| matches!(state, State::Asked(..)))
+            .count()
+    }
+}
+
+impl Membership {
+    /// Packets go there.
+    pub(super) fn seek(&mut self, now: Moment, address: Ipv4Addr) {
+        let Some(joined) = &self.joined else { return };
+        let ours = joined
+            .place
+            .networks
+            .iter()
+            .any(|network| network.has_host(address));
+        if !ours || address == joined.place.address || address == joined.place.manager {
+            return;
+        }
+        if self.seeking.0.len() < MOST {
+            self.seeking.0.entry(address).or_insert(State::Wanted);
+        }
+        self.seek_on(now);
+    }
+
+    /// What is due, and the next questions.
+    pub(super) fn seek_on(&mut self, now: Moment) {
+        let time = now.millis();
+        self.seeking.0.retain(|_, state| match state {
+            State::Settled(until) => time < *until,
+            State::Asked(_, until) => time < *until,
+            State::Wanted => true,
+        });
+        if self.joined.is_none() {
+            self.seeking.0.clear();
+        }
+        if !matches!(self.phase, Phase::In) {
+            return;
+        }
+        let room = AT_A_TIME.saturating_sub(self.seeking.asked());
+        let wanted = self
+            .seeking
+            .0
+            .iter()
+            .filter(|(_, state)| matches!(state, State::Wanted));
+        let next: Vec<Ipv4Addr> = wanted.map(|(address, _)| *address).take(room).collect();
+        for address in next {
+            let request = LocateRequest {
+                run_id: self.run_id.to_vec(),
+                fqdn: String::new(),
+                virtual_address: address.to_bits(),
+            };
+            let envelope = self.me.envelope(Call::Locate, &request);
+            let id = self.request(Call::Locate, envelope, PATIENCE);
+            self.seeking
+                .0
+                .insert(address, State::Asked(id, after(now, PATIENCE.0)));
+        }
+    }
+
+    pub(super) fn locate_answered(&mut self, now: Moment, id: RequestId, result: Result<Answer, Failure>) {
+        let asked =
+            |(_, state): &(&Ipv4Addr, &State)| matches!(state, State::Asked(asked, _) if *asked == id);
+        let Some(address) = self.seeking.0.iter().find(asked).map(|(address, _)| *address) else {
+            return;
+        };
+        let answer = match result {
+            Ok(Answer::Locate(answer)) => answer.answer,
+            _ => None,
+        };
+        let wait = match answer {
+            Some(locate_answer::Answer::Peer(peer)) => {
+                if peer.virtual_address == address.to_bits() && !peer.sealed_key.is_empty() {
+                    self.peer(now, &peer);
+                }
+                FOUND_MS
+            }
+            Some(locate_answer::Answer::Refusal(refusal)) => {
+                let refused = Refused::read(&refusal);
+                if refused.is_final() {
+                    return self.refused(now, &refused);
+                }
+                if refused.code == Code::NotJoined {
+                    // Who is not joined, the other or we? A refresh tells.
+                    self.refresh_now(now);
+                }
+                let wait = refused.retry_after_ms.unwrap_or(REFUSED_MS);
+                self.event(Event::NoPeer(address, refused));
+                wait
+            }
+            None => FAILED_MS,
+        };
+        self.seeking.0.insert(address, State::Settled(after(now, wait)));
+        self.seek_on(now);
+    }
+}

@@ -1,0 +1,273 @@
+//! Joining, and not joining.
+
+use super::*;
+use kith_esp::Millis;
+use kith_protocol::member::refusal::Code as Why;
+
+#[test]
+fn without_a_network_nothing_is_asked_and_people_know_why() {
+    let mut world = World::new(1);
+    world.run(60_000);
+    world.input(Input::Network(None));
+    assert!(world.hosts.is_empty());
+    assert!(matches!(
+        world.events[..],
+        [Event::Trouble {
+            why: Trouble::NoNetwork(_),
+            ..
+        }]
+    ));
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    world.run(1_000);
+    assert_eq!(world.machine.view().phase, "joined");
+}
+
+#[test]
+fn a_public_member_joins_in_two_phases_and_is_told_of_changes_from_there_on() {
+    let world = World::joined(1);
+    assert_eq!(world.manager.calls, [Call::Init, Call::Join]);
+    assert_eq!(
+        world.seen,
+        [Seen::Joined(fake::OWN), Seen::Policy(1), Seen::Channel]
+    );
+    assert_eq!(
+        world.watches.iter().map(|(_, from)| *from).collect::<Vec<_>>(),
+        [10]
+    );
+    let join = &world.manager.joins[0];
+    let location = join.location.unwrap();
+    assert_eq!(
+        (location.director, location.address, location.port),
+        (0, fake::OBSERVED.to_bits(), 20_202)
+    );
+    let Some(Order::Joined(joined)) = world.orders.first() else {
+        panic!("joined")
+    };
+    assert_eq!(joined.public, Some(SocketAddrV4::new(fake::OBSERVED, 20_202)));
+    assert_eq!(joined.networks, ["10.77.0.0/24".parse().unwrap()]);
+    assert!(
+        joined.clock_offset_ms.abs() <= DELAY as i64,
+        "{}",
+        joined.clock_offset_ms
+    );
+}
+
+#[test]
+fn both_ends_of_the_channel_have_the_same_keys_and_no_direction_is_the_other() {
+    let mut world = World::joined(1);
+    let Some(Order::Channel(mut ours)) = world.orders.pop() else {
+        panic!("the channel")
+    };
+    let mut theirs = world.manager.channel.take().unwrap();
+    let now = Millis(world.now);
+    let mut packet = vec![0; 128];
+    let sealed = ours.outbound.seal_in_place(&mut packet, 16..52, 17, now).unwrap();
+    assert!(
+        theirs
+            .inbound
+            .open_in_place(&mut packet[sealed.packet], now)
+            .is_ok()
+    );
+    let mut packet = vec![0; 128];
+    let sealed = theirs
+        .outbound
+        .seal_in_place(&mut packet, 16..52, 17, now)
+        .unwrap();
+    assert!(
+        ours.inbound
+            .open_in_place(&mut packet[sealed.packet], now)
+            .is_ok()
+    );
+    assert_eq!(ours.endpoint, SocketAddrV4::new(fake::OBSERVED, 20_202));
+    assert!(ours.inbound.spi().get() >= 1 << 31);
+}
+
+#[test]
+fn behind_a_translator_the_directors_session_comes_before_the_join() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(1_000);
+    assert_eq!(
+        world.seen[..2],
+        [Seen::Director(director_socket()), Seen::Joined(fake::OWN)]
+    );
+    let location = world.manager.joins[0].location.unwrap();
+    assert_eq!((location.director, location.director_port), (0xcb00_710a, 20_202));
+    assert_eq!(location.address, PSEUDO.to_bits());
+    assert_eq!(world.machine.view().phase, "joined");
+}
+
+#[test]
+fn a_private_director_is_reached_inside_and_named_as_it_is_known_outside() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(member::Director {
+        private: true,
+        private_address: 0xc0a8_0102,
+        ..director()
+    });
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(1_000);
+    assert_eq!(
+        world.seen[0],
+        Seen::Director("192.168.1.2:20202".parse().unwrap())
+    );
+    assert_eq!(world.manager.joins[0].location.unwrap().director, 0xcb00_710a);
+}
+
+#[test]
+fn a_director_that_gives_no_session_is_named_and_asked_for_again() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.sessions = None;
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(40_000);
+    let told = world.events.iter().any(
+        |event| matches!(event, Event::Trouble { why: Trouble::NoSession(at), .. } if *at == director_socket()),
+    );
+    assert!(told && world.manager.count(Call::Init) >= 2 && world.manager.joins.is_empty());
+    // The session comes at last; it was ordered once, for it is still the same.
+    world.sessions = Some(PSEUDO);
+    let (director, pseudo) = (director_socket(), Some(PSEUDO));
+    world.input(Input::Report(Report::Session {
+        director,
+        pseudo,
+        observed: None,
+    }));
+    world.run(60_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    assert_eq!(
+        world
+            .seen
+            .iter()
+            .filter(|seen| matches!(seen, Seen::Director(_)))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_final_refusal_is_the_end_with_its_reason() {
+    for (why, word) in [
+        (Why::Revoked, "revoked"),
+        (Why::StaleToken, "newer"),
+        (Why::NotRegistered, "new invitation"),
+    ] {
+        let mut world = World::new(1);
+        world.manager.refuse.insert(Call::Init, fake::refusal(why));
+        world.attach(network("198.51.100.7", "198.51.100.0/24"));
+        world.run(60_000);
+        assert!(world.machine.is_over() && world.machine.deadline().is_none());
+        let Some(Event::Over(ending)) = world.events.last() else {
+            panic!("over")
+        };
+        assert!(ending.to_string().contains(word), "{ending}");
+        assert_eq!(world.seen, [Seen::Out, Seen::NoDirector]);
+        assert_eq!(world.manager.calls, [Call::Init]);
+    }
+}
+
+#[test]
+fn other_refusals_are_told_and_tried_again_ever_more_slowly() {
+    let mut world = World::new(1);
+    world
+        .manager
+        .refuse
+        .insert(Call::Init, fake::refusal(Why::NoDirector));
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(3_600_000);
+    let asked = world.manager.count(Call::Init);
+    assert!((60..=140).contains(&asked), "{asked}: about once a minute");
+    assert!(
+        world
+            .machine
+            .view()
+            .trouble
+            .unwrap()
+            .contains("address translator")
+    );
+    world.manager.refuse.clear();
+    world.run(61_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    assert_eq!(world.machine.view().trouble, None);
+}
+
+#[test]
+fn a_busy_manager_says_when_to_come_back() {
+    let mut world = World::new(1);
+    let busy = member::Refusal {
+        retry_after_ms: 30_000,
+        ..fake::refusal(Why::Busy)
+    };
+    world.manager.refuse.insert(Call::Join, busy);
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    world.run(29_000);
+    assert_eq!(world.manager.count(Call::Join), 1);
+    world.manager.refuse.clear();
+    world.run(20_000);
+    assert_eq!(world.machine.view().phase, "joined");
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_is_repeated_unchanged() {
+    let mut world = World::new(1);
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    world.run(2 * DELAY + 1);
+    assert_eq!(world.manager.calls, [Call::Init, Call::Join]);
+    // The answer is on its way: it never arrives.
+    world.arrivals.clear();
+    world.run(8_000);
+    assert_eq!(world.manager.count(Call::Join), 2);
+    assert_eq!(world.manager.joins.len(), 1, "the same join, to the manager");
+    assert_eq!(
+        (world.manager.count(Call::Init), world.machine.view().phase),
+        (1, "joined")
+    );
+}
+
+#[test]
+fn who_is_disowned_keeps_asking_but_lets_nothing_pass() {
+    let mut world = World::joined(1);
+    world.manager.drop_all = true;
+    world.break_stream();
+    world.input(Input::Report(Report::NeedPeer("10.77.0.9".parse().unwrap())));
+    world.run(3_600_000);
+    assert_eq!(world.seen.iter().filter(|seen| **seen == Seen::Out).count(), 1);
+    assert!(!world.machine.is_over() && world.machine.view().place.is_none());
+    let asked = world.manager.count(Call::Init);
+    assert!((12..60).contains(&asked), "{asked}");
+    assert!(world.machine.view().trouble.unwrap().contains("new invitation"));
+    world.manager.drop_all = false;
+    world.run(300_000);
+    assert_eq!(world.machine.view().phase, "joined");
+}
+
+#[test]
+fn an_answer_with_an_address_outside_its_network_is_not_obeyed() {
+    let mut world = World::new(1);
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    world.run(2 * DELAY + 1);
+    for (_, arrival) in &mut world.arrivals {
+        if let Arrival::Answer(_, result) = arrival
+            && let Ok(Answer::Join(answer)) = &mut **result
+            && let Some(member::join_answer::Answer::Ack(ack)) = &mut answer.answer
+        {
+            ack.networks = vec![member::Prefix {
+                address: 0,
+                length: 0,
+            }];
+        }
+    }
+    world.run(300);
+    assert!(world.seen.is_empty(), "{:?}", world.seen);
+    assert!(matches!(
+        world.events[..],
+        [Event::Trouble {
+            why: Trouble::Untrue(_),
+            ..
+        }]
+    ));
+}
