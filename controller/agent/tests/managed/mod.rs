@@ -114,6 +114,41 @@ fn a_ticket_opens_the_door_and_packets_pass_both_ways() {
     crate::assert_conserved(&a.status());
 }
 
+/// Threads of this process by name, and their effective capabilities.
+fn capabilities() -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().to_string()
+    };
+    status
+        .map(|text| (field(&text, "Name:"), field(&text, "CapEff:")))
+        .collect()
+}
+
+#[test]
+fn only_the_thread_that_sets_up_the_adapter_keeps_a_capability_and_only_that_one() {
+    if !privileged() {
+        return;
+    }
+    let _world = World::acquainted();
+    let threads = capabilities();
+    let hold = |name: &str, capabilities: &str| {
+        let of_that_name: Vec<_> = threads.iter().filter(|(there, _)| there == name).collect();
+        assert!(of_that_name.len() >= 2, "{name}: {threads:?}");
+        assert!(
+            of_that_name.iter().all(|(_, held)| held == capabilities),
+            "{name}: {threads:?}"
+        );
+    };
+    for name in ["kith-in", "kith-out", "kith-control"] {
+        hold(name, "0000000000000000");
+    }
+    // CAP_NET_ADMIN is number 12.
+    hold("kith-adapter", "0000000000001000");
+}
+
 #[test]
 fn the_policy_holds_in_each_direction_at_either_end() {
     if !privileged() {
