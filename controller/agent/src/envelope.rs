@@ -9,24 +9,31 @@ use kith_wire::udp::{self, Udp};
 use std::net::Ipv4Addr;
 use zerocopy::IntoBytes;
 
-/// Octets of a key agreement datagram: shim, virtual IPv4, UDP, message.
+/// Octets of a key agreement datagram without a ticket: shim, virtual IPv4, UDP, message.
 pub const KEYING_LEN: usize = shim::LEN + ipv4::HEADER_LEN + udp::HEADER_LEN + message::LEN;
 
-/// The datagram that carries a key agreement message from `own` to `peer`.
+/// The datagram that carries a key agreement message from `own` to `peer`. Behind an initiation stands the ticket, unless it is empty or
+/// longer than a ticket may be.
 #[must_use]
-pub fn keying(shim: &Shim, own: Ipv4Addr, peer: Ipv4Addr, message: &[u8; message::LEN]) -> [u8; KEYING_LEN] {
-    const UDP_LEN: u16 = (udp::HEADER_LEN + message::LEN) as u16;
-    let ip = Ipv4::new(own, peer, PROTOCOL_UDP, ipv4::HEADER_LEN as u16 + UDP_LEN);
-    let mut udp = Udp::new(KEYING_PORT, KEYING_PORT, message::LEN)
-        .unwrap_or_else(|| unreachable!("a message of 128 octets fits a UDP datagram"));
-    udp.fill_checksum(&ip, message);
-    let mut out = [0; KEYING_LEN];
-    let mut at = 0;
-    for part in [shim.as_bytes(), ip.as_bytes(), udp.as_bytes(), message] {
-        out[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
+pub fn keying(
+    shim: &Shim,
+    own: Ipv4Addr,
+    peer: Ipv4Addr,
+    message: &[u8; message::LEN],
+    ticket: &[u8],
+) -> Vec<u8> {
+    let takes_ticket = message::is_initiation(message) && (1..=message::MAX_TICKET).contains(&ticket.len());
+    let mut data = message.to_vec();
+    if takes_ticket && let Ok(len) = u16::try_from(ticket.len()) {
+        data.extend_from_slice(&len.to_be_bytes());
+        data.extend_from_slice(ticket);
     }
-    out
+    let total = (ipv4::HEADER_LEN + udp::HEADER_LEN + data.len()) as u16;
+    let ip = Ipv4::new(own, peer, PROTOCOL_UDP, total);
+    let mut udp = Udp::new(KEYING_PORT, KEYING_PORT, data.len())
+        .unwrap_or_else(|| unreachable!("a message of 128 octets and a ticket of 1,024 fit a UDP datagram"));
+    udp.fill_checksum(&ip, &data);
+    [shim.as_bytes(), ip.as_bytes(), udp.as_bytes(), &data].concat()
 }
 
 /// The virtual packet that sealing makes an ESP dummy (RFC 4303 section 2.6): a header, no payload, next header 59.

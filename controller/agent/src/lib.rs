@@ -13,13 +13,19 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod directory;
+pub mod dns;
+pub mod entropy;
 pub mod envelope;
 pub mod keying;
 pub mod lans;
+pub mod link;
+pub mod managed;
 pub mod manager;
 pub mod members;
 pub mod orders;
@@ -27,3 +33,4 @@ pub mod server;
 pub mod session;
 pub mod state;
 pub mod status;
+pub mod supervisor;

@@ -2,13 +2,23 @@
 //!
 //! Reports that packets were too large are not authenticated. So they lower a path MTU to [`FLOOR`] at worst, for ten minutes,
 //! for the one member whose packet they quote; or, if they quote too little, for those reached through that endpoint.
+//!
+//! With a manager, members come and go. A place that somebody left is vacant only when both threads of the datapath have wiped what they had
+//! of it, so that no packet of one member ever meets keys of another:
+//!
+//! ```text
+//!  vacant ──add──► taken ──remove──► wiping, until both threads dropped their receipts ──► vacant
+//! ```
 
+use crate::datapath::shared::Receipt;
 use crate::directory::Record;
 use crate::keying::Whereabouts;
 use kith_esp::Millis;
 use kith_pipeline::host::tables::{HostTables, Member, MemberIndex};
+use kith_pipeline::table::policy::PolicyTable;
 use kith_wire::shim::{DataType, Shim};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 use zerocopy::network_endian::U32;
 
 /// No report lowers a path MTU below this (RFC 791: every host takes 576 octets).
@@ -16,21 +26,61 @@ pub const FLOOR: u16 = 576;
 /// After so long a lowered path MTU is tried at full size again (RFC 1191 section 6.3).
 pub const FORGET: Millis = Millis(600_000);
 
-/// All members, in the order of their [`MemberIndex`].
+/// All members, by their [`MemberIndex`].
 pub struct Members {
     own: Ipv4Addr,
     path_mtu: u16,
     /// Our session: the director, and our pseudo address there.
     session: Option<(SocketAddrV4, Ipv4Addr)>,
     director: Option<SocketAddrV4>,
-    all: Vec<One>,
+    places: Vec<Place>,
+    /// Where the search for a vacant place begins: places rest as long as possible.
+    next: usize,
+    /// What may pass, if a manager says so.
+    policy: Option<PolicyTable>,
 }
 
-struct One {
-    address: Ipv4Addr,
+enum Place {
+    Vacant,
+    Taken(Box<One>),
+    Wiping(Receipt),
+}
+
+/// A member.
+pub struct One {
+    /// Its full name.
+    pub name: String,
+    /// Its virtual address.
+    pub address: Ipv4Addr,
+    /// What it is to us.
+    pub standing: Standing,
     location: Whereabouts,
     path_mtu: u16,
     lowered: Option<Millis>,
+}
+
+/// What a member is to us.
+pub enum Standing {
+    /// Written in the configuration.
+    Configured,
+    /// The manager inside the tunnel: its keys come with orders.
+    Manager,
+    /// Known from the manager, or by a ticket.
+    Granted(Grant),
+}
+
+/// By what right a member is known.
+pub struct Grant {
+    /// Of the secret in use: the higher one counts.
+    pub sequence: u64,
+    /// When secret and ticket lose their worth, by the manager's clock.
+    pub expires_ms: u64,
+    /// For its eyes; empty if we have none.
+    pub ticket: Vec<u8>,
+    /// When it was last reported that it expires soon.
+    pub told: Option<Millis>,
+    /// Since when it is known.
+    pub since: Millis,
 }
 
 impl Members {
@@ -38,7 +88,9 @@ impl Members {
     #[must_use]
     pub fn new(own: Ipv4Addr, path_mtu: u16, director: Option<SocketAddrV4>, records: &[Record]) -> Self {
         let one = |record: &Record| One {
+            name: record.name.clone(),
             address: record.address,
+            standing: Standing::Configured,
             location: record.location,
             path_mtu,
             lowered: None,
@@ -48,7 +100,26 @@ impl Members {
             path_mtu,
             session: None,
             director,
-            all: records.iter().map(one).collect(),
+            places: records
+                .iter()
+                .map(|record| Place::Taken(Box::new(one(record))))
+                .collect(),
+            next: 0,
+            policy: None,
+        }
+    }
+
+    /// Nobody yet, room for so many, and nothing passes.
+    #[must_use]
+    pub fn managed(places: usize, path_mtu: u16) -> Self {
+        Self {
+            own: Ipv4Addr::UNSPECIFIED,
+            path_mtu,
+            session: None,
+            director: None,
+            places: (0..places).map(|_| Place::Vacant).collect(),
+            next: 0,
+            policy: Some(PolicyTable::default()),
         }
     }
 
@@ -61,7 +132,103 @@ impl Members {
             shim: self.shim(one.location),
             path_mtu: one.path_mtu,
         };
-        HostTables::new(self.own, self.all.iter().map(member).collect())
+        match &self.policy {
+            None => HostTables::new(self.own, self.iter().map(|(_, one)| member(one)).collect()),
+            Some(policy) => {
+                let places = self.places.iter().map(|place| place.one().map(member));
+                HostTables::managed(self.own, places.collect(), policy.clone())
+            }
+        }
+    }
+
+    /// Our own virtual address; unspecified while there is none.
+    #[must_use]
+    pub fn own(&self) -> Ipv4Addr {
+        self.own
+    }
+
+    /// Our own virtual address is this from now on.
+    pub fn set_own(&mut self, own: Ipv4Addr) {
+        self.own = own;
+    }
+
+    /// What may pass from now on.
+    pub fn set_policy(&mut self, policy: PolicyTable) {
+        self.policy = Some(policy);
+    }
+
+    /// Our session is at this director from now on, once there is one.
+    pub fn set_director(&mut self, director: Option<SocketAddrV4>) {
+        (self.director, self.session) = (director, None);
+    }
+
+    /// Lets somebody in; `None` if no place is vacant.
+    pub fn add(
+        &mut self,
+        name: String,
+        address: Ipv4Addr,
+        location: Whereabouts,
+        standing: Standing,
+    ) -> Option<MemberIndex> {
+        let count = self.places.len();
+        let mut order = (0..count).map(|step| (self.next + step) % count);
+        let at = order.find(|at| self.places[*at].is_vacant())?;
+        self.next = at + 1;
+        self.places[at] = Place::Taken(Box::new(One {
+            name,
+            address,
+            standing,
+            location,
+            path_mtu: self.path_mtu,
+            lowered: None,
+        }));
+        u32::try_from(at).ok().map(MemberIndex)
+    }
+
+    /// Lets somebody go. Each thread that knows the place is given a copy of the receipt; the place is vacant when all are dropped.
+    pub fn remove(&mut self, member: MemberIndex) -> Option<Receipt> {
+        let place = self.places.get_mut(member.0 as usize)?;
+        place.one()?;
+        let receipt = Receipt::default();
+        *place = Place::Wiping(receipt.clone());
+        Some(receipt)
+    }
+
+    /// The member with this virtual address.
+    #[must_use]
+    pub fn find(&self, address: Ipv4Addr) -> Option<MemberIndex> {
+        self.iter()
+            .find(|(_, one)| one.address == address)
+            .map(|(index, _)| index)
+    }
+
+    /// The member in this place.
+    #[must_use]
+    pub fn get(&self, member: MemberIndex) -> Option<&One> {
+        self.places.get(member.0 as usize)?.one()
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut One> {
+        match self.places.get_mut(member.0 as usize)? {
+            Place::Taken(one) => Some(one),
+            Place::Vacant | Place::Wiping(_) => None,
+        }
+    }
+
+    /// All members.
+    pub fn iter(&self) -> impl Iterator<Item = (MemberIndex, &One)> {
+        let places = (0u32..).map(MemberIndex).zip(&self.places);
+        places.filter_map(|(index, place)| Some((index, place.one()?)))
+    }
+
+    /// How many places are not vacant.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.places
+            .iter()
+            .filter(|place| !matches!(place, Place::Vacant))
+            .count()
     }
 
     /// Our session began, moved or ended.
@@ -72,14 +239,10 @@ impl Members {
     /// Can packets reach the member now? Not through a director without a session there.
     #[must_use]
     pub fn is_reachable(&self, member: MemberIndex) -> bool {
-        self.all
-            .get(member.0 as usize)
-            .is_some_and(|one| match one.location {
-                Whereabouts::Public(_) => true,
-                Whereabouts::Director { director, .. } => {
-                    self.session.is_some_and(|(ours, _)| ours == director)
-                }
-            })
+        self.get(member).is_some_and(|one| match one.location {
+            Whereabouts::Public(_) => true,
+            Whereabouts::Director { director, .. } => self.session.is_some_and(|(ours, _)| ours == director),
+        })
     }
 
     /// The member says authentically where it is. False if that changes nothing, or it is where we cannot send.
@@ -89,13 +252,19 @@ impl Members {
         {
             return false;
         }
-        let Some(one) = self.all.get_mut(member.0 as usize) else {
+        self.relocate(member, to)
+    }
+
+    /// The manager says where the member is. False if that changes nothing.
+    pub fn relocate(&mut self, member: MemberIndex, to: Whereabouts) -> bool {
+        let path_mtu = self.path_mtu;
+        let Some(one) = self.get_mut(member) else {
             return false;
         };
         let changed = one.location != to;
         if changed {
             // Another way, another MTU.
-            (one.location, one.path_mtu, one.lowered) = (to, self.path_mtu, None);
+            (one.location, one.path_mtu, one.lowered) = (to, path_mtu, None);
         }
         changed
     }
@@ -103,9 +272,10 @@ impl Members {
     /// A report: packets to `to` may have `mtu` octets, 0 if the router does not say. True if something changed.
     pub fn too_big(&mut self, now: Millis, to: SocketAddrV4, member: Option<MemberIndex>, mtu: u16) -> bool {
         let mut changed = false;
-        for (index, one) in (0u32..).zip(&mut self.all) {
+        for (index, place) in (0u32..).map(MemberIndex).zip(&mut self.places) {
+            let Place::Taken(one) = place else { continue };
             // A report must at least name the way that the member's packets take.
-            if endpoint(one.location) != to || member.is_some_and(|member| member.0 != index) {
+            if endpoint(one.location) != to || member.is_some_and(|member| member != index) {
                 continue;
             }
             let told = if mtu == 0 { one.path_mtu / 4 * 3 } else { mtu };
@@ -121,19 +291,15 @@ impl Members {
     /// Forgets old reports. True if something changed.
     pub fn forget_reports(&mut self, now: Millis) -> bool {
         let mut changed = false;
-        for one in &mut self.all {
-            if one.lowered.is_some_and(|at| now.0 >= at.0 + FORGET.0) {
+        for place in &mut self.places {
+            if let Place::Taken(one) = place
+                && one.lowered.is_some_and(|at| now.0 >= at.0 + FORGET.0)
+            {
                 (one.path_mtu, one.lowered) = (self.path_mtu, None);
                 changed = true;
             }
         }
         changed
-    }
-
-    /// Where a member is.
-    #[must_use]
-    pub fn location(&self, member: MemberIndex) -> Option<Whereabouts> {
-        self.all.get(member.0 as usize).map(|one| one.location)
     }
 
     fn shim(&self, location: Whereabouts) -> Shim {
@@ -148,6 +314,68 @@ impl Members {
             }
         }
         shim
+    }
+}
+
+impl One {
+    /// Where it is.
+    #[must_use]
+    pub fn location(&self) -> Whereabouts {
+        self.location
+    }
+
+    /// The largest outer packet on the way there.
+    #[must_use]
+    pub fn path_mtu(&self) -> u16 {
+        self.path_mtu
+    }
+
+    /// Where its packets go.
+    #[must_use]
+    pub fn endpoint(&self) -> SocketAddrV4 {
+        endpoint(self.location)
+    }
+
+    /// By what right it is known, if that ends some day.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Grant> {
+        match &self.standing {
+            Standing::Granted(grant) => Some(grant),
+            Standing::Configured | Standing::Manager => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn grant_mut(&mut self) -> Option<&mut Grant> {
+        match &mut self.standing {
+            Standing::Granted(grant) => Some(grant),
+            Standing::Configured | Standing::Manager => None,
+        }
+    }
+
+    /// Is it the manager?
+    #[must_use]
+    pub fn is_manager(&self) -> bool {
+        matches!(self.standing, Standing::Manager)
+    }
+}
+
+impl Place {
+    fn one(&self) -> Option<&One> {
+        match self {
+            Self::Taken(one) => Some(one),
+            Self::Vacant | Self::Wiping(_) => None,
+        }
+    }
+
+    /// Is nobody here, and nothing left of anybody?
+    fn is_vacant(&mut self) -> bool {
+        match self {
+            Self::Vacant => true,
+            Self::Taken(_) => false,
+            // Synchronises with the threads that dropped theirs.
+            Self::Wiping(receipt) => Arc::get_mut(receipt).is_some(),
+        }
     }
 }
 
@@ -252,5 +480,33 @@ mod tests {
             members.tables().members()[0].shim.destination_member.get(),
             0xf000_004d
         );
+    }
+
+    #[test]
+    fn a_place_is_vacant_only_when_all_receipts_are_dropped() {
+        let mut members = Members::managed(2, 1500);
+        let add = |members: &mut Members, last: u8| {
+            let there = Whereabouts::Public("203.0.113.30:20202".parse().unwrap());
+            members.add(
+                format!("m{last}"),
+                Ipv4Addr::new(10, 77, 0, last),
+                there,
+                Standing::Configured,
+            )
+        };
+        let (first, second) = (add(&mut members, 2).unwrap(), add(&mut members, 3).unwrap());
+        assert_eq!(add(&mut members, 4), None, "full");
+        let receipt = members.remove(first).unwrap();
+        let (outbound, inbound) = (receipt.clone(), receipt);
+        assert!(members.find(Ipv4Addr::new(10, 77, 0, 2)).is_none());
+        assert!(members.tables().member(first).is_none());
+        assert_eq!(
+            members.tables().find(Ipv4Addr::new(10, 77, 0, 3)).unwrap().0,
+            second
+        );
+        drop(outbound);
+        assert_eq!(add(&mut members, 4), None, "the other thread may still have keys");
+        drop(inbound);
+        assert_eq!(add(&mut members, 4), Some(first));
     }
 }

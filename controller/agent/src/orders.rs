@@ -5,12 +5,14 @@
 //!                            ▲────── Report ───────┘
 //! ```
 //!
-//! Both channels are bounded. Orders are idempotent: the newest about a thing is all that counts.
+//! Both channels are bounded. Orders are idempotent: the newest about a thing is all that counts. Lifetimes of keys count by
+//! [`crate::clock`]. Reports are never waited for: one that finds the channel full is made again if it still matters.
 
 use crate::config::{Prefix, Secret};
 use crate::keying::Whereabouts;
 use kith_esp::{Inbound, Outbound};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::mpsc::SyncSender;
 
 /// To the control thread.
 pub enum Order {
@@ -30,6 +32,8 @@ pub enum Order {
     Policy(Vec<Rule>),
     /// Forget every member and key; nothing passes until [`Order::Joined`].
     Out,
+    /// Say so when all orders before this one are in force.
+    Barrier(SyncSender<()>),
 }
 
 /// A session at a director.
@@ -65,11 +69,11 @@ pub struct Channel {
     pub address: Ipv4Addr,
     /// Where it takes our packets.
     pub endpoint: SocketAddrV4,
-    /// To open its packets.
+    /// To open its packets. Its SPI is the client's choice.
     pub inbound: Inbound,
     /// To seal ours.
     pub outbound: Outbound,
-    /// With which tickets are opened (32 octets).
+    /// With which tickets are opened: a `kith_protocol` `TicketKey`.
     pub ticket_key: Secret,
 }
 

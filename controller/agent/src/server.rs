@@ -1,7 +1,7 @@
 //! The status socket: one request line, one answer line, one connection at a time.
 
 use crate::datapath::shared::Note;
-use crate::status::{Answer, Request};
+use crate::status::{Answer, Request, Status};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -54,10 +54,15 @@ fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
     stream.write_all(&line)
 }
 
-fn status(notes: &SyncSender<Note>) -> Answer {
+/// How the agent is, if it has time to say so.
+pub fn ask(notes: &SyncSender<Note>) -> Option<Status> {
     let (sender, receiver) = sync_channel(1);
-    let asked = notes.try_send(Note::Status(sender));
-    match asked.ok().and_then(|()| receiver.recv_timeout(PATIENCE).ok()) {
+    notes.try_send(Note::Status(sender)).ok()?;
+    receiver.recv_timeout(PATIENCE).ok()
+}
+
+fn status(notes: &SyncSender<Note>) -> Answer {
+    match ask(notes) {
         Some(status) => Answer::Status(Box::new(status)),
         None => refuse("the agent is busy or stopping".into()),
     }

@@ -4,7 +4,7 @@
 //! nothing. The pseudo address stays in use while the director is asked again and again; only its word (no session, or
 //! another address) changes it.
 
-use crate::config::{Director, Validated};
+use crate::config::Director;
 use crate::keying::Moment;
 use crate::status::{DirectorStatus, SessionState};
 use kith_director::client::{Client, ClientConfig, Event, Lost, Phase};
@@ -13,11 +13,12 @@ use kith_esp::Millis;
 use kith_wire::control::{KeyId, LEN};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 
 /// A session and what is known of it.
 pub struct Session {
     client: Client,
-    director: SocketAddrV4,
+    settings: Director,
     /// The pseudo address that the director gave last and has not taken back, and since when it is ours.
     held: Option<(Ipv4Addr, Millis)>,
 }
@@ -32,10 +33,9 @@ pub struct Change {
 }
 
 impl Session {
-    /// Starts asking for a session, if one is configured.
+    /// Starts asking for a session.
     #[must_use]
-    pub fn start(config: &Validated, now: Moment, entropy: u64) -> Option<Self> {
-        let director: &Director = config.director.as_ref()?;
+    pub fn start(director: Director, now: Moment, entropy: u64) -> Self {
         let key = DirectorKey::new(*director.key.expose());
         let counter = now.wall_nanos / 1000;
         let mut settings = ClientConfig::new(director.address, KeyId(director.key_id), key, counter, entropy);
@@ -43,11 +43,11 @@ impl Session {
         settings.keep_alive_at_most = director.keep_alive_ms.map(|ms| Duration::from_millis(ms.into()));
         let mut client = Client::new(settings);
         client.start(time(now));
-        Some(Self {
+        Self {
             client,
-            director: director.address,
+            settings: director,
             held: None,
-        })
+        }
     }
 
     /// A message that came from `from`.
@@ -74,7 +74,7 @@ impl Session {
     pub fn transmit(&mut self) -> Option<([u8; LEN], SocketAddrV4)> {
         self.client
             .poll_transmit()
-            .map(|message| (message, self.director))
+            .map(|message| (message, self.settings.address))
     }
 
     /// When [`Session::tick`] is due.
@@ -92,14 +92,37 @@ impl Session {
     /// The director.
     #[must_use]
     pub fn director(&self) -> SocketAddrV4 {
-        self.director
+        self.settings.address
+    }
+
+    /// Is it this very session that is asked for, or another?
+    #[must_use]
+    pub fn is(&self, director: &Director) -> bool {
+        let ours = &self.settings;
+        let same_key = ours.key.expose().ct_eq(director.key.expose());
+        (ours.address, ours.key_id, ours.sender_only)
+            == (director.address, director.key_id, director.sender_only)
+            && bool::from(same_key)
+            && !matches!(self.client.phase(), Phase::Leaving | Phase::Left)
+    }
+
+    /// Only to send: we are reached otherwise.
+    #[must_use]
+    pub fn is_sender_only(&self) -> bool {
+        self.settings.sender_only
+    }
+
+    /// Where the director sees us.
+    #[must_use]
+    pub fn observed(&self) -> Option<SocketAddrV4> {
+        self.client.observed()
     }
 
     /// For the status socket.
     #[must_use]
     pub fn status(&self, now: Moment) -> DirectorStatus {
         DirectorStatus {
-            address: self.director,
+            address: self.settings.address,
             state: match self.client.phase() {
                 Phase::Bound => SessionState::Up,
                 Phase::Leaving | Phase::Left => SessionState::Left,
@@ -114,7 +137,7 @@ impl Session {
     fn drain(&mut self, now: Moment) -> Change {
         let mut change = Change::default();
         while let Some(event) = self.client.poll_event() {
-            tracing::info!(?event, director = %self.director, "director session");
+            tracing::info!(?event, director = %self.settings.address, "director session");
             let before = self.pseudo();
             match event {
                 Event::Bound { pseudo, .. } => {
@@ -161,6 +184,16 @@ mod tests {
         }
     }
 
+    fn settings(address: SocketAddrV4) -> Director {
+        Director {
+            address,
+            key_id: 1,
+            key: crate::config::Secret::new([7; 32]),
+            sender_only: false,
+            keep_alive_ms: None,
+        }
+    }
+
     fn session() -> Session {
         let director: SocketAddrV4 = DIRECTOR.parse().unwrap();
         let key = DirectorKey::new([7; 32]);
@@ -168,7 +201,7 @@ mod tests {
         client.start(Time::ZERO);
         Session {
             client,
-            director,
+            settings: settings(director),
             held: None,
         }
     }
@@ -278,6 +311,18 @@ mod tests {
             }
         }
         assert_eq!(session.pseudo(), pseudo);
+    }
+
+    #[test]
+    fn a_session_is_told_from_one_that_is_asked_for_with_anything_else() {
+        let (session, asked) = (session(), settings(DIRECTOR.parse().unwrap()));
+        assert!(session.is(&asked));
+        let mut others = vec![asked.clone(); 4];
+        others[0].key_id = 2;
+        others[1].sender_only = true;
+        others[2].key = crate::config::Secret::new([8; 32]);
+        others[3].address.set_port(1);
+        assert!(others.iter().all(|other| !session.is(other)));
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct Status {
     pub drops: BTreeMap<String, u64>,
     /// Packets in and out: nothing is lost without a name.
     pub packets: Packets,
+    /// Introductions and tickets that were not taken, by name; names without any are left out.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// The director session.

@@ -5,7 +5,7 @@ use super::segment::VNET_LEN;
 use super::shared::{Note, Shared, ToInbound, Waker, wait};
 use super::tun::Tun;
 use super::udp::{Control, Received, Udp};
-use crate::keying::Event;
+use crate::keying::{Event, message};
 use kith_esp::{Millis, Spi};
 use kith_pipeline::host::decap::{Decap, Decapsulated};
 use kith_pipeline::host::tables::{HostTables, MemberIndex};
@@ -25,6 +25,9 @@ use zerocopy::FromBytes;
 const RECEIVE_LEN: usize = 1 << 16;
 /// The control thread is told no more often than this about packets under unknown keys.
 const TELL: u64 = 100;
+/// So many introductions of strangers are handed up in [`SPAN`] milliseconds.
+const INTRODUCTIONS: u32 = 64;
+const SPAN: u64 = 250;
 /// Octets of a reported packet that matter: shim and virtual header.
 const QUOTE_LEN: usize = 128;
 
@@ -55,8 +58,27 @@ struct Path {
     decap: Decap,
     group: Group,
     peers: Vec<Peer>,
+    introductions: Introductions,
     /// What the kernel said last.
     overflow: u32,
+}
+
+/// Introductions handed up since the present span of time began.
+#[derive(Default)]
+struct Introductions {
+    since: Millis,
+    count: u32,
+}
+
+impl Introductions {
+    /// May another one be handed up? It costs the control thread the opening of a ticket.
+    fn has_room(&mut self, now: Millis) -> bool {
+        if now.0 >= self.since.0 + SPAN {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= INTRODUCTIONS
+    }
 }
 
 #[derive(Default)]
@@ -81,6 +103,7 @@ impl InboundThread {
             notes: self.notes.clone(),
             decap: Decap::new(self.capacity),
             group: Group::new(self.tun.joins_udp()),
+            introductions: Introductions::default(),
             overflow: 0,
         };
         let mut buffer = vec![0; RECEIVE_LEN].into_boxed_slice();
@@ -91,7 +114,14 @@ impl InboundThread {
             while let Ok(command) = self.commands.try_recv() {
                 match command {
                     ToInbound::Install(member, sa) => path.decap.install(member, *sa),
+                    ToInbound::InstallBeside(member, sa) => path.decap.install_beside(member, *sa),
                     ToInbound::Remove(spi) => path.decap.remove(spi),
+                    ToInbound::Forget(member, receipt) => {
+                        if let Some(peer) = path.peers.get_mut(member.0 as usize) {
+                            *peer = Peer::default();
+                        }
+                        drop(receipt);
+                    }
                 }
             }
             match received {
@@ -189,10 +219,22 @@ impl Path {
                 way.members[member.0 as usize].dummies.add(1);
                 self.heard(member, spi);
             }
-            Decapsulated::Keying { member } => match slot.bytes().try_into() {
-                Ok(message) => way.keying.add(self.punt(Note::Keying(member, Box::new(message)))),
-                Err(_) => way.counters.dropped(DropReason::UdpLength).add(1),
+            Decapsulated::Keying { member } => match message::split(slot.bytes()) {
+                Some(_) => way
+                    .keying
+                    .add(self.punt(Note::Keying(member, slot.bytes().into()))),
+                None => way.counters.dropped(DropReason::UdpLength).add(1),
             },
+            Decapsulated::Stranger { source } => {
+                let data = slot.bytes();
+                let dropped = match message::split(data) {
+                    // Who has nothing to show is nobody.
+                    None | Some((_, [])) => DropReason::MemberUnknown,
+                    Some(_) if !self.introductions.has_room(now) => DropReason::PuntLimited,
+                    Some(_) => return way.keying.add(self.punt(Note::Stranger(source, data.into()))),
+                };
+                way.counters.dropped(dropped).add(1);
+            }
             Decapsulated::Control => match slot.bytes().try_into() {
                 Ok(message) => way
                     .counters

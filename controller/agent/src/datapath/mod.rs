@@ -16,6 +16,7 @@
 pub mod coalesce;
 pub mod inbound;
 pub mod outbound;
+pub mod route;
 pub mod segment;
 pub mod shared;
 mod sum;

@@ -13,12 +13,14 @@ use kith_pipeline::host::tables::{HostTables, MemberIndex};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::DropReason;
 use kith_pipeline::table::snapshot::Reader;
-use kith_wire::{icmp, ipv4};
+use kith_wire::icmp;
+use kith_wire::ipv4::{self, Ipv4};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
+use zerocopy::FromBytes;
 
 /// Reads from the adapter before commands and the clock are looked at again.
 const BURST: usize = 32;
@@ -26,6 +28,9 @@ const BURST: usize = 32;
 const WAITING: usize = 64;
 /// The control thread is told no more often than this that keys are missing.
 const TELL: u64 = 100;
+/// Unknown addresses told in [`UNKNOWN_EVERY`] milliseconds.
+const UNKNOWN: usize = 16;
+const UNKNOWN_EVERY: u64 = 1_000;
 
 /// What the thread works on.
 pub struct OutboundThread {
@@ -53,6 +58,28 @@ struct Path {
     encap: Encap,
     train: Train,
     peers: Vec<Peer>,
+    unknown: Unknown,
+}
+
+/// The unknown addresses that were told last.
+#[derive(Default)]
+struct Unknown {
+    told: [Option<(Ipv4Addr, Millis)>; UNKNOWN],
+    next: usize,
+}
+
+impl Unknown {
+    /// Is this address to be told now? Each once a second, and so many different ones.
+    fn is_due(&mut self, now: Millis, address: Ipv4Addr) -> bool {
+        let lately = |(_, at): &(Ipv4Addr, Millis)| now.0 < at.0 + UNKNOWN_EVERY;
+        let mut recent = self.told.iter().flatten().filter(|told| lately(told));
+        if recent.any(|(told, _)| *told == address) || self.told[self.next].as_ref().is_some_and(lately) {
+            return false;
+        }
+        self.told[self.next] = Some((address, now));
+        self.next = (self.next + 1) % UNKNOWN;
+        true
+    }
 }
 
 #[derive(Default)]
@@ -79,13 +106,14 @@ impl OutboundThread {
             notes: self.notes,
             encap: Encap::new(),
             train: Train::new(),
+            unknown: Unknown::default(),
         };
         let mut read = vec![0; READ_LEN].into_boxed_slice();
         while !self.shared.stopping() {
-            let tables = self.tables.load().clone();
             let now = self.shared.now();
             while let Ok(command) = self.commands.try_recv() {
-                path.obey(&tables, now, command);
+                // Tables are published before what they bring about is ordered.
+                path.obey(&self.tables.load().clone(), now, command);
             }
             let mut busy = BURST;
             while busy > 0 {
@@ -93,7 +121,8 @@ impl OutboundThread {
                     break;
                 };
                 path.shared.outbound.tun_calls.add(1);
-                path.take(&tables, now, &mut read[..len]);
+                // After the commands: no place that was vacated is found. Now: members who came before the packet are known.
+                path.take(self.tables.load(), now, &mut read[..len]);
                 busy -= 1;
             }
             if busy > 0 {
@@ -120,23 +149,33 @@ impl Path {
                 }
             }
             ToOutbound::Dummy(member) => {
-                if let Some(peer) = tables.members().get(member.0 as usize) {
+                if let Some(peer) = tables.member(member) {
                     let packet = envelope::dummy(tables.own(), peer.address);
                     self.shared.outbound.dummies.add(1);
                     self.single(tables, now, &packet, false);
                 }
             }
-            ToOutbound::GaveUp(member) => {
-                let Some(peer) = self.peers.get_mut(member.0 as usize) else {
-                    return;
-                };
-                let lost = peer.waiting.len() as u64;
-                peer.waiting.clear();
-                self.shared.outbound.waiting.add(lost.wrapping_neg());
-                self.drop_packets(lost, DropReason::KeysMissing);
+            ToOutbound::GaveUp(member) => self.lose_waiting(member),
+            ToOutbound::Forget(member, receipt) => {
+                self.encap.remove(member);
+                self.lose_waiting(member);
+                if let Some(peer) = self.peers.get_mut(member.0 as usize) {
+                    *peer = Peer::default();
+                }
+                drop(receipt);
             }
         }
         self.depart();
+    }
+
+    fn lose_waiting(&mut self, member: MemberIndex) {
+        let Some(peer) = self.peers.get_mut(member.0 as usize) else {
+            return;
+        };
+        let lost = peer.waiting.len() as u64;
+        peer.waiting.clear();
+        self.shared.outbound.waiting.add(lost.wrapping_neg());
+        self.drop_packets(lost, DropReason::KeysMissing);
     }
 
     /// One read from the adapter.
@@ -236,9 +275,23 @@ impl Path {
                 self.shared.outbound.tun_calls.add(u64::from(answered));
                 return true;
             }
+            Encapsulated::Drop(DropReason::MemberUnknown) if tables.takes_introductions() => {
+                if let Ok((ip, _)) = Ipv4::ref_from_prefix(slot.bytes()) {
+                    let to = ip.destination();
+                    self.need_peer(now, to);
+                }
+            }
             Encapsulated::TooBig { .. } | Encapsulated::Drop(_) => {}
         }
         false
+    }
+
+    /// Tells that packets go to somebody unknown.
+    fn need_peer(&mut self, now: Millis, to: Ipv4Addr) {
+        if self.unknown.is_due(now, to) {
+            // The channel being full, another packet asks again.
+            let _told = self.notes.try_send(Note::NeedPeer(to));
+        }
     }
 
     /// A dummy goes out under the keys there are, or not at all.
@@ -317,4 +370,24 @@ fn too_big(tun: &Tun, own: Ipv4Addr, mtu: u16, offending: &[u8]) -> bool {
     let vnet = [0; segment::VNET_LEN];
     tun.write(&[IoSlice::new(&vnet), IoSlice::new(&answer[..len])])
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_addresses_are_told_once_a_second_each_and_sixteen_in_all() {
+        let mut unknown = Unknown::default();
+        let address = |last: u8| Ipv4Addr::new(10, 77, 0, last);
+        assert!(unknown.is_due(Millis(5), address(1)));
+        assert!(!unknown.is_due(Millis(1_004), address(1)));
+        let told = (0..200).filter(|last| unknown.is_due(Millis(900), address(*last)));
+        assert_eq!(told.count(), UNKNOWN - 1);
+        assert!(unknown.is_due(Millis(1_005), address(1)));
+        assert!(
+            !unknown.is_due(Millis(1_006), address(99)),
+            "the others were later"
+        );
+    }
 }

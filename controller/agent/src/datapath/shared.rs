@@ -1,18 +1,19 @@
 //! What the threads of a datapath share: counters, channels, a way to wake each other.
 
+use crate::clock;
 use crate::keying::{Activity, Event};
+use crate::orders::Order;
 use kith_esp::{Inbound, Millis, Outbound, Spi};
 use kith_pipeline::counters::{Counter, Counters};
 use kith_pipeline::host::tables::MemberIndex;
 use kith_wire::control;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
 
 /// Notes that may wait for the control thread.
 pub const NOTES: usize = 1024;
@@ -27,14 +28,20 @@ pub enum ToOutbound {
     Dummy(MemberIndex),
     /// Drop what waits for keys.
     GaveUp(MemberIndex),
+    /// Forget keys and packets; drop the receipt then.
+    Forget(MemberIndex, Receipt),
 }
 
 /// To the thread that opens.
 pub enum ToInbound {
     /// Open with this from now on.
     Install(MemberIndex, Box<Inbound>),
+    /// The same for keys whose SPI was not chosen by key agreement.
+    InstallBeside(MemberIndex, Box<Inbound>),
     /// Forget these keys.
     Remove(Spi),
+    /// Its keys are removed: forget what else is known of it; drop the receipt then.
+    Forget(MemberIndex, Receipt),
 }
 
 /// To the control thread.
@@ -42,7 +49,11 @@ pub enum Note {
     /// For key agreement.
     Keys(MemberIndex, Event),
     /// A key agreement message, not authenticated.
-    Keying(MemberIndex, Box<[u8; crate::keying::message::LEN]>),
+    Keying(MemberIndex, Box<[u8]>),
+    /// The same from a virtual address that is no member's, with a ticket behind it.
+    Stranger(Ipv4Addr, Box<[u8]>),
+    /// Packets go to an address that is no member's.
+    NeedPeer(Ipv4Addr),
     /// A director's message, not authenticated.
     Director(SocketAddrV4, Box<[u8; control::LEN]>),
     /// Packets to this endpoint were too large; the member, if the report says enough.
@@ -56,9 +67,14 @@ pub enum Note {
     },
     /// Somebody asks for the status.
     Status(SyncSender<crate::status::Status>),
+    /// The manager's client wants something; the adapter is set up for it.
+    Order(Box<Order>),
     /// Leave and end.
     Stop,
 }
+
+/// Shared by the control thread and whoever has yet to wipe something of a member: its place is vacant once all others have dropped theirs.
+pub type Receipt = Arc<()>;
 
 /// One way's counters, written by its thread alone.
 #[derive(Debug, Default)]
@@ -98,7 +114,6 @@ pub struct Shared {
     pub outbound: Way,
     /// Network to adapter.
     pub inbound: Way,
-    start: Instant,
     stop: AtomicBool,
 }
 
@@ -106,7 +121,7 @@ pub struct Shared {
 pub struct Waker(OwnedFd);
 
 impl Shared {
-    /// For so many members; time counts from now.
+    /// For so many members.
     #[must_use]
     pub fn new(members: usize) -> Arc<Self> {
         let way = || Way {
@@ -116,7 +131,6 @@ impl Shared {
         Arc::new(Self {
             outbound: way(),
             inbound: way(),
-            start: Instant::now(),
             stop: AtomicBool::new(false),
         })
     }
@@ -125,7 +139,7 @@ impl Shared {
     #[inline]
     #[must_use]
     pub fn micros(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        clock::micros()
     }
 
     /// The same in milliseconds.

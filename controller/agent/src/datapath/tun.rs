@@ -1,10 +1,13 @@
 //! The virtual adapter: a TUN device with segmentation offload, its address, and the community's route.
 
+use super::route;
 use super::udp::{MOST_BYTES, MOST_PACKETS};
-use crate::config::Validated;
+use crate::config::{Prefix, Validated};
+use kith_pipeline::host::virtual_mtu;
 use kith_wire::{ipv4, udp};
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 use tun_rs::{DeviceBuilder, SyncDevice};
@@ -18,16 +21,52 @@ pub struct Tun(SyncDevice);
 impl Tun {
     /// Makes it, up and addressed. The pool's prefix gives the route.
     pub fn open(config: &Validated) -> io::Result<Self> {
-        let device = DeviceBuilder::new()
-            .name(&config.tun)
-            .ipv4(config.address, config.pool.prefix_len(), None)
-            .mtu(config.adapter_mtu())
-            .offload(true)
-            .build_sync()?;
+        let address = Some((config.address, config.pool.prefix_len()));
+        Self::make(&config.tun, address, config.adapter_mtu(), config.path_mtu)
+    }
+
+    /// Makes it, up, with no address yet: packets for the widest path of `path_mtu`.
+    pub fn open_bare(name: &str, path_mtu: u16) -> io::Result<Self> {
+        Self::make(name, None, virtual_mtu(path_mtu), path_mtu)
+    }
+
+    fn make(name: &str, address: Option<(Ipv4Addr, u8)>, mtu: u16, path_mtu: u16) -> io::Result<Self> {
+        let mut device = DeviceBuilder::new().name(name).mtu(mtu).offload(true);
+        if let Some((address, len)) = address {
+            device = device.ipv4(address, len, None);
+        }
+        let device = device.build_sync()?;
         device.set_tx_queue_len(1000)?;
         device.set_nonblocking(true)?;
-        limit_segments(&config.tun, segments(config.path_mtu));
+        limit_segments(name, segments(path_mtu));
         Ok(Self(device))
+    }
+
+    /// From now on it has this address alone, and packets to these networks come here. Takes CAP_NET_ADMIN.
+    pub fn configure(&self, address: Ipv4Addr, networks: &[Prefix]) -> io::Result<()> {
+        let home = networks.iter().find(|network| network.has_host(address));
+        let len = home.map_or(32, |network| network.prefix_len());
+        // With the address go all routes that the kernel made for it.
+        self.0.set_network_address(address, len, None)?;
+        for network in networks.iter().filter(|network| Some(*network) != home) {
+            route::replace(self.index()?, *network)?;
+        }
+        Ok(())
+    }
+
+    /// No packets to these networks come here any more, and there is no address. Takes CAP_NET_ADMIN.
+    pub fn clear(&self, address: Ipv4Addr, networks: &[Prefix]) -> io::Result<()> {
+        for network in networks.iter().filter(|network| !network.has_host(address)) {
+            match route::remove(self.index()?, *network) {
+                Err(error) if error.raw_os_error() != Some(nix::libc::ESRCH) => return Err(error),
+                _ => {}
+            }
+        }
+        self.0.remove_address(address.into())
+    }
+
+    fn index(&self) -> io::Result<u32> {
+        self.0.if_index()
     }
 
     /// Does the kernel take joined UDP datagrams?

@@ -10,6 +10,7 @@ use kith_esp::{Inbound, Limits, Millis, Outbound, Spi};
 use kith_pipeline::host::tables::MemberIndex;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// An exchange without answer is given up after so long.
 const GIVE_UP: u64 = 20_000;
@@ -45,14 +46,15 @@ pub struct Setup {
 
 /// Pre-shared-key agreement with all members.
 pub struct Agreement {
-    own: Ipv4Addr,
+    pub(super) own: Ipv4Addr,
     location: Option<Whereabouts>,
     cipher: Cipher,
     limits: Limits,
-    spis: Spis,
+    pub(super) spis: Spis,
     entropy: Entropy,
-    peers: Vec<Peer>,
-    actions: VecDeque<Action>,
+    /// By their index; a place may be vacant.
+    pub(super) peers: Vec<Option<Peer>>,
+    pub(super) actions: VecDeque<Action>,
 }
 
 impl Agreement {
@@ -69,7 +71,7 @@ impl Agreement {
             peers: setup
                 .peers
                 .into_iter()
-                .map(|(address, secret)| Peer::new(address, secret))
+                .map(|(address, secret)| Some(Peer::new(address, secret)))
                 .collect(),
             actions: VecDeque::new(),
         }
@@ -91,8 +93,8 @@ impl Agreement {
     }
 
     /// Starts an exchange, unless one is under way.
-    fn begin(&mut self, now: Moment, index: MemberIndex) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+    pub(super) fn begin(&mut self, now: Moment, index: MemberIndex) {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         if peer.pending.is_some() {
@@ -107,19 +109,22 @@ impl Agreement {
                 responder: peer.address,
             },
         );
+        let secret = peer.secret.clone();
         let Some(half) = self.half(timestamp) else { return };
-        let peer = &mut self.peers[index.0 as usize];
-        let initiated = Initiated::new(&peer.secret, roles, half);
+        let initiated = Initiated::new(&secret, roles, half);
         self.actions.push_back(Action::Send(index, initiated.octets));
-        peer.pending = Some(Pending {
-            repeat: Repeat::new(initiated, now.millis()),
-            started: now,
-        });
+        if let Some(peer) = at(&mut self.peers, index) {
+            peer.pending = Some(Pending {
+                repeat: Repeat::new(initiated, now.millis()),
+                started: now,
+                secret,
+            });
+        }
     }
 
     /// As [`Agreement::begin`], for reasons that a forger could give: not too often, and not while the other side is at it.
     fn begin_provoked(&mut self, now: Moment, index: MemberIndex) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         let recent = |at: Option<Millis>| at.is_some_and(|at| now.millis().0 < at.0 + RATE);
@@ -131,17 +136,25 @@ impl Agreement {
     }
 
     fn on_initiation(&mut self, now: Moment, index: MemberIndex, message: Unauthenticated) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         let roles = Roles {
             initiator: peer.address,
             responder: self.own,
         };
-        let verify = |covered: &[u8], tag: &[u8]| peer.secret.verify(roles, None, covered, tag);
+        // The other side may not have heard yet that there is a newer secret.
+        let mut secret = None;
+        let verify = |covered: &[u8], tag: &[u8]| {
+            let known = [Some(&peer.secret), peer.former.as_ref()];
+            let good = |secret: &&Arc<PairSecret>| secret.verify(roles, None, covered, tag);
+            secret = known.into_iter().flatten().find(good).cloned();
+            secret.is_some()
+        };
         let Some((message, octets)) = message.authenticate(verify) else {
             return;
         };
+        let Some(secret) = secret else { return };
         let millis = now.millis();
         if let Some(answered) = &mut peer.answered
             && answered.initiation == octets
@@ -160,7 +173,7 @@ impl Agreement {
             }
             return;
         }
-        self.respond(now, index, roles, &message, &octets);
+        self.respond(now, index, roles, &secret, (&message, &octets));
     }
 
     fn respond(
@@ -168,15 +181,15 @@ impl Agreement {
         now: Moment,
         index: MemberIndex,
         roles: Roles,
-        message: &Message,
-        octets: &[u8; LEN],
+        secret: &PairSecret,
+        (message, octets): (&Message, &[u8; LEN]),
     ) {
         let Some(half) = self.half(message.timestamp) else {
             return;
         };
         let (limits, millis, spi) = (self.limits, now.millis(), half.spi);
-        let peer = &mut self.peers[index.0 as usize];
-        let Some((response, agreed)) = half.answer(&peer.secret, roles, (message, octets)) else {
+        let answer = half.answer(secret, roles, (message, octets));
+        let (Some(peer), Some((response, agreed))) = (at(&mut self.peers, index), answer) else {
             self.spis.give_back(spi);
             return;
         };
@@ -201,17 +214,22 @@ impl Agreement {
     }
 
     fn on_response(&mut self, now: Moment, index: MemberIndex, message: Unauthenticated) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         let roles = Roles {
             initiator: self.own,
             responder: peer.address,
         };
-        let Some(Pending { repeat, started }) = &peer.pending else {
+        let Some(Pending {
+            repeat,
+            started,
+            secret,
+        }) = &peer.pending
+        else {
             return;
         };
-        let Some(agreed) = repeat.what.finish(&peer.secret, roles, message) else {
+        let Some(agreed) = repeat.what.finish(secret, roles, message) else {
             return;
         };
         let (spi, millis) = (repeat.what.spi, now.millis());
@@ -230,7 +248,9 @@ impl Agreement {
     }
 
     fn add_inbound(&mut self, now: Millis, index: MemberIndex, inbound: Inbound) {
-        let peer = &mut self.peers[index.0 as usize];
+        let Some(peer) = at(&mut self.peers, index) else {
+            return;
+        };
         let expires = Millis(now.0.saturating_add(self.limits.hard().age.0));
         peer.inbound.push_back((inbound.spi(), expires));
         if peer.inbound.len() > MAX_INBOUND
@@ -251,7 +271,9 @@ impl Agreement {
         initiator: bool,
         location: Option<Whereabouts>,
     ) {
-        let peer = &mut self.peers[index.0 as usize];
+        let Some(peer) = at(&mut self.peers, index) else {
+            return;
+        };
         peer.current = Some(Current {
             spi: outbound.spi(),
             since: now,
@@ -267,7 +289,7 @@ impl Agreement {
     }
 
     fn on_heard(&mut self, now: Moment, index: MemberIndex, spi: Spi) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         peer.heard = Some(now.millis());
@@ -284,7 +306,7 @@ impl Agreement {
     }
 
     fn on_activity(&mut self, now: Millis, index: MemberIndex, activity: Activity) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         if activity.heard {
@@ -301,7 +323,9 @@ impl Agreement {
 
     fn poll_peer(&mut self, now: Moment, index: MemberIndex) {
         let millis = now.millis();
-        let peer = &mut self.peers[index.0 as usize];
+        let Some(peer) = at(&mut self.peers, index) else {
+            return;
+        };
         if let Some(pending) = &mut peer.pending {
             if millis.0 >= pending.started.millis().0 + GIVE_UP {
                 self.spis.give_back(pending.repeat.what.spi);
@@ -356,7 +380,28 @@ impl Agreement {
     }
 }
 
+/// The member in a place.
+pub(super) fn at(peers: &mut [Option<Peer>], index: MemberIndex) -> Option<&mut Peer> {
+    peers.get_mut(index.0 as usize)?.as_mut()
+}
+
 impl KeyAgreement for Agreement {
+    fn add(&mut self, index: MemberIndex, address: Ipv4Addr, secret: PairSecret) {
+        self.enter(index, address, secret);
+    }
+
+    fn remove(&mut self, index: MemberIndex) {
+        self.strike(index);
+    }
+
+    fn renew(&mut self, now: Moment, index: MemberIndex, secret: PairSecret, use_it: bool) {
+        self.replace(now, index, secret, use_it);
+    }
+
+    fn readdress(&mut self, own: Ipv4Addr) {
+        self.own = own;
+    }
+
     fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]) {
         let Some(message) = Message::parse(data) else {
             return;
@@ -368,7 +413,7 @@ impl KeyAgreement for Agreement {
     }
 
     fn event(&mut self, now: Moment, index: MemberIndex, event: Event) {
-        let Some(peer) = self.peers.get_mut(index.0 as usize) else {
+        let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         match event {
@@ -393,21 +438,18 @@ impl KeyAgreement for Agreement {
         }
         self.location = own;
         for index in (0u32..self.peers.len() as u32).map(MemberIndex) {
-            let peer = &mut self.peers[index.0 as usize];
-            let pending = peer.pending.take();
-            let started = pending.is_some();
-            if let Some(pending) = pending {
-                self.spis.give_back(pending.repeat.what.spi);
-            }
+            let started = self.abandon(index);
+            let known = at(&mut self.peers, index).is_some_and(|peer| peer.current.is_some());
             // Only who has keys with us, or was being asked for some, needs to know.
-            if started || peer.current.is_some() {
+            if started || known {
                 self.begin(now, index);
             }
         }
     }
 
     fn way_open(&mut self, now: Moment) {
-        for pending in self.peers.iter_mut().filter_map(|peer| peer.pending.as_mut()) {
+        let peers = self.peers.iter_mut().flatten();
+        for pending in peers.filter_map(|peer| peer.pending.as_mut()) {
             pending.repeat.next = now.millis();
         }
     }
@@ -419,7 +461,7 @@ impl KeyAgreement for Agreement {
     }
 
     fn deadline(&self) -> Option<Millis> {
-        self.peers.iter().filter_map(Peer::deadline).min()
+        self.peers.iter().flatten().filter_map(Peer::deadline).min()
     }
 
     fn next_action(&mut self) -> Option<Action> {
@@ -427,15 +469,14 @@ impl KeyAgreement for Agreement {
     }
 
     fn view(&self, index: MemberIndex) -> View {
-        self.peers
-            .get(index.0 as usize)
-            .map_or_else(View::default, |peer| View {
-                outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
-                inbound: peer.inbound.back().map(|(spi, _)| *spi),
-                agreeing: peer.pending.is_some(),
-                agreements: peer.agreements,
-                rtt_micros: peer.rtt_micros,
-                heard: peer.heard,
-            })
+        let peer = self.peers.get(index.0 as usize).and_then(Option::as_ref);
+        peer.map_or_else(View::default, |peer| View {
+            outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
+            inbound: peer.inbound.back().map(|(spi, _)| *spi),
+            agreeing: peer.pending.is_some(),
+            agreements: peer.agreements,
+            rtt_micros: peer.rtt_micros,
+            heard: peer.heard,
+        })
     }
 }

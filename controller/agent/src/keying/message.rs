@@ -23,6 +23,9 @@
 //! |   this message up to here                                       |
 //! +-----------------------------------------------------------------+
 //! ```
+//!
+//! Behind an initiation may stand a ticket of the manager's: its length in two octets, at most 1,024, and the ticket, which is sealed
+//! for the responder and stands for itself.
 
 use crate::config::Cipher;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -33,6 +36,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const LEN: usize = 128;
 /// Octets that the authenticator covers.
 pub const COVERED: usize = LEN - 32;
+
+/// Octets of a ticket at most.
+pub const MAX_TICKET: usize = 1024;
 
 const VERSION: u8 = 1;
 
@@ -58,6 +64,24 @@ pub enum Whereabouts {
         /// The sender's pseudo address there.
         pseudo: Ipv4Addr,
     },
+}
+
+/// Does this message, authentic or not, say that it is an initiation?
+#[must_use]
+pub fn is_initiation(message: &[u8; LEN]) -> bool {
+    message[1] == Kind::Initiation as u8
+}
+
+/// Parts a datagram into the message and the ticket behind it, which is empty if there is none; `None` if it is of neither shape.
+#[must_use]
+pub fn split(data: &[u8]) -> Option<(&[u8; LEN], &[u8])> {
+    let (message, rest) = data.split_first_chunk::<LEN>()?;
+    let Some((len, ticket)) = rest.split_first_chunk::<2>() else {
+        return rest.is_empty().then_some((message, rest));
+    };
+    let whole = usize::from(u16::from_be_bytes(*len)) == ticket.len();
+    let fits = (1..=MAX_TICKET).contains(&ticket.len());
+    (is_initiation(message) && whole && fits).then_some((message, ticket))
 }
 
 /// What a message says.
@@ -231,10 +255,38 @@ mod tests {
         assert_eq!(read, message);
     }
 
+    #[test]
+    fn a_ticket_stands_behind_an_initiation_and_nowhere_else() {
+        let with = |kind: Kind, said: u16, ticket: &[u8]| {
+            let mut data = vec![0; LEN];
+            data[1] = kind as u8;
+            data.extend(said.to_be_bytes());
+            data.extend(ticket);
+            split(&data).map(|(_, ticket)| ticket.to_vec())
+        };
+        assert_eq!(with(Kind::Initiation, 3, b"abc"), Some(b"abc".to_vec()));
+        assert_eq!(
+            with(Kind::Initiation, 1024, &[7; 1024]).map(|ticket| ticket.len()),
+            Some(1024)
+        );
+        for (kind, said, len) in [
+            (Kind::Response, 3, 3),
+            (Kind::Initiation, 2, 3),
+            (Kind::Initiation, 4, 3),
+            (Kind::Initiation, 0, 0),
+            (Kind::Initiation, 1025, 1025),
+        ] {
+            assert_eq!(with(kind, said, &vec![7; len]), None, "{kind:?} {said} {len}");
+        }
+        assert_eq!(split(&[0; LEN]).map(|(_, ticket)| ticket.len()), Some(0));
+        assert!(split(&[0; LEN + 1]).is_none() && split(&[0; LEN - 1]).is_none());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Message::parse(&bytes);
+            let _ = split(&bytes);
         }
 
         #[test]

@@ -21,6 +21,7 @@
 //!   until something comes back.
 //! - **Both at once**: both exchanges are valid; the member with the higher virtual address gives up its own.
 //! - **Rekeying**: old inbound keys stay until their hard lifetime is over, so packets under way are never lost.
+//! - **Members come and go**: with a manager, secrets come with tickets and are replaced; a member that is gone leaves no keys behind.
 //! - **A restart**: packets under keys of the earlier run ([`Event::Stale`]), or silence for 15 s, start an exchange.
 //!
 //! [`KeyAgreement`] is where IKEv2 (feature B3) takes over.
@@ -29,16 +30,18 @@ mod exchange;
 mod machine;
 pub mod message;
 mod peer;
+mod roster;
 mod secrets;
 #[cfg(test)]
 mod tests;
 
 pub use machine::{Agreement, Entropy, Setup};
 pub use message::Whereabouts;
-pub use secrets::PairSecret;
+pub use secrets::{PairSecret, Roles};
 
 use kith_esp::{Inbound, Millis, Outbound, Spi};
 use kith_pipeline::host::tables::MemberIndex;
+use std::net::Ipv4Addr;
 
 /// A moment by both clocks of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,15 @@ pub struct View {
 
 /// A key agreement protocol, sans I/O, for all members of a host.
 pub trait KeyAgreement {
+    /// Somebody is a member from now on, in a place that is vacant.
+    fn add(&mut self, peer: MemberIndex, address: Ipv4Addr, secret: PairSecret);
+    /// And is one no more: all keys with it are forgotten.
+    fn remove(&mut self, peer: MemberIndex);
+    /// Another secret. Used from now on, beside the last one, which the member may still use; or, if not `use_it`, only taken beside
+    /// the present one. Keys that are in use stay.
+    fn renew(&mut self, now: Moment, peer: MemberIndex, secret: PairSecret, use_it: bool);
+    /// Our virtual address is another one; there are no members at that moment.
+    fn readdress(&mut self, own: Ipv4Addr);
     /// A message that claims to be from a member.
     fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]);
     /// Something happened on the datapath.

@@ -7,6 +7,7 @@ use super::{Moment, Whereabouts};
 use kith_esp::{Millis, Outbound, Spi};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// First repetition of an initiation or a confirming dummy; each further one waits twice as long.
 const REPEAT_FIRST: u64 = 250;
@@ -21,7 +22,9 @@ pub(super) const RATE: u64 = 1_000;
 
 pub(super) struct Peer {
     pub(super) address: Ipv4Addr,
-    pub(super) secret: PairSecret,
+    pub(super) secret: Arc<PairSecret>,
+    /// Taken in initiations, never used for ours.
+    pub(super) former: Option<Arc<PairSecret>>,
     pub(super) pending: Option<Pending>,
     pub(super) answered: Option<Answered>,
     pub(super) confirm: Option<Repeat<Spi>>,
@@ -49,6 +52,8 @@ pub(super) struct Repeat<T> {
 pub(super) struct Pending {
     pub(super) repeat: Repeat<Initiated>,
     pub(super) started: Moment,
+    /// It was made with this one.
+    pub(super) secret: Arc<PairSecret>,
 }
 
 pub(super) struct Answered {
@@ -77,7 +82,8 @@ impl Peer {
     pub(super) fn new(address: Ipv4Addr, secret: PairSecret) -> Self {
         Self {
             address,
-            secret,
+            secret: Arc::new(secret),
+            former: None,
             pending: None,
             answered: None,
             confirm: None,

@@ -62,6 +62,12 @@ impl PairSecret {
         Self { psk, authenticator }
     }
 
+    /// Is it the same secret? Constant time.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.psk.expose().ct_eq(other.psk.expose()).into()
+    }
+
     /// The authenticator of a message; `initiation` is the message that a response answers.
     #[must_use]
     pub fn authenticator(&self, roles: Roles, initiation: Option<&[u8; LEN]>, covered: &[u8]) -> [u8; 32] {

@@ -5,15 +5,16 @@
 //!  ► shim ► virtual ipv4 ► own destination ► member
 //!  ► SA of this SPI, and of this member ► open
 //!  ► source check ► commit: the replay window moves
+//!  ► policy
 //!  | IPv4 | payload |
 //! ```
 //!
 //! In transport mode the virtual header is not authenticated by ESP, so the security association is what says who sent
 //! the packet: a source address other than its member's is refused, whatever the tag.
 
-use super::mss;
 use super::tables::{HostTables, Member, MemberIndex};
 use super::transport::{self, Opened};
+use super::{flow, mss};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
@@ -24,6 +25,8 @@ use kith_wire::ipv4::{self, Ipv4, PROTOCOL_ESP, PROTOCOL_TCP, PROTOCOL_UDP};
 use kith_wire::shim::{self, DataType, Shim};
 use kith_wire::tcp;
 use kith_wire::udp::Udp;
+use std::net::Ipv4Addr;
+use zerocopy::FromBytes;
 
 /// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
 pub const KEYING_PORT: u16 = 20202;
@@ -50,6 +53,12 @@ pub enum Decapsulated {
         /// From whom it claims to be.
         member: MemberIndex,
     },
+    /// A key agreement message of somebody we do not know, in clear, unauthenticated: the packet is its UDP data. Only where tables say
+    /// that strangers may introduce themselves.
+    Stranger {
+        /// From which virtual address it claims to be.
+        source: Ipv4Addr,
+    },
     /// A director's message, unauthenticated: the packet begins with its shim.
     Control,
     /// Gone and counted. `stale` names a member that may have keys of an earlier run of ours.
@@ -67,6 +76,8 @@ pub enum Decapsulated {
 pub struct Decap<A: Aead = DefaultAead> {
     inbound: Vec<Option<(MemberIndex, Inbound<A>)>>,
     mask: u32,
+    /// Few, with SPIs that others chose.
+    beside: Vec<(MemberIndex, Inbound<A>)>,
 }
 
 impl Decap {
@@ -86,6 +97,7 @@ impl<A: Aead> Decap<A> {
         Self {
             inbound: (0..size).map(|_| None).collect(),
             mask: size - 1,
+            beside: Vec::new(),
         }
     }
 
@@ -101,8 +113,16 @@ impl<A: Aead> Decap<A> {
         self.inbound[at as usize] = Some((member, sa));
     }
 
+    /// As [`Decap::install`], for an SPI whose low bits say nothing: it gets no place, but is looked for where its place has another.
+    /// Meant for one member or two.
+    pub fn install_beside(&mut self, member: MemberIndex, sa: Inbound<A>) {
+        self.beside.retain(|(_, there)| there.spi() != sa.spi());
+        self.beside.push((member, sa));
+    }
+
     /// Forgets a security association.
     pub fn remove(&mut self, spi: Spi) {
+        self.beside.retain(|(_, sa)| sa.spi() != spi);
         let place = &mut self.inbound[(spi.get() & self.mask) as usize];
         if place.as_ref().is_some_and(|(_, sa)| sa.spi() == spi) {
             *place = None;
@@ -146,7 +166,15 @@ impl<A: Aead> Decap<A> {
         if !packet.shrink_front(shim::LEN) {
             return Err(plain(DropReason::ShimTruncated));
         }
-        let (index, member, protocol) = find(tables, packet).map_err(plain)?;
+        let (known, source, protocol) = find(tables, packet).map_err(plain)?;
+        let Some((index, member)) = known else {
+            // Of strangers nothing but an introduction is looked at, and only where it is expected.
+            let introduces = protocol == PROTOCOL_UDP && tables.takes_introductions();
+            if !introduces || take_keying(packet).is_err() {
+                return Err(plain(DropReason::MemberUnknown));
+            }
+            return Ok(Decapsulated::Stranger { source });
+        };
         match protocol {
             PROTOCOL_ESP => {}
             PROTOCOL_UDP => {
@@ -162,12 +190,15 @@ impl<A: Aead> Decap<A> {
             .get();
         let (owner, sa) = match &mut self.inbound[(spi & self.mask) as usize] {
             Some((owner, sa)) if sa.spi().get() == spi => (*owner, sa),
-            _ => return Err((DropReason::EspSpiUnknown, Some(index))),
+            _ => match self.beside.iter_mut().find(|(_, sa)| sa.spi().get() == spi) {
+                Some((owner, sa)) => (*owner, sa),
+                None => return Err((DropReason::EspSpiUnknown, Some(index))),
+            },
         };
         if owner != index {
             return Err(plain(DropReason::VirtualSourceSpoofed));
         }
-        open(packet, sa, member, now)
+        open(packet, sa, (tables, member), now)
             .map_err(|reason| (reason, (reason == DropReason::EspExpired).then_some(index)))
             .map(|is_dummy| match is_dummy {
                 false => Decapsulated::Deliver {
@@ -182,24 +213,31 @@ impl<A: Aead> Decap<A> {
     }
 }
 
-/// The member a virtual packet claims to be from, if it is for us. One whose total length is not all there is, is refused.
+/// Somebody in the tables.
+type Known<'t> = (MemberIndex, &'t Member);
+
+/// Whom a virtual packet claims to be from, if it is for us: the member, the address, the protocol. One whose total length is not all
+/// there is, is refused.
 #[inline]
 fn find<'t, P: Packet>(
     tables: &'t HostTables,
     packet: &mut P,
-) -> Result<(MemberIndex, &'t Member, u8), DropReason> {
+) -> Result<(Option<Known<'t>>, Ipv4Addr, u8), DropReason> {
     let len = packet.bytes().len();
     let (ip, _) = Ipv4::parse(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
     if ip.destination() != tables.own() {
         return Err(DropReason::VirtualNotOurs);
     }
-    let (index, member) = tables.find(ip.source()).ok_or(DropReason::MemberUnknown)?;
+    let known = tables.find(ip.source());
+    if known.is_none() && !tables.takes_introductions() {
+        return Err(DropReason::MemberUnknown);
+    }
     let (protocol, total) = (ip.protocol(), usize::from(ip.total_len()));
     // The virtual packet is all there is: octets behind it are not padding, they are a lie.
     if total != len {
         return Err(DropReason::VirtualLength);
     }
-    Ok((index, member, protocol))
+    Ok((known, ip.source(), protocol))
 }
 
 /// Cuts a clear virtual packet to its UDP data, if it is key agreement; nothing else comes in clear.
@@ -216,15 +254,22 @@ fn take_keying<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
     Ok(())
 }
 
-/// Opens the ESP payload and lowers the segment size that a TCP SYN asks for. True: a dummy.
+/// Opens the ESP payload, asks the policy about what was inside, and lowers the segment size that a TCP SYN asks for. True: a dummy.
 #[inline]
 fn open<P: Packet, A: Aead>(
     packet: &mut P,
     sa: &mut Inbound<A>,
-    member: &Member,
+    (tables, member): (&HostTables, &Member),
     now: Millis,
 ) -> Result<bool, DropReason> {
     let opened = transport::open(packet, sa, now)?;
+    if opened != Opened::Dummy {
+        let (ip, payload) =
+            Ipv4::ref_from_prefix(packet.bytes()).map_err(|_| DropReason::VirtualTruncated)?;
+        if !tables.allows(flow::of(ip, payload)) {
+            return Err(DropReason::PolicyDenied);
+        }
+    }
     let bytes = packet.bytes_mut();
     if opened == Opened::Packet && bytes.len() > ipv4::HEADER_LEN && bytes[9] == PROTOCOL_TCP {
         // What our side may send that way is as narrow as what the member may send: clamp both directions here.

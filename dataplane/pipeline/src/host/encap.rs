@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  virtual packet                     | IPv4 | payload |
-//!  ► own source ► member ► keys ► mtu
+//!  ► own source ► policy ► member ► keys ► mtu
 //!  ► mss, if a TCP SYN
 //!  ► seal                  | IPv4, 50 | SPI | IV | payload, trailer | ICV |
 //!  ► shim           | shim | IPv4, 50 | SPI | IV | payload, trailer | ICV |
@@ -13,12 +13,12 @@
 //! next header 4.
 
 use super::tables::{HostTables, Member, MemberIndex};
-use super::{mss, transport, virtual_mtu};
+use super::{flow, mss, transport, virtual_mtu};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
 use kith_esp::aead::{Aead, DefaultAead};
-use kith_esp::{Lifetime, Millis, Outbound, sealed_overhead};
+use kith_esp::{Lifetime, Millis, NO_NEXT_HEADER, Outbound, sealed_overhead};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_IPV4, PROTOCOL_TCP};
 use kith_wire::{shim, tcp};
 use std::net::SocketAddrV4;
@@ -159,9 +159,13 @@ fn find<'t, P: Packet>(
     packet: &mut P,
 ) -> Result<(MemberIndex, &'t Member, bool), DropReason> {
     let len = packet.bytes().len();
-    let (ip, _) = Ipv4::parse_any(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
+    let (ip, payload) = Ipv4::parse_any(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
     if ip.source() != tables.own() {
         return Err(DropReason::VirtualSourceSpoofed);
+    }
+    // Dummies say no more than that we are alive: the receiver throws away what they hold.
+    if ip.protocol() != NO_NEXT_HEADER && !tables.allows(flow::of(ip, payload)) {
+        return Err(DropReason::PolicyDenied);
     }
     let (index, member) = tables.find(ip.destination()).ok_or(DropReason::MemberUnknown)?;
     let (fragment, total) = (ip.is_fragment(), usize::from(ip.total_len()));

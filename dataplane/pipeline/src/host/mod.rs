@@ -6,6 +6,7 @@
 
 pub mod decap;
 pub mod encap;
+mod flow;
 pub mod tables;
 #[cfg(all(test, not(loom)))]
 mod tests;

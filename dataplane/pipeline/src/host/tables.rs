@@ -1,7 +1,8 @@
-//! What a member knows about the others: one snapshot.
+//! What a member knows about the others, and what may pass between it and them: one snapshot.
 
 use crate::table::exact::ExactTable;
-use kith_wire::shim::Shim;
+use crate::table::policy::{Decision, Flow, PolicyTable, Rule};
+use kith_wire::shim::{DataType, Shim};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Which member, in one [`HostTables`] and the security associations beside it.
@@ -21,27 +22,46 @@ pub struct Member {
     pub path_mtu: u16,
 }
 
-/// One generation of a member's tables. With no members everything is dropped.
+/// One generation of a member's tables. With no members everything is dropped, and without a rule that allows it, too.
 #[derive(Debug, Clone)]
 pub struct HostTables {
     own: Ipv4Addr,
+    /// A vacant place has the unspecified address, which is nobody's.
     members: Vec<Member>,
     by_address: ExactTable<Ipv4Addr, MemberIndex>,
+    policy: PolicyTable,
+    introductions: bool,
 }
 
 impl HostTables {
-    /// The tables of the member with virtual address `own`; the others keep their places as [`MemberIndex`].
+    /// The tables of the member with virtual address `own`, all of whose members are known and trusted with anything: one rule lets
+    /// everything pass. The others keep their places as [`MemberIndex`].
     #[must_use]
     pub fn new(own: Ipv4Addr, members: Vec<Member>) -> Self {
-        let by_address = ExactTable::new(
-            (0u32..)
-                .zip(&members)
-                .map(|(i, member)| (member.address, MemberIndex(i))),
-        );
+        let places = members.into_iter().map(Some).collect();
+        Self {
+            introductions: false,
+            ..Self::managed(own, places, allow_any())
+        }
+    }
+
+    /// The tables of a member whose manager says who the others are and what may pass. Places may be vacant, and strangers may introduce
+    /// themselves: their key agreement messages are handed up.
+    #[must_use]
+    pub fn managed(own: Ipv4Addr, places: Vec<Option<Member>>, policy: PolicyTable) -> Self {
+        let taken = (0u32..)
+            .zip(&places)
+            .filter_map(|(i, place)| Some((place.as_ref()?.address, MemberIndex(i))));
+        let by_address = ExactTable::new(taken);
         Self {
             own,
-            members,
+            members: places
+                .into_iter()
+                .map(|place| place.unwrap_or_else(vacant))
+                .collect(),
             by_address,
+            policy,
+            introductions: true,
         }
     }
 
@@ -52,7 +72,30 @@ impl HostTables {
         self.own
     }
 
-    /// All members, by index.
+    /// May this packet pass? What no rule says anything about may not.
+    #[inline]
+    #[must_use]
+    pub fn allows(&self, flow: Flow) -> bool {
+        self.policy.decide(flow) == Decision::Allow
+    }
+
+    /// May strangers introduce themselves?
+    #[inline]
+    #[must_use]
+    pub fn takes_introductions(&self) -> bool {
+        self.introductions
+    }
+
+    /// The member in this place, if it is taken.
+    #[inline]
+    #[must_use]
+    pub fn member(&self, index: MemberIndex) -> Option<&Member> {
+        self.members
+            .get(index.0 as usize)
+            .filter(|member| !member.address.is_unspecified())
+    }
+
+    /// All members, by index; vacant places have the unspecified address.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
@@ -65,4 +108,22 @@ impl HostTables {
         let index = *self.by_address.get(address)?;
         Some((index, self.members.get(index.0 as usize)?))
     }
+}
+
+fn vacant() -> Member {
+    Member {
+        address: Ipv4Addr::UNSPECIFIED,
+        endpoint: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        shim: Shim::new(DataType::Virtual),
+        path_mtu: 0,
+    }
+}
+
+/// The policy of those who trust all their members with anything.
+fn allow_any() -> PolicyTable {
+    let mut policy = PolicyTable::default();
+    let rule = Rule::new(0, Flow::default(), Flow::default());
+    // The first rule of an empty table is neither there already nor one too many.
+    let _entered = policy.insert(rule, Decision::Allow);
+    policy
 }

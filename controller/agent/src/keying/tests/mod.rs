@@ -340,8 +340,13 @@ fn a_forged_envelope_is_refused_by_name() {
     let mut world = World::new(19);
     let node = &world.nodes[0];
     let peer = "10.77.0.2".parse().unwrap();
-    let mut bytes =
-        envelope::keying(&Shim::new(DataType::Virtual), peer, node.own, &[0; message::LEN]).to_vec();
+    let mut bytes = envelope::keying(
+        &Shim::new(DataType::Virtual),
+        peer,
+        node.own,
+        &[0; message::LEN],
+        &[],
+    );
     bytes[60] ^= 1;
     world.transmit(1, bytes);
     world.run(10 * MS);

@@ -236,8 +236,8 @@ impl World {
                 Action::Send(_, message) => {
                     node.messages += 1;
                     let bytes =
-                        envelope::keying(&node.tables.members()[0].shim, node.own, node.peer, &message);
-                    self.transmit(which, bytes.to_vec());
+                        envelope::keying(&node.tables.members()[0].shim, node.own, node.peer, &message, &[]);
+                    self.transmit(which, bytes);
                 }
                 Action::InstallInbound(member, sa) => node.decap.install(member, *sa),
                 Action::RemoveInbound(spi) => node.decap.remove(spi),
