@@ -4,6 +4,10 @@
 #[path = "../../admin/tests/mod.rs"]
 mod admin_tests;
 mod agent;
+mod changes;
+mod durability;
+mod join;
+mod properties;
 mod registration;
 mod world;
 
