@@ -27,6 +27,7 @@ mod plan;
 mod policy;
 mod wish;
 
+pub use crate::policy::compile as compile_policy;
 pub use acts::Act;
 
 use crate::core::{Actor, AdminError, AdminReply, Command, Manager, Time};
