@@ -14,13 +14,17 @@
 
 pub mod agent;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod directory;
+pub mod dns;
+pub mod entropy;
 pub mod envelope;
 pub mod keying;
 pub mod lans;
+pub mod link;
 pub mod managed;
 pub mod manager;
 pub mod members;
@@ -29,3 +33,4 @@ pub mod server;
 pub mod session;
 pub mod state;
 pub mod status;
+pub mod supervisor;
