@@ -305,6 +305,38 @@ fn the_managers_channel_carries_the_managers_packets_and_no_others() {
 }
 
 #[test]
+fn a_thousand_and_twenty_four_members_fit_and_the_place_of_one_that_is_gone_is_given_again() {
+    if !privileged() {
+        return;
+    }
+    let world = World::new();
+    let member = &world.members[0];
+    let other = |number: u32| Identity {
+        address: Ipv4Addr::from_bits(0x0a4e_0000 + number),
+        ..identity(1)
+    };
+    let admit = |number| {
+        let peer = member
+            .identity
+            .peer(&other(number), KEYS[0], now_ms() * 1000, now_ms() + HOUR);
+        member.order(peer);
+        member
+            .status()
+            .peers
+            .iter()
+            .any(|peer| peer.address == other(number).address)
+    };
+    assert!((1..=1024).all(admit));
+    assert!(!admit(1025), "and no more");
+    member.order(Order::Gone(other(500).address));
+    // Both threads of the datapath wipe what they know first.
+    world
+        .net
+        .until("there is room again", Duration::from_secs(2), |_| admit(1025));
+    assert_eq!(member.status().peers.len(), 1024);
+}
+
+#[test]
 fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_it() {
     if !privileged() {
         return;
