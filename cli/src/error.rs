@@ -113,12 +113,9 @@ pub enum Error {
         /// The end of its log.
         log: String,
     },
-    /// A dataplane gave no answer.
+    /// A dataplane or a controller gave no answer.
     #[error(transparent)]
-    Dataplane(#[from] kith_api::client::ClientError),
-    /// A controller gave no answer.
-    #[error(transparent)]
-    Controller(#[from] kith_controller::status::ClientError),
+    Daemon(#[from] kith_api::lines::ClientError),
     /// An agent gave no answer.
     #[error(transparent)]
     Agent(#[from] kith_agent::status::StatusError),

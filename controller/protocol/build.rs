@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "admin.v1.Invitations",
         "admin.v1.ApplyAnswer",
         "admin.v1.NewCredential",
+        "admin.v1.Chunk",
     ];
     let mut builder = tonic_prost_build::configure();
     builder = builder.skip_debug(secret.map(|name| format!(".kith.{name}")));

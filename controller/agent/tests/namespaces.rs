@@ -1,6 +1,7 @@
 //! Real agents, real kernels' stacks, real programs.
 
 mod common;
+mod managed;
 mod relay;
 
 use common::{ADDRESS, Net, PUBLIC, privileged};

@@ -1,34 +1,32 @@
-//! `kith-controller`: route directors of dataplanes.
+//! `kith-controller`: the manager, and route directors of dataplanes.
 //!
 //! Exit codes: 0 stopped in order, 1 failed while starting or running, 2 the configuration is wrong.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use kith_api::service;
+use kith_api::socket::{PRIVATE, Socket};
 use kith_controller::config::{self, Config};
-use kith_controller::host::Controller;
+use kith_controller::host::{Controller, Grants, Report};
+use kith_controller::manager::{Manager, Place};
 use kith_controller::southbound::p4runtime::P4Runtime;
-use kith_controller::status::Socket;
-use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use kith_controller::status;
 use std::error::Error;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use std::time::Instant;
+use tracing::info;
 
-/// Decides who has a session at dataplanes, and keeps their tables.
+/// Where the configuration is, if it is not said.
+const CONFIG: &str = "/etc/kith/controller.yaml";
+
+/// Manages virtual networks, decides who has a session at dataplanes, and keeps their tables.
 #[derive(Parser)]
 #[command(name = "kith-controller", version)]
 struct Arguments {
-    /// The configuration file, YAML.
-    #[arg(long, default_value = "/etc/kith/controller.yaml")]
-    config: PathBuf,
+    /// The configuration file, YAML. Without one at /etc/kith/controller.yaml, a manager runs with all defaults.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// Only check the configuration.
     #[arg(long)]
     check: bool,
@@ -36,83 +34,49 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    let config = match config::load(&arguments.config) {
-        Ok(config) => config,
-        Err(problem) => {
-            eprintln!("kith-controller: {problem}");
-            return ExitCode::from(2);
-        }
+    // A file that was named must be there.
+    let load = match arguments.config {
+        Some(_) => config::load,
+        None => config::load_or_default,
     };
-    if arguments.check {
-        println!("{}: good", arguments.config.display());
-        return ExitCode::SUCCESS;
-    }
-    match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            error!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    let path = arguments.config.unwrap_or_else(|| CONFIG.into());
+    service::main("kith-controller", &path, arguments.check, load, run)
 }
 
 fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // The order matters: the second signal finds the flag that the first one set, and ends the process at once.
-        flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        flag::register(signal, stop.clone())?;
-    }
+    let stop = service::stop_on_signals()?;
     // Before anything else is touched: it shows whether another one runs.
-    let socket = Socket::bind(&config.status_socket)?;
-    let controller = Controller::start(config, P4Runtime::new)?;
-    let server = socket.serve(controller.answers())?;
-    info!(millis = began.elapsed().as_millis() as u64, "directing");
-    tell_system(&[NotifyState::Ready]);
+    let socket = Socket::bind(&config.status_socket, PRIVATE, status::SETTING)?;
+    let place = Place::take(&config)?;
+    // The manager first: directors bring sessions back only for members it grants them.
+    let mut grants = Grants::default();
+    let manager = Manager::start(&config, place, &mut grants)?;
+    let report = |director: &str| -> Report {
+        let host = manager.as_ref().map(Manager::host);
+        let director = director.to_owned();
+        Box::new(move |healthy, sessions| {
+            if let Some(host) = &host {
+                host.director(&director, healthy, sessions);
+            }
+        })
+    };
+    let controller = Controller::start(config, Some((grants, &report)), P4Runtime::new)?;
+    let server = status::serve(socket, controller.answers())?;
+    info!(millis = began.elapsed().as_millis() as u64, "ready");
 
-    let ended = watch(&controller, &stop);
-    tell_system(&[NotifyState::Stopping]);
+    let broken = "a director or the manager ended by a panic (see above); the controller stops rather than decide half";
+    let managing = || manager.as_ref().is_none_or(|manager| !manager.is_broken());
+    let ended = service::until_stopped(
+        &stop,
+        || (controller.is_broken() || !managing()).then_some(broken),
+        || controller.pulse().collect(),
+    );
     drop(server);
     controller.stop();
+    if let Some(manager) = manager {
+        manager.stop();
+    }
     info!("stopped");
     ended
-}
-
-/// Waits for a signal, and tells the service manager that all directors live as long as they do.
-fn watch(controller: &Controller, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
-    let watchdog = sd_notify::watchdog_enabled().map(|longest| longest / 3);
-    let mut told = Instant::now();
-    let mut pulse: Vec<u64> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(20));
-        if controller.is_broken() {
-            return Err(
-                "a director ended by a panic (see above); the controller stops rather than decide half"
-                    .into(),
-            );
-        }
-        if watchdog.is_some_and(|often| told.elapsed() >= often) {
-            let now: Vec<u64> = controller.pulse().collect();
-            if now.iter().zip(&pulse).all(|(now, before)| now != before) {
-                tell_system(&[NotifyState::Watchdog]);
-            }
-            (pulse, told) = (now, Instant::now());
-        }
-    }
-    Ok(())
-}
-
-/// Without a service manager this does nothing.
-fn tell_system(state: &[NotifyState<'_>]) {
-    if let Err(problem) = sd_notify::notify(state) {
-        warn!(%problem, "the service manager cannot be told");
-    }
 }

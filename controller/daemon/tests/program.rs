@@ -258,6 +258,8 @@ fn the_service_manager_hears_ready_watchdog_and_stopping_and_a_second_instance_i
     assert_eq!(hear(), "READY=1", "before there is a dataplane");
     assert_eq!(hear(), "WATCHDOG=1");
     assert_eq!(status(folder.path()).unwrap().pid, running.0.id());
+    let socket = fs::metadata(folder.path().join("socket")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     let second = command(folder.path()).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(said(&second).contains("runs already"), "{}", said(&second));

@@ -14,9 +14,7 @@ pub(crate) type Parts<'a> = &'a [&'a [u8]];
 
 /// RFC 5869, 32 octets out.
 pub(crate) fn hkdf(salt: &[u8], input: &[u8], info: Parts<'_>) -> Secret32 {
-    let mut out = [0; 32];
-    hkdf_into(salt, input, info, &mut out);
-    Secret32::new(out)
+    Secret32::made(|out| hkdf_into(salt, input, info, out))
 }
 
 /// RFC 5869, as many octets as there is room for, at most 64.

@@ -23,15 +23,20 @@ impl Secret32 {
     /// New random ones.
     #[must_use]
     pub fn generate(rng: Rng<'_>) -> Self {
-        let mut secret = Self([0; 32]);
-        rng(&mut secret.0);
-        secret
+        Self::made(|octets| rng(octets))
     }
 
     /// From a message or a record; `None` unless it is 32 octets.
     #[must_use]
     pub fn from_slice(octets: &[u8]) -> Option<Self> {
         octets.try_into().ok().map(Self)
+    }
+
+    /// Written in place: no copy stays behind on the stack.
+    pub(crate) fn made(write: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut secret = Self([0; 32]);
+        write(&mut secret.0);
+        secret
     }
 
     /// The octets, for those who compute with them or keep them.

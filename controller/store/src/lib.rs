@@ -12,8 +12,16 @@
 //! that can be killed at any point.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod hub;
+mod lease;
+pub mod memory;
+mod options;
+mod retention;
+pub mod sqlite;
 mod types;
 
+pub use options::{Faults, History, Options, Point};
 pub use types::{
     Change, Committed, Compare, Condition, Entry, Key, Lease, Operation, Page, Revision, StoreError,
     Transaction, WatchEvent,

@@ -195,7 +195,8 @@ pub enum StoreError {
     /// Reading or writing failed; nothing of the transaction was kept.
     #[error("the store failed: {0}; is the disk full or gone?")]
     Failed(String),
-    /// The store is closed.
-    #[error("the store is closed")]
+    /// The store is closed: it was dropped, or the disk failed in a commit. A transaction so answered was kept whole or not at all;
+    /// open the store again and look.
+    #[error("the store is closed; open it again")]
     Closed,
 }

@@ -10,32 +10,36 @@
 //! A connection may ask as often as it likes, one request after the other. Counters only grow while a dataplane runs. Times are
 //! milliseconds, sizes octets. Nothing secret is ever in an answer.
 
+use crate::lines::{Peer, Protocol};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The version of these messages. Both sides refuse another one.
 pub const VERSION: u32 = 2;
-/// Octets of a request line at most.
-pub const MAX_REQUEST: usize = 4096;
 /// Sessions or neighbours in one answer at most.
 pub const MAX_SESSIONS: u32 = 10_000;
 
-/// A message with its version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Versioned<T> {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The message.
-    #[serde(flatten)]
-    pub body: T,
-}
+/// The protocol of the statistics socket.
+#[derive(Debug)]
+pub struct StatsProtocol;
 
-impl<T> Versioned<T> {
-    /// A message of this version.
-    pub fn new(body: T) -> Self {
-        Self {
-            version: VERSION,
-            body,
+impl Protocol for StatsProtocol {
+    const PEER: Peer = Peer {
+        program: "dataplane",
+        socket: "statistics socket",
+        version: VERSION,
+    };
+    type Request = Request;
+    type Response = Response;
+
+    fn refusal(why: String) -> Response {
+        Response::Error(why)
+    }
+
+    fn refused(response: Response) -> Result<Response, String> {
+        match response {
+            Response::Error(why) => Err(why),
+            other => Ok(other),
         }
     }
 }
@@ -384,14 +388,15 @@ pub struct Neighbor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::Versioned;
 
     #[test]
     fn messages_are_what_the_page_says() {
-        let request = serde_json::to_string(&Versioned::new(Request::Neighbors)).unwrap();
+        let request = serde_json::to_string(&Versioned::new(VERSION, Request::Neighbors)).unwrap();
         assert_eq!(request, r#"{"version":2,"get":"neighbors"}"#);
         let sessions: Versioned<Request> = serde_json::from_str(r#"{"version":2,"get":"sessions"}"#).unwrap();
         assert_eq!(sessions.body, Request::Sessions { offset: 0, limit: 0 });
-        let answer = serde_json::to_string(&Versioned::new(Response::Error("no".into()))).unwrap();
+        let answer = serde_json::to_string(&Versioned::new(VERSION, Response::Error("no".into()))).unwrap();
         assert_eq!(answer, r#"{"version":2,"kind":"error","data":"no"}"#);
     }
 

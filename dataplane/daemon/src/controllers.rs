@@ -6,8 +6,8 @@
 //!
 //! Both places to listen at are taken before anything else is touched, so that a second dataplane stops at once.
 
-use crate::socket::{Socket, SocketError};
 use kith_api::config::{self, ConfigError};
+use kith_api::socket::{PRIVATE, Setting, Socket, SocketError};
 use kith_p4runtime::service::{ListenError, Service, TlsFiles, serve_tcp};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -70,7 +70,8 @@ pub struct Server {
 impl Listeners {
     /// Takes the places of this configuration.
     pub fn bind(config: &config::P4Runtime) -> Result<Self, ControllersError> {
-        let unix = Socket::bind(&config.unix, "p4runtime.unix")?;
+        let setting = Setting::new("dataplane", "p4runtime.unix");
+        let unix = Socket::bind(&config.unix, PRIVATE, setting)?;
         unix.listener()
             .set_nonblocking(true)
             .map_err(ControllersError::Threads)?;

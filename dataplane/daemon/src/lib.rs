@@ -29,6 +29,5 @@ pub mod controllers;
 pub mod dataplane;
 pub mod neighbor;
 pub mod slow;
-pub mod socket;
 pub mod stats;
 pub mod worker;

@@ -5,23 +5,16 @@
 
 use clap::Parser;
 use kith_api::config::{self, Config};
+use kith_api::service;
+use kith_api::socket::{PRIVATE, Setting, Socket};
 use kith_daemon::controllers::Listeners;
 use kith_daemon::dataplane::Dataplane;
-use kith_daemon::socket::Socket;
 use kith_daemon::stats;
-use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::error::Error;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use std::time::Instant;
+use tracing::info;
 
 /// Forwards packets of virtual networks as the tables say that a controller writes over P4Runtime.
 #[derive(Parser)]
@@ -37,85 +30,38 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    let config = match config::load(&arguments.config) {
-        Ok(config) => config,
-        Err(problem) => {
-            eprintln!("kith-dataplane: {problem}");
-            return ExitCode::from(2);
-        }
-    };
-    if arguments.check {
-        println!("{}: good", arguments.config.display());
-        return ExitCode::SUCCESS;
-    }
-    match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            error!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    service::main(
+        "kith-dataplane",
+        &arguments.config,
+        arguments.check,
+        config::load,
+        run,
+    )
 }
 
 fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // The order matters: the second signal finds the flag that the first one set, and ends the process at once.
-        flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        flag::register(signal, stop.clone())?;
-    }
+    let stop = service::stop_on_signals()?;
     // Before anything else is touched: it shows whether another one runs.
-    let socket = Socket::bind(&config.stats_socket, "stats_socket")?;
+    let setting = Setting::new("dataplane", "stats_socket");
+    let socket = Socket::bind(&config.stats_socket, PRIVATE, setting)?;
     let listeners = Listeners::bind(&config.p4runtime)?;
     let cores = config.eal.cores.clone();
     let dataplane = Dataplane::start(config)?;
     let controllers = listeners.serve(&dataplane.state().p4runtime, &cores)?;
     let server = stats::serve(socket, dataplane.state().clone())?;
     info!(millis = began.elapsed().as_millis() as u64, "forwarding");
-    tell_system(&[NotifyState::Ready]);
 
-    let ended = watch(&dataplane, &stop);
-    tell_system(&[NotifyState::Stopping]);
+    let broken =
+        "a thread ended by a panic (see above); the dataplane stops rather than forward half of the packets";
+    let ended = service::until_stopped(
+        &stop,
+        || dataplane.is_broken().then_some(broken),
+        || dataplane.state().pulse().collect(),
+    );
     drop(server);
     drop(controllers);
     dataplane.stop();
     info!("stopped");
     ended
-}
-
-/// Waits for a signal, and tells the service manager that all threads live as long as they do.
-fn watch(dataplane: &Dataplane, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
-    let watchdog = sd_notify::watchdog_enabled().map(|longest| longest / 3);
-    let mut told = Instant::now();
-    let mut pulse: Vec<u64> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(20));
-        if dataplane.is_broken() {
-            return Err("a thread ended by a panic (see above); the dataplane stops rather than forward half of the packets".into());
-        }
-        if watchdog.is_some_and(|often| told.elapsed() >= often) {
-            let now: Vec<u64> = dataplane.state().pulse().collect();
-            let alive = now.iter().zip(&pulse).all(|(now, before)| now != before);
-            if alive {
-                tell_system(&[NotifyState::Watchdog]);
-            }
-            (pulse, told) = (now, Instant::now());
-        }
-    }
-    Ok(())
-}
-
-/// Without a service manager this does nothing.
-fn tell_system(state: &[NotifyState<'_>]) {
-    if let Err(problem) = sd_notify::notify(state) {
-        warn!(%problem, "the service manager cannot be told");
-    }
 }

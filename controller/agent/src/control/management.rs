@@ -37,6 +37,8 @@ pub struct Management {
     pub(super) channel: VecDeque<(Spi, Option<Millis>)>,
     refusals: BTreeMap<&'static str, u64>,
     session_told: Option<Seen>,
+    /// The manager was heard since that was last reported.
+    heard: bool,
     heard_told: Option<Millis>,
     swept: Millis,
 }
@@ -56,6 +58,7 @@ impl Management {
             channel: VecDeque::new(),
             refusals: BTreeMap::new(),
             session_told: None,
+            heard: false,
             heard_told: None,
             swept: Millis(0),
         }
@@ -76,10 +79,15 @@ impl Management {
         *self.refusals.entry(name).or_default() += 1;
     }
 
-    pub(super) fn manager_heard(&mut self, now: Millis) {
-        let due = self.heard_told.is_none_or(|at| now.0 >= at.0 + HEARD_EVERY);
+    /// Something authentic came from the manager.
+    pub(super) fn manager_heard(&mut self) {
+        self.heard = true;
+    }
+
+    fn report_heard(&mut self, now: Millis) {
+        let due = self.heard && self.heard_told.is_none_or(|at| now.0 >= at.0 + HEARD_EVERY);
         if due && self.report(Report::ManagerHeard) {
-            self.heard_told = Some(now);
+            (self.heard, self.heard_told) = (false, Some(now));
         }
     }
 
@@ -122,6 +130,7 @@ impl Control {
             management.session_told = seen;
         }
         let millis = now.millis();
+        management.report_heard(millis);
         if millis.0 >= management.swept.0 + SWEEP_EVERY {
             management.swept = millis;
             self.end_old_channels(millis);

@@ -212,7 +212,7 @@ impl Control {
                         .get(index)
                         .is_some_and(|one| one.is_manager())
                 {
-                    management.manager_heard(now.millis());
+                    management.manager_heard();
                 }
             }
         }

@@ -124,6 +124,10 @@ impl Net {
         });
     }
 
+    pub fn router_namespace(&self) -> String {
+        format!("{}-r", self.prefix)
+    }
+
     pub fn namespace(&self, which: usize) -> String {
         format!("{}-{}", self.prefix, ["a", "b"][which])
     }

@@ -1,47 +1,10 @@
 //! What makes no controller although it is well written.
 
-use super::{Address, Config, Director, Grant, Rate};
+use super::{Address, Config, Director, Grant, Rate, check_manager};
+use kith_api::config::{Checker, Mistake, is_host};
 use std::collections::HashMap;
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-
-/// A value that cannot be used, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// Where: `directors[1].mtu`.
-    pub at: String,
-    /// What is wrong and what would be right.
-    pub what: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.what)
-    }
-}
-
-/// Mistakes are collected, not returned at the first.
-struct Checker(Vec<Mistake>);
-
-impl Checker {
-    fn unless(&mut self, good: bool, at: impl Into<String>, what: impl FnOnce() -> String) {
-        if !good {
-            self.0.push(Mistake {
-                at: at.into(),
-                what: what(),
-            });
-        }
-    }
-
-    fn rate(&mut self, rate: Rate, at: String) {
-        let possible = rate.per_second > 0 && (1..=u32::MAX / 1000).contains(&rate.burst);
-        self.unless(possible, at, || {
-            let most = u32::MAX / 1000;
-            format!("per_second and burst must be positive, and burst at most {most}")
-        });
-    }
-}
 
 /// Directors of one controller.
 const MAX_DIRECTORS: usize = 256;
@@ -49,21 +12,23 @@ const MAX_DIRECTORS: usize = 256;
 const MAX_POOL: u32 = 1 << 24;
 
 pub(super) fn check(config: &Config) -> Vec<Mistake> {
-    let mut checker = Checker(Vec::new());
+    let mut checker = Checker::default();
     checker.unless(!config.name.trim().is_empty(), "name", || {
         "must not be empty".into()
     });
     checker.unless(config.election_id != Some(0), "election_id", || {
         "0 is never primary; choose a positive number, or leave it out".into()
     });
-    let socket = config.status_socket.as_os_str().len();
-    checker.unless((1..=107).contains(&socket), "status_socket", || {
-        format!("the path of a Unix socket has 1 to 107 octets, this one {socket}")
-    });
+    checker.socket(&config.status_socket, "status_socket");
     let directors = &config.directors;
-    checker.unless(!directors.is_empty(), "directors", || {
-        "there must be at least one".into()
-    });
+    checker.unless(
+        !directors.is_empty() || config.manager.is_some(),
+        "directors",
+        || "there must be at least one, or a section: manager".into(),
+    );
+    if let Some(manager) = &config.manager {
+        check_manager::check(manager, &mut checker);
+    }
     checker.unless(directors.len() <= MAX_DIRECTORS, "directors", || {
         format!("{} directors are more than {MAX_DIRECTORS}", directors.len())
     });
@@ -85,7 +50,7 @@ pub(super) fn check(config: &Config) -> Vec<Mistake> {
             });
         }
     }
-    checker.0
+    checker.mistakes()
 }
 
 fn alone(director: &Director, at: &str, checker: &mut Checker) {
@@ -136,15 +101,15 @@ fn alone(director: &Director, at: &str, checker: &mut Checker) {
         || format!("{lifetime} is longer than 24h"),
     );
     let limits = director.limits;
-    for (rate, name) in [
+    for (limit, name) in [
         (Some(limits.member), "limits.member"),
         (Some(limits.strangers), "limits.strangers"),
         (Some(limits.source), "limits.source"),
         (Some(limits.pings), "limits.pings"),
         (director.sender_rate, "sender_rate"),
     ] {
-        if let Some(rate) = rate {
-            checker.rate(rate, format!("{at}.{name}"));
+        if let Some(limit) = limit {
+            rate(limit, format!("{at}.{name}"), checker);
         }
     }
     grants(director, at, checker);
@@ -154,12 +119,7 @@ fn dataplane(director: &Director, at: &str, checker: &mut Checker) {
     let dataplane = &director.dataplane;
     match &dataplane.address {
         Address::Unix(path) => {
-            let len = path.as_os_str().len();
-            checker.unless(
-                (1..=107).contains(&len),
-                format!("{at}.dataplane.address"),
-                || format!("the path of a Unix socket has 1 to 107 octets, this one {len}"),
-            );
+            checker.socket(path, format!("{at}.dataplane.address"));
             checker.unless(dataplane.tls.is_none(), format!("{at}.dataplane.tls"), || {
                 "a Unix socket has no TLS: its file's permissions say who may connect".into()
             });
@@ -217,8 +177,10 @@ fn grants(director: &Director, place: &str, checker: &mut Checker) {
     }
 }
 
-/// Can a host have this address? (RFC 1122 section 3.2.1.3)
-fn is_host(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    (1..224).contains(&first) && first != 127
+fn rate(rate: Rate, at: String, checker: &mut Checker) {
+    let possible = rate.per_second > 0 && (1..=u32::MAX / 1000).contains(&rate.burst);
+    checker.unless(possible, at, || {
+        let most = u32::MAX / 1000;
+        format!("per_second and burst must be positive, and burst at most {most}")
+    });
 }

@@ -1,50 +1,14 @@
-//! Reading a configuration and what belongs to it, and writing files that hold keys.
+//! Reading a configuration and the files that belong to it.
 
-use super::{Config, Grant, Mistake};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use super::{Config, ConfigError, Grant};
+use kith_api::config::{checked, parse, private, read, read_private};
+use std::io;
+use std::path::Path;
+use tracing::info;
 use zeroize::Zeroizing;
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The file is not YAML of this shape.
-    #[error("{path}:{place}{what}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line and column, as `3:7: `, if known.
-        place: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Others may read the keys.
-    #[error("{path} holds keys and can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The values make no controller.
-    #[error("{path}: {} wrong:{}", count(.mistakes), list(.mistakes))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All that is wrong.
-        mistakes: Vec<Mistake>,
-    },
-}
+/// What other users could read, if they could.
+const KEYS: &str = "keys";
 
 /// Reads a configuration and its grants files, and checks all. All mistakes in values are reported at once.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
@@ -55,14 +19,23 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         .iter()
         .any(|director| !director.grants.is_empty())
     {
-        private(path, mode)?;
+        private(path, mode, KEYS)?;
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    if let Some(smtp) = config
+        .manager
+        .as_mut()
+        .and_then(|manager| manager.mail.smtp.as_mut())
+        && let Some(password) = &mut smtp.password_file
+    {
+        *password = folder.join(&*password);
+        drop(read_private(password)?);
+    }
     for director in &mut config.directors {
         if let Some(grants) = director.grants_file.take() {
             let grants = folder.join(grants);
             let (mode, text) = read(&grants)?;
-            private(&grants, mode)?;
+            private(&grants, mode, KEYS)?;
             director.grants.append(&mut parse::<Vec<Grant>>(&grants, &text)?);
         }
         if let Some(tls) = &mut director.dataplane.tls {
@@ -74,83 +47,27 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
                 drop(read(file)?);
             }
             let (mode, _) = read(&tls.key)?;
-            private(&tls.key, mode)?;
+            private(&tls.key, mode, KEYS)?;
         }
     }
     let mistakes = config.mistakes();
-    if mistakes.is_empty() {
-        Ok(config)
-    } else {
-        let path = path.to_owned();
-        Err(ConfigError::Invalid { path, mistakes })
+    checked(path, config, mistakes)
+}
+
+/// As [`load`]; if there is no such file, a manager with all defaults.
+pub fn load_or_default(path: &Path) -> Result<Config, ConfigError> {
+    match load(path) {
+        Err(ConfigError::Read { path: missing, error })
+            if missing == path && error.kind() == io::ErrorKind::NotFound =>
+        {
+            info!(path = %path.display(), "there is no configuration; managing with all defaults");
+            Ok(Config::manager_alone())
+        }
+        other => other,
     }
 }
 
 /// Grants as the text of a grants file.
 pub fn grants_to_yaml(grants: &[Grant]) -> Result<Zeroizing<String>, serde_saphyr::SerializeError> {
     serde_saphyr::to_string(&grants).map(Zeroizing::new)
-}
-
-/// Writes a file that only its owner can read.
-pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    // A file that was there keeps its old mode otherwise.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())
-}
-
-pub(super) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let place = error
-            .location()
-            .map_or_else(String::new, |at| format!("{}:{}: ", at.line(), at.column()));
-        // Without the lines around the mistake: they may hold keys.
-        let what = error.without_snippet().to_string();
-        let what = what
-            .rsplit_once(" at line ")
-            .map_or(what.as_str(), |(what, _)| what)
-            .to_owned();
-        let path = path.to_owned();
-        ConfigError::Syntax { path, place, what }
-    })
-}
-
-/// Keys are for their owner's eyes only.
-fn private(path: &Path, mode: u32) -> Result<(), ConfigError> {
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(ConfigError::Exposed {
-        path: path.to_owned(),
-        mode: mode & 0o7777,
-    })
-}
-
-fn read(path: &Path) -> Result<(u32, Zeroizing<String>), ConfigError> {
-    let fail = |error| ConfigError::Read {
-        path: path.to_owned(),
-        error,
-    };
-    // The permissions of the file that is read, not of one put in its place afterwards.
-    let mut file = File::open(path).map_err(fail)?;
-    let about = file.metadata().map_err(fail)?;
-    let mut text = Zeroizing::new(String::with_capacity(about.len() as usize + 1));
-    file.read_to_string(&mut text).map_err(fail)?;
-    Ok((about.permissions().mode(), text))
-}
-
-fn count(mistakes: &[Mistake]) -> String {
-    match mistakes.len() {
-        1 => "1 value is".into(),
-        more => format!("{more} values are"),
-    }
-}
-
-fn list(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect()
 }

@@ -17,20 +17,24 @@
 //! state_dir: /var/lib/kith-controller
 //! ```
 //!
-//! [`load`] gives a configuration that was read, completed with its grants and checked, or every mistake at once.
+//! A `manager:` section makes it a manager as well, or a manager alone: see [`Manager`]. Without a file it is a manager with
+//! all defaults. [`load`] gives a configuration that was read, completed with its grants and checked, or every mistake at once.
 
 mod check;
+mod check_manager;
 mod file;
+mod manager;
 mod secret;
 mod units;
 
-pub use check::Mistake;
-pub use file::{ConfigError, grants_to_yaml, load, write_private};
+pub use file::{grants_to_yaml, load, load_or_default};
+pub use kith_api::config::{ConfigError, Mistake, write_private};
+pub use manager::{LocalUser, Mail, Manager, ManagerLimits, STATE, Smtp, SmtpTls};
 pub use secret::{NotAKey, SecretKey};
 pub use units::Span;
 
 use kith_wire::shim::DEFAULT_PORT;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -42,13 +46,17 @@ use std::str::FromStr;
 pub struct Config {
     /// What it is called in listings and logs.
     pub name: String,
+    /// The manager, if this controller is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
     /// The directors, one for each dataplane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub directors: Vec<Director>,
     /// Where tools ask.
     #[serde(default = "default_socket")]
     pub status_socket: PathBuf,
     /// Where sessions are kept across a restart, in a folder for each director. Without it a restart forgets them, and
-    /// members ask again.
+    /// members ask again. The manager's store is there too, `store.db`; its own default is `/var/lib/kith-controller`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
     /// Decides which of several controllers is primary: the highest. Without it, the time of the start in microseconds:
@@ -206,12 +214,25 @@ pub struct Community {
 impl Config {
     /// A configuration of YAML text, not checked yet.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        file::parse("configuration".as_ref(), text)
+        kith_api::config::parse("configuration".as_ref(), text)
     }
 
     /// The configuration as YAML. It holds the keys of its grants in clear.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
         serde_saphyr::to_string(self)
+    }
+
+    /// A manager with all defaults and no directors.
+    #[must_use]
+    pub fn manager_alone() -> Self {
+        Self {
+            name: "kith-controller".into(),
+            manager: Some(Manager::default()),
+            directors: Vec::new(),
+            status_socket: default_socket(),
+            state_dir: Some(STATE.into()),
+            election_id: None,
+        }
     }
 
     /// Everything that is wrong with the values; empty if they make a controller.
@@ -256,19 +277,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+kith_api::as_word!(Address);
 
 impl Limits {
     fn is_default(&self) -> bool {

@@ -268,6 +268,13 @@ impl Core {
         &self.director
     }
 
+    /// Changes the director's grants, and notes what follows from it.
+    pub fn with_director<R>(&mut self, act: impl FnOnce(&mut Director) -> R) -> R {
+        let result = act(&mut self.director);
+        self.obey();
+        result
+    }
+
     /// What has happened so far.
     #[must_use]
     pub fn counts(&self) -> &Counts {

@@ -1,10 +1,11 @@
 //! From a configuration to directors at their desks.
 
 use super::Desk;
+use super::grants::Changes;
+use super::ledger::Ledger;
 use crate::config::{self, Config};
 use crate::director::{Core, Settings};
 use crate::journal::{Journal, JournalError};
-use crate::status;
 use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
 use kith_director::{DirectorKey, Rate, Time};
 use kith_pipeline::meter;
@@ -13,7 +14,6 @@ use kith_wire::control::KeyId;
 use kith_wire::shim::PseudoIp;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Instant;
 use tracing::info;
 
@@ -62,10 +62,21 @@ pub(super) fn desk(
     config: &Config,
     wanted: config::Director,
     started: Instant,
-) -> Result<(Desk, Option<Journal>), StartError> {
+    mut changes: Option<Changes>,
+) -> Result<(Desk, Option<Journal>, Option<Changes>), StartError> {
     let folder = config.state_dir.as_ref().map(|folder| folder.join(&wanted.name));
     let journal = folder.as_deref().map(Journal::open).transpose()?;
     let mut director = director(&wanted)?;
+    let mut ledger = Ledger::of(&wanted.grants);
+    // The manager's grants too must be there before sessions are brought back, or none of theirs would be.
+    while let Some(Ok(change)) = changes.as_mut().map(Changes::try_recv) {
+        ledger.apply(
+            &wanted.name,
+            Time::since_epoch(started.elapsed()),
+            &mut director,
+            change,
+        );
+    }
     let mut restored = 0;
     let journal = match journal {
         Some((mut journal, read)) => {
@@ -92,16 +103,15 @@ pub(super) fn desk(
         }),
         punt_rates: punt_rates(),
     };
-    let grants = listed(&wanted);
     let desk = Desk::new(
         wanted,
-        grants,
+        ledger,
         Core::new(director, settings),
         restored,
         journal.is_some(),
         started,
     );
-    Ok((desk, journal))
+    Ok((desk, journal, changes))
 }
 
 /// How many packets of each reason come up.
@@ -167,16 +177,4 @@ fn director(wanted: &config::Director) -> Result<Director, StartError> {
         director.add_grant(Time::ZERO, added).map_err(refused)?;
     }
     Ok(director)
-}
-
-/// The grants without their keys.
-fn listed(wanted: &config::Director) -> Vec<status::Grant> {
-    let grants = wanted.grants.iter().map(|grant| status::Grant {
-        name: grant.name.clone(),
-        key_id: grant.key_id,
-        community: grant.community.name.clone(),
-        community_index: grant.community.index,
-        reserved: grant.pseudo.filter(|&pseudo| pseudo != Ipv4Addr::UNSPECIFIED),
-    });
-    grants.collect()
 }

@@ -1,5 +1,7 @@
 //! One director at work: its core, its journal and its dataplane, and time.
 
+use super::grants::{Change, Changes};
+use super::ledger::Ledger;
 use crate::config;
 use crate::director::{Core, News, Standing, Task};
 use crate::journal::{Journal, JournalError};
@@ -7,7 +9,6 @@ use crate::southbound::{Event, Southbound};
 use crate::status::{self, DirectorStatus, Named, Part, Sessions};
 use kith_director::Time;
 use kith_director::server::Event as Session;
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ use tracing::{debug, error, info, warn};
 const TICK: Duration = Duration::from_millis(100);
 /// Between two looks at the journal's length.
 const COMPACT: Duration = Duration::from_secs(1);
+/// Between two reports to the manager about the same standing.
+const REPORT: Duration = Duration::from_secs(1);
 /// Events taken in one turn at most: they share one append to the journal and one write.
 const TURN: usize = 256;
 
@@ -26,20 +29,28 @@ const TURN: usize = 256;
 pub struct Desk {
     /// As configured; without the grants and their keys.
     pub config: config::Director,
-    grants: Vec<status::Grant>,
-    communities: BTreeMap<u16, String>,
     restored: usize,
     started: Instant,
     kept: AtomicBool,
     /// Turns taken: it lives as long as they grow.
     pub turns: AtomicU64,
     core: Mutex<(Core, Instant)>,
+    ledger: Mutex<Ledger>,
+}
+
+/// Where a director's health is reported: whether it serves, and how many sessions it has.
+pub type Report = Box<dyn Fn(bool, u64) + Send + Sync>;
+
+/// What connects a desk with the manager of this process.
+pub(super) struct Manager {
+    pub(super) changes: Changes,
+    pub(super) report: Report,
 }
 
 impl Desk {
     pub(super) fn new(
         mut config: config::Director,
-        grants: Vec<status::Grant>,
+        ledger: Ledger,
         core: Core,
         restored: usize,
         kept: bool,
@@ -47,19 +58,14 @@ impl Desk {
     ) -> Self {
         // The keys are the director's now; the configuration's copies are wiped.
         config.grants.clear();
-        let communities = grants
-            .iter()
-            .map(|grant| (grant.community_index, grant.community.clone()))
-            .collect();
         Self {
             config,
-            grants,
-            communities,
             restored,
             started,
             kept: AtomicBool::new(kept),
             turns: AtomicU64::new(0),
             core: Mutex::new((core, Instant::now())),
+            ledger: Mutex::new(ledger),
         }
     }
 
@@ -68,8 +74,10 @@ impl Desk {
         &self,
         mut southbound: impl Southbound,
         journal: Option<Journal>,
+        mut manager: Option<Manager>,
         mut stop: watch::Receiver<bool>,
     ) {
+        let mut told = Told::default();
         let mut keeper = Keeper {
             journal,
             looked: Instant::now(),
@@ -79,14 +87,41 @@ impl Desk {
             let rest = self.rest();
             let event = tokio::select! {
                 event = southbound.event() => Some(event),
+                change = next(&mut manager) => {
+                    self.changed(change, &mut manager);
+                    None
+                }
                 () = tokio::time::sleep(rest) => None,
                 _ = stop.changed() => continue,
             };
             self.turn(event, &mut southbound, &mut keeper);
+            if let Some(manager) = &manager {
+                told.tell(self, &manager.report);
+            }
         }
         if let Some(Err(problem)) = keeper.journal.as_ref().map(Journal::sync) {
             warn!(director = %self.config.name, %problem, "sessions may not be on disk");
         }
+    }
+
+    /// Does what the manager wants: this, and what has come meanwhile.
+    fn changed(&self, first: Change, manager: &mut Option<Manager>) {
+        let now = self.now();
+        let mut core = self.core();
+        let mut ledger = self.ledger();
+        let mut next = Some(first);
+        while let Some(change) = next {
+            let at = &self.config.name;
+            core.0
+                .with_director(|director| ledger.apply(at, now, director, change));
+            next = manager
+                .as_mut()
+                .and_then(|manager| manager.changes.try_recv().ok());
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Time {
@@ -216,12 +251,13 @@ impl Desk {
         let (offset, limit) = window(part);
         let guard = self.core();
         let core = &guard.0;
+        let ledger = self.ledger();
         let listed = core.director().sessions(self.now()).skip(offset).take(limit);
         let sessions = listed.map(|session| status::Session {
             pseudo: Ipv4Addr::from_bits(session.pseudo.to_bits()),
             member: session.name.into(),
             key_id: session.key_id.0,
-            community: self.community(session.community),
+            community: ledger.community(session.community),
             community_index: session.community,
             bound: session.bound,
             age_ms: millis(session.age),
@@ -240,15 +276,44 @@ impl Desk {
     #[must_use]
     pub fn grants(&self, part: &Part) -> status::Grants {
         let (offset, limit) = window(part);
+        let ledger = self.ledger();
         status::Grants {
-            total: self.grants.len() as u64,
+            total: ledger.total() as u64,
             offset: part.offset,
-            grants: self.grants.iter().skip(offset).take(limit).cloned().collect(),
+            grants: ledger.listed().skip(offset).take(limit).cloned().collect(),
         }
     }
+}
 
-    fn community(&self, index: u16) -> String {
-        self.communities.get(&index).cloned().unwrap_or_default()
+/// The next change that the manager wants; never, if there is no manager.
+async fn next(manager: &mut Option<Manager>) -> Change {
+    if let Some(manager) = manager
+        && let Some(change) = manager.changes.recv().await
+    {
+        return change;
+    }
+    std::future::pending().await
+}
+
+/// What the manager was told last.
+#[derive(Default)]
+struct Told {
+    last: Option<(bool, u64, Instant)>,
+}
+
+impl Told {
+    /// At once whether it serves; how many sessions, now and then.
+    fn tell(&mut self, desk: &Desk, report: &Report) {
+        let (serving, sessions) = {
+            let guard = desk.core();
+            let sessions = guard.0.director().occupancy().sessions as u64;
+            (*guard.0.standing() == Standing::Serving, sessions)
+        };
+        let same = |&(before, _, at): &(bool, u64, Instant)| before == serving && at.elapsed() < REPORT;
+        if !self.last.as_ref().is_some_and(same) {
+            self.last = Some((serving, sessions, Instant::now()));
+            report(serving, sessions);
+        }
     }
 }
 

@@ -2,15 +2,18 @@
 
 mod build;
 mod desk;
+mod grants;
+mod ledger;
 #[cfg(test)]
 mod tests;
 
 pub use build::{StartError, punt_rates};
-pub use desk::Desk;
+pub use desk::{Desk, Report};
+pub use grants::{Change, Grants};
 
 use crate::config::{self, Config};
 use crate::southbound::Southbound;
-use crate::status::{Answers, Part, Request, Response, Status};
+use crate::status::{Part, Request, Response, Status};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,9 +45,11 @@ struct Office {
 
 impl Controller {
     /// Starts the directors of a configuration, which was checked. `southbound` makes the way to a director's dataplane; it is
-    /// called inside the runtime.
+    /// called inside the runtime. `manager` connects directors with the manager of this process: grants that it gives, and a
+    /// way to report to it for each director.
     pub fn start<S: Southbound + 'static>(
         mut config: Config,
+        mut manager: Option<(Grants, &dyn Fn(&str) -> Report)>,
         southbound: impl Fn(&config::Director, u64) -> Result<S, String>,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
@@ -59,14 +64,23 @@ impl Controller {
         let (mut desks, mut tasks) = (Vec::new(), Vec::new());
         let _inside = runtime.enter();
         for director in std::mem::take(&mut config.directors) {
-            let (desk, journal) = build::desk(&config, director, started)?;
+            let changes = manager
+                .as_mut()
+                .and_then(|(grants, _)| grants.take(&director.name));
+            let (desk, journal, changes) = build::desk(&config, director, started, changes)?;
             let desk = Arc::new(desk);
             let way = southbound(&desk.config, election_id).map_err(|what| StartError::Southbound {
                 name: desk.config.name.clone(),
                 what,
             })?;
+            let connected = changes
+                .zip(manager.as_ref())
+                .map(|(changes, (_, reports))| desk::Manager {
+                    changes,
+                    report: reports(&desk.config.name),
+                });
             let (working, stopped) = (desk.clone(), stopped.clone());
-            tasks.push(runtime.spawn(async move { working.work(way, journal, stopped).await }));
+            tasks.push(runtime.spawn(async move { working.work(way, journal, connected, stopped).await }));
             desks.push(desk);
         }
         drop(_inside);
@@ -85,10 +99,9 @@ impl Controller {
     }
 
     /// What the status socket answers.
-    #[must_use]
-    pub fn answers(&self) -> Arc<Answers> {
+    pub fn answers(&self) -> impl Fn(Request) -> Response + Send + Sync + use<> {
         let office = self.office.clone();
-        Arc::new(move |request| office.answer(request))
+        move |request| office.answer(request)
     }
 
     /// Has a director ended that should not have?

@@ -4,7 +4,8 @@ use super::*;
 use crate::config::SecretKey;
 use crate::southbound::fake::Fake;
 use crate::southbound::{Event, Request as Asked};
-use crate::status::{Client, ClientError, Socket, Standing};
+use crate::status::{self, Client, ClientError, Standing};
+use kith_api::socket::{PRIVATE, Socket};
 use kith_director::client::{self, ClientConfig, Phase};
 use kith_director::{DirectorKey, Time};
 use kith_pipeline::outer::Outer;
@@ -77,11 +78,11 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-fn start(folder: &Path, dataplane: &Shared) -> (Controller, crate::status::Server) {
+fn start(folder: &Path, dataplane: &Shared) -> (Controller, kith_api::lines::Server) {
     let config = config(folder);
-    let socket = Socket::bind(&config.status_socket).unwrap();
-    let controller = Controller::start(config, |_, _| Ok(dataplane.clone())).unwrap();
-    let server = socket.serve(controller.answers()).unwrap();
+    let socket = Socket::bind(&config.status_socket, PRIVATE, status::SETTING).unwrap();
+    let controller = Controller::start(config, None, |_, _| Ok(dataplane.clone())).unwrap();
+    let server = status::serve(socket, controller.answers()).unwrap();
     (controller, server)
 }
 

@@ -7,42 +7,57 @@
 //! ```
 //!
 //! A connection may ask as often as it likes, one request after the other. Counters only grow while a controller runs.
-//! Times are milliseconds, sizes octets. Nothing secret is ever in an answer. [`Client`] asks; [`Socket`] answers.
+//! Times are milliseconds, sizes octets. Nothing secret is ever in an answer. [`Client`] asks; [`serve`] answers.
 
 mod client;
-mod server;
 
-pub use client::{Client, ClientError, TIMEOUT};
-pub use server::{Answers, CONNECTIONS, Server, Socket, SocketError};
+pub use client::Client;
+pub use kith_api::lines::ClientError;
 
+use kith_api::lines::{self, Peer, Protocol, Server};
+use kith_api::socket::{Setting, Socket};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+/// What names the socket's place.
+pub const SETTING: Setting = Setting::new("controller", "status_socket");
 /// The version of these messages. Both sides refuse another one.
 pub const VERSION: u32 = 1;
-/// Octets of a request line at most.
-pub const MAX_REQUEST: usize = 4096;
 /// Sessions, or grants, in one answer at most.
 pub const MAX_LISTED: u32 = 10_000;
 
-/// A message with its version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Versioned<T> {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The message.
-    #[serde(flatten)]
-    pub body: T,
-}
+/// The protocol of the status socket.
+#[derive(Debug)]
+pub struct StatusProtocol;
 
-impl<T> Versioned<T> {
-    /// A message of this version.
-    pub fn new(body: T) -> Self {
-        Self {
-            version: VERSION,
-            body,
+impl Protocol for StatusProtocol {
+    const PEER: Peer = Peer {
+        program: "controller",
+        socket: "status socket",
+        version: VERSION,
+    };
+    type Request = Request;
+    type Response = Response;
+
+    fn refusal(why: String) -> Response {
+        Response::Error(why)
+    }
+
+    fn refused(response: Response) -> Result<Response, String> {
+        match response {
+            Response::Error(why) => Err(why),
+            other => Ok(other),
         }
     }
+}
+
+/// Answers from now on. A director is held up only while an answer about it is put together.
+pub fn serve(
+    socket: Socket,
+    answer: impl Fn(Request) -> Response + Send + Sync + 'static,
+) -> io::Result<Server> {
+    lines::serve::<StatusProtocol>(socket, "kith-status", answer)
 }
 
 /// What can be asked.
@@ -233,6 +248,7 @@ pub struct Grant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kith_api::lines::Versioned;
 
     #[test]
     fn messages_are_what_the_page_says() {
@@ -240,14 +256,14 @@ mod tests {
             director: Some("nrd1".into()),
             ..Part::default()
         };
-        let request = serde_json::to_string(&Versioned::new(Request::Sessions(part))).unwrap();
+        let request = serde_json::to_string(&Versioned::new(VERSION, Request::Sessions(part))).unwrap();
         let expected = r#"{"version":1,"get":"sessions","director":"nrd1","offset":0,"limit":0}"#;
         assert_eq!(request, expected);
         let short: Versioned<Request> = serde_json::from_str(r#"{"version":1,"get":"grants"}"#).unwrap();
         assert_eq!(short.body, Request::Grants(Part::default()));
         let status: Versioned<Request> = serde_json::from_str(r#"{"version":1,"get":"status"}"#).unwrap();
         assert_eq!(status.body, Request::Status);
-        let answer = serde_json::to_string(&Versioned::new(Response::Error("no".into()))).unwrap();
+        let answer = serde_json::to_string(&Versioned::new(VERSION, Response::Error("no".into()))).unwrap();
         assert_eq!(answer, r#"{"version":1,"kind":"error","data":"no"}"#);
     }
 }

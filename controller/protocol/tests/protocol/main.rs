@@ -5,6 +5,7 @@ mod facts;
 mod golden;
 mod invitations;
 mod registration;
+mod secrets;
 mod tickets;
 mod tls;
 

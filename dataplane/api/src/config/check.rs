@@ -1,45 +1,6 @@
 //! What makes no dataplane although it is well written.
 
-use super::{Config, Port};
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::path::Path;
-
-/// A value that cannot be used, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// Where: `ports[1].mtu`.
-    pub at: String,
-    /// What is wrong and what would be right.
-    pub what: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.what)
-    }
-}
-
-/// Mistakes are collected, not returned at the first.
-struct Checker(Vec<Mistake>);
-
-impl Checker {
-    fn unless(&mut self, good: bool, at: impl Into<String>, what: impl FnOnce() -> String) {
-        if !good {
-            self.0.push(Mistake {
-                at: at.into(),
-                what: what(),
-            });
-        }
-    }
-
-    fn socket(&mut self, path: &Path, at: &str) {
-        let len = path.as_os_str().len();
-        self.unless((1..=107).contains(&len), at, || {
-            format!("the path of a Unix socket has 1 to 107 octets, this one {len}")
-        });
-    }
-}
+use super::{Checker, Config, Mistake, Port, is_host};
 
 /// Ports and workers that fit the numbers used inside.
 const MAX_PORTS: usize = 64;
@@ -48,12 +9,12 @@ const MAX_WORKERS: u16 = 64;
 const MAX_SESSIONS: u32 = 1 << 24;
 
 pub(super) fn check(config: &Config) -> Vec<Mistake> {
-    let mut checker = Checker(Vec::new());
+    let mut checker = Checker::default();
     machine(config, &mut checker);
     ports(config, &mut checker);
     sessions(config, &mut checker);
     p4runtime(config, &mut checker);
-    checker.0
+    checker.mistakes()
 }
 
 fn machine(config: &Config, checker: &mut Checker) {
@@ -189,10 +150,4 @@ fn p4runtime(config: &Config, checker: &mut Checker) {
 /// The device without its arguments.
 fn device_name(port: &Port) -> &str {
     port.device.split(',').next().unwrap_or_default()
-}
-
-/// Can a host have this address? (RFC 1122 section 3.2.1.3)
-fn is_host(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    (1..224).contains(&first) && first != 127
 }

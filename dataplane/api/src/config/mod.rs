@@ -16,21 +16,21 @@
 //! ```
 //!
 //! It says what the machine has: devices, links, room. What the dataplane does with packets is written by a controller over
-//! P4Runtime, and is not here. [`load`] gives a configuration that was read and checked, or every mistake at once.
+//! P4Runtime, and is not here. [`load`] gives a configuration that was read and checked, or every mistake at once. How files are read and mistakes collected is shared
+//! with the other configuration of ours, kith-controller's.
 
 mod check;
+mod file;
+mod mistake;
 mod units;
 
-pub use check::Mistake;
+pub use file::{ConfigError, checked, parse, private, read, read_private, write_private};
+pub use mistake::{Checker, Mistake, is_host};
 pub use units::Cidr;
 
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Everything that a dataplane is told at its start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,45 +164,6 @@ pub enum IdleMode {
     Adaptive,
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The file is not YAML of this shape.
-    #[error("{path}:{place}{what}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line and column, as `3:7: `, if known.
-        place: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Others may read the key.
-    #[error("{path} holds a key and can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The values make no dataplane.
-    #[error("{path}: {} wrong:{}", count(.mistakes), list(.mistakes))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All that is wrong.
-        mistakes: Vec<Mistake>,
-    },
-}
-
 /// Reads a configuration and checks it. All mistakes in values are reported at once.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let mut config: Config = parse(path, &read(path)?.1)?;
@@ -213,24 +174,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         }
     }
     let mistakes = config.mistakes();
-    if mistakes.is_empty() {
-        Ok(config)
-    } else {
-        let path = path.to_owned();
-        Err(ConfigError::Invalid { path, mistakes })
-    }
-}
-
-/// Reads a file with a key in it, which nobody but its owner may read.
-pub fn read_private(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
-    let (mode, text) = read(path)?;
-    if mode & 0o077 == 0 {
-        return Ok(text);
-    }
-    Err(ConfigError::Exposed {
-        path: path.to_owned(),
-        mode: mode & 0o7777,
-    })
+    checked(path, config, mistakes)
 }
 
 impl Config {
@@ -249,61 +193,6 @@ impl Config {
     pub fn mistakes(&self) -> Vec<Mistake> {
         check::check(self)
     }
-}
-
-fn read(path: &Path) -> Result<(u32, Zeroizing<String>), ConfigError> {
-    let fail = |error| ConfigError::Read {
-        path: path.to_owned(),
-        error,
-    };
-    // The permissions of the file that is read, not of one put in its place afterwards.
-    let mut file = File::open(path).map_err(fail)?;
-    let about = file.metadata().map_err(fail)?;
-    let mut text = Zeroizing::new(String::with_capacity(about.len() as usize + 1));
-    file.read_to_string(&mut text).map_err(fail)?;
-    Ok((about.permissions().mode(), text))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let place = error
-            .location()
-            .map_or_else(String::new, |at| format!("{}:{}: ", at.line(), at.column()));
-        // Without the lines around the mistake: place and reason are enough.
-        let what = error.without_snippet().to_string();
-        let what = what
-            .rsplit_once(" at line ")
-            .map_or(what.as_str(), |(what, _)| what)
-            .to_owned();
-        let path = path.to_owned();
-        ConfigError::Syntax { path, place, what }
-    })
-}
-
-/// Writes a file that only its owner can read.
-pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    // A file that was there keeps its old mode otherwise.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())
-}
-
-fn count(mistakes: &[Mistake]) -> String {
-    match mistakes.len() {
-        1 => "1 value is".into(),
-        more => format!("{more} values are"),
-    }
-}
-
-fn list(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect()
 }
 
 fn one() -> u16 {

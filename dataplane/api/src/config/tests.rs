@@ -1,4 +1,6 @@
 use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 const GOOD: &str = r#"
 name: nrd1

@@ -1,9 +1,28 @@
 //! Values that are written as words: an address with its prefix.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+
+/// Writes a value as its `Display` shows it, and reads it as its `FromStr` takes it.
+#[macro_export]
+macro_rules! as_word {
+    ($kind:ty) => {
+        impl ::serde::Serialize for $kind {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $kind {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as ::serde::Deserialize>::deserialize(deserializer)?
+                    .parse()
+                    .map_err(::serde::de::Error::custom)
+            }
+        }
+    };
+}
 
 /// An address and the network it is in, written `203.0.113.10/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +75,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-impl Serialize for Cidr {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+crate::as_word!(Cidr);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! A Unix socket's place in the file system: taken, kept to its owner, given back.
 //!
-//! Whoever may connect may do everything, so the socket has mode 0600 from its first moment, and lies in a folder where nobody
-//! else can put another one in its place.
+//! Whoever may connect may do everything, so the socket is [`PRIVATE`] from its first moment unless somebody decides otherwise,
+//! and lies in a folder where nobody else can put another one in its place.
 
 use nix::sys::stat::{Mode, umask};
 use std::fs;
@@ -10,28 +10,49 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// The mode of a socket that only its owner may use.
+pub const PRIVATE: u32 = 0o600;
+
+/// Who listens, and which setting says where: for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// `dataplane` or `controller`.
+    pub program: &'static str,
+    /// Such as `stats_socket`.
+    pub name: &'static str,
+}
+
+impl Setting {
+    /// This program's setting of this name.
+    #[must_use]
+    pub const fn new(program: &'static str, name: &'static str) -> Self {
+        Self { program, name }
+    }
+}
+
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Two of us.
-    #[error("a dataplane runs already and listens at {path}; stop it, or give each its own {setting}")]
+    #[error("a {} runs already and listens at {path}; stop it, or give each its own {}", .setting.program, .setting.name)]
     InUse {
         /// The socket.
         path: PathBuf,
         /// Which setting names it.
-        setting: &'static str,
+        setting: Setting,
     },
     /// Something else is there.
-    #[error("{path} is there and is no socket; remove it, or choose another {setting}")]
+    #[error("{path} is there and is no socket; remove it, or choose another {}", .setting.name)]
     Foreign {
         /// The socket.
         path: PathBuf,
         /// Which setting names it.
-        setting: &'static str,
+        setting: Setting,
     },
     /// Others could put their own in its place.
     #[error(
-        "others may write to {folder} (mode {mode:04o}), and could put a socket of theirs at {setting}; run: chmod go-w {folder}"
+        "others may write to {folder} (mode {mode:04o}), and could put a socket of theirs at {}; run: chmod go-w {folder}",
+        .setting.name
     )]
     Exposed {
         /// The folder of the socket.
@@ -39,17 +60,18 @@ pub enum SocketError {
         /// Its permissions.
         mode: u32,
         /// Which setting names it.
-        setting: &'static str,
+        setting: Setting,
     },
     /// The system refuses.
     #[error(
-        "cannot listen at {path}: {error}; {setting} must be in a folder that kith-dataplane may write to"
+        "cannot listen at {path}: {error}; {} must be in a folder that kith-{} may write to",
+        .setting.name, .setting.program
     )]
     Listen {
         /// The socket.
         path: PathBuf,
         /// Which setting names it.
-        setting: &'static str,
+        setting: Setting,
         /// What the system says.
         error: io::Error,
     },
@@ -63,9 +85,10 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Takes the socket's place. One that a killed dataplane left is replaced; one that answers is not. To be called while
-    /// there is one thread: the mask of file modes is the whole process's.
-    pub fn bind(path: &Path, setting: &'static str) -> Result<Self, SocketError> {
+    /// Takes the socket's place, for those whom `mode` lets in: [`PRIVATE`], or wider on purpose. One that a killed program
+    /// left is replaced; one that answers is not. To be called while there is one thread: the mask of file modes is the
+    /// whole process's.
+    pub fn bind(path: &Path, mode: u32, setting: Setting) -> Result<Self, SocketError> {
         let fail = |error| SocketError::Listen {
             path: path.to_owned(),
             setting,
@@ -80,13 +103,12 @@ impl Socket {
             .mode(0o755)
             .create(folder)
             .map_err(fail)?;
-        let mode = fs::metadata(folder).map_err(fail)?.mode() & 0o7777;
+        let open = fs::metadata(folder).map_err(fail)?.mode() & 0o7777;
         // In a sticky folder others can add files, but neither remove nor rename ours.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            let folder = folder.to_owned();
+        if open & 0o022 != 0 && open & 0o1000 == 0 {
             return Err(SocketError::Exposed {
-                folder,
-                mode,
+                folder: folder.to_owned(),
+                mode: open,
                 setting,
             });
         }
@@ -99,7 +121,7 @@ impl Socket {
             Ok(_) => fs::remove_file(&path).map_err(fail)?,
             Err(_) => {}
         }
-        let before = umask(Mode::from_bits_truncate(0o177));
+        let before = umask(Mode::from_bits_truncate(0o777 & !mode));
         let listener = UnixListener::bind(&path);
         umask(before);
         let listener = listener.map_err(fail)?;
@@ -132,27 +154,41 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    const HERE: Setting = Setting::new("dataplane", "here");
+
+    fn bind(path: &Path) -> Result<Socket, SocketError> {
+        Socket::bind(path, PRIVATE, HERE)
+    }
+
     #[test]
     fn a_dead_socket_is_replaced_a_live_one_or_a_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/socket");
-        let live = Socket::bind(&path, "here").unwrap();
+        let live = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(
-            Socket::bind(&path, "here"),
-            Err(SocketError::InUse { .. })
-        ));
+        assert!(matches!(bind(&path), Err(SocketError::InUse { .. })));
         drop(live);
         assert!(!path.exists(), "it takes its file along");
         drop(UnixListener::bind(&path).unwrap());
-        assert!(Socket::bind(&path, "here").is_ok());
+        assert!(bind(&path).is_ok());
         let file = folder.path().join("file");
         fs::write(&file, "mine").unwrap();
-        assert!(matches!(
-            Socket::bind(&file, "here"),
-            Err(SocketError::Foreign { .. })
-        ));
+        assert!(matches!(bind(&file), Err(SocketError::Foreign { .. })));
         assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_wider_mode_is_had_by_asking_for_it_and_messages_name_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let office = Setting::new("controller", "there");
+        let _live = Socket::bind(&path, 0o660, office).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        let refused = Socket::bind(&path, 0o660, office).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("a controller runs already") && refused.ends_with("its own there"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -161,12 +197,12 @@ mod tests {
         let path = folder.path().join("socket");
         let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o775);
-        let refused = Socket::bind(&path, "here").unwrap_err().to_string();
+        let refused = bind(&path).unwrap_err().to_string();
         assert!(
             refused.contains("0775") && refused.contains("chmod go-w"),
             "{refused}"
         );
         mode(0o1777);
-        assert!(Socket::bind(&path, "here").is_ok());
+        assert!(bind(&path).is_ok());
     }
 }

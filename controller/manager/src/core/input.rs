@@ -1,0 +1,168 @@
+//! What the core is told.
+
+use super::command::{Actor, Command};
+use super::ids::{CommitId, MemberId, RunId, StreamId, Token};
+use kith_protocol::authenticator::Kind;
+use kith_protocol::member::Envelope;
+use kith_store::Revision;
+use std::net::SocketAddrV4;
+
+/// A request that gets one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// Registration, phase one.
+    Register,
+    /// Registration, phase two.
+    Confirm,
+    /// Join, phase one.
+    Init,
+    /// Join, phase two.
+    Join,
+    /// Reached elsewhere.
+    Move,
+    /// New keys for the channel inside the tunnel.
+    Refresh,
+    /// Another member, and a ticket for it.
+    Locate,
+    /// Members by pattern.
+    Query,
+    /// Out.
+    Leave,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Register,
+        Self::Confirm,
+        Self::Init,
+        Self::Join,
+        Self::Move,
+        Self::Refresh,
+        Self::Locate,
+        Self::Query,
+        Self::Leave,
+    ];
+
+    /// As its authenticator names it.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Register => Kind::Register,
+            Self::Confirm => Kind::Confirm,
+            Self::Init => Kind::Init,
+            Self::Join => Kind::Join,
+            Self::Move => Kind::Move,
+            Self::Refresh => Kind::Refresh,
+            Self::Locate => Kind::Locate,
+            Self::Query => Kind::Query,
+            Self::Leave => Kind::Leave,
+        }
+    }
+
+    /// As counters name it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Confirm => "confirm",
+            Self::Init => "init",
+            Self::Join => "join",
+            Self::Move => "move",
+            Self::Refresh => "refresh",
+            Self::Locate => "locate",
+            Self::Query => "query",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+/// What the core is told.
+pub enum Input {
+    /// A member asks.
+    Call {
+        /// Whom to answer.
+        token: Token,
+        /// Where it came from.
+        from: SocketAddrV4,
+        /// What.
+        call: Call,
+        /// The request.
+        envelope: Envelope,
+    },
+    /// A member wants to hear of changes. Answered by updates, or by the stream's end.
+    Watch {
+        /// The stream.
+        stream: StreamId,
+        /// Where it came from.
+        from: SocketAddrV4,
+        /// The request.
+        envelope: Envelope,
+    },
+    /// The stream is gone; nothing more may be pushed to it.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The host's queue for this stream is full: an update was lost. The core has the stream end with a resync.
+    StreamFull {
+        /// Which.
+        stream: StreamId,
+    },
+    /// An operator asks.
+    Admin {
+        /// Whom to answer.
+        token: Token,
+        /// Who asks.
+        actor: Actor,
+        /// What.
+        command: Command,
+    },
+    /// A heartbeat came through the tunnel.
+    Heartbeat {
+        /// From this member.
+        member: MemberId,
+        /// From this run of it.
+        run_id: RunId,
+        /// Octets that the run has sent.
+        sent: u64,
+        /// Octets that the run has received.
+        received: u64,
+        /// Where the packet came from.
+        from: SocketAddrV4,
+    },
+    /// How a director is.
+    DirectorHealth {
+        /// Which.
+        name: String,
+        /// It works.
+        healthy: bool,
+        /// Sessions that it has.
+        sessions: u64,
+        /// It takes UDP.
+        udp: bool,
+        /// It takes TCP.
+        tcp: bool,
+    },
+    /// A mail was handed over, or could not be.
+    Mail {
+        /// Which.
+        id: u64,
+        /// What became of it.
+        result: Result<(), String>,
+    },
+    /// A transaction is on disk.
+    Committed {
+        /// Which.
+        id: CommitId,
+        /// What it made.
+        revision: Revision,
+    },
+    /// A transaction is not on disk and will not be. The core takes nothing more: the host loads another from the store.
+    CommitFailed {
+        /// Which.
+        id: CommitId,
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,166 @@
+//! Memory runs ahead of disk; what others are told does not.
+//!
+//! ```text
+//!  input ──► memory changes ──► Commit 7 ───────────────► store
+//!       └──► answers, pushes, mails ──► held behind 7 ◄── Committed 7
+//!                                            └──► poll()
+//! ```
+//!
+//! Everything that an input leads to is held until the newest transaction is on disk, its own or an earlier one: so nobody is ever told of
+//! something that a crash could take back, and what one member is told comes in the order in which it happened.
+
+use super::ids::{CommitId, MemberId, StreamId};
+use super::output::{Answer, Output, StreamEnd};
+use super::{AdminError, AdminReply};
+use kith_protocol::member::{Refusal, Update, refusal};
+use kith_store::{Revision, Transaction};
+use std::collections::{BTreeSet, VecDeque};
+
+/// Something to be done when the disk has caught up.
+pub(super) enum Held {
+    /// As it is, but for the revision.
+    Output(Output),
+    /// To whatever stream the member has by then.
+    Push(MemberId, Update),
+}
+
+/// What is held, and what may go.
+#[derive(Default)]
+pub(super) struct Outbox {
+    batch: Vec<Held>,
+    waiting: VecDeque<(CommitId, Vec<Held>)>,
+    ready: VecDeque<Output>,
+    issued: CommitId,
+}
+
+/// What may go, with the revision that it is of.
+pub(super) struct Released {
+    pub(super) held: Held,
+    pub(super) revision: Revision,
+}
+
+impl Outbox {
+    pub(super) fn hold(&mut self, held: Held) {
+        self.batch.push(held);
+    }
+
+    /// Goes at once: what it says depends on nothing.
+    pub(super) fn now(&mut self, output: Output) {
+        self.ready.push_back(output);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.ready.pop_front()
+    }
+
+    /// Transactions that the store has not answered yet.
+    pub(super) fn commits_under_way(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The input is done. Answers with what may go at once.
+    pub(super) fn close_batch(&mut self, transaction: Option<Transaction>, disk: Revision) -> Vec<Released> {
+        let batch = std::mem::take(&mut self.batch);
+        if let Some(transaction) = transaction {
+            self.issued = CommitId(self.issued.0 + 1);
+            let id = self.issued;
+            self.ready.push_back(Output::Commit { id, transaction });
+            self.waiting.push_back((id, batch));
+            return Vec::new();
+        }
+        match self.waiting.back_mut() {
+            Some((_, last)) => {
+                last.extend(batch);
+                Vec::new()
+            }
+            None => released(batch, disk),
+        }
+    }
+
+    /// The store has taken everything up to this.
+    pub(super) fn committed(&mut self, id: CommitId, revision: Revision) -> Vec<Released> {
+        let mut out = Vec::new();
+        while let Some((_, batch)) = self.waiting.pop_front_if(|(waiting, _)| *waiting <= id) {
+            out.extend(released(batch, revision));
+        }
+        out
+    }
+
+    /// Nothing held will ever be true: whoever waits is told that the store failed.
+    pub(super) fn fail(&mut self, why: &str) {
+        let batch = std::mem::take(&mut self.batch);
+        let waiting = std::mem::take(&mut self.waiting);
+        let held = waiting.into_iter().flat_map(|(_, batch)| batch).chain(batch);
+        for held in held {
+            let Held::Output(output) = held else { continue };
+            let instead = match output {
+                Output::Answer { token, .. } => Output::Answer {
+                    token,
+                    answer: Answer::Refused(store_refusal()),
+                },
+                Output::AdminAnswer { token, .. } => Output::AdminAnswer {
+                    token,
+                    answer: Err(AdminError::Store(why.to_owned())),
+                },
+                Output::StreamEnd { stream, .. } => stream_failed(stream),
+                _ => continue,
+            };
+            self.ready.push_back(instead);
+        }
+    }
+}
+
+pub(super) fn stream_failed(stream: StreamId) -> Output {
+    Output::StreamEnd {
+        stream,
+        why: StreamEnd::Store,
+    }
+}
+
+pub(super) fn store_refusal() -> Refusal {
+    Refusal {
+        code: refusal::Code::Store.into(),
+        reason: "the manager cannot keep anything at the moment; try again in a few seconds".to_owned(),
+        retry_after_ms: 2000,
+        attempts_left: 0,
+    }
+}
+
+/// Gives everything its revision. A member that gets several updates of one revision must not believe after the first that it has them all:
+/// only the last carries that revision, those before it the one before.
+fn released(batch: Vec<Held>, revision: Revision) -> Vec<Released> {
+    let mut told = BTreeSet::new();
+    let mut out: Vec<Released> = batch
+        .into_iter()
+        .rev()
+        .map(|held| stamped(held, revision, &mut told))
+        .collect();
+    out.reverse();
+    out
+}
+
+fn stamped(mut held: Held, revision: Revision, told: &mut BTreeSet<MemberId>) -> Released {
+    match &mut held {
+        Held::Push(member, update) => {
+            let last = told.insert(*member);
+            update.revision = if last {
+                revision.0
+            } else {
+                revision.0.saturating_sub(1)
+            };
+        }
+        Held::Output(Output::Push { update, .. }) => update.revision = revision.0,
+        Held::Output(Output::Event(event)) => event.revision = revision.0,
+        Held::Output(Output::Answer { answer, .. }) => match answer {
+            Answer::Join(ack) if ack.revision == 0 => ack.revision = revision.0,
+            Answer::Move(ack) => ack.revision = revision.0,
+            _ => {}
+        },
+        Held::Output(Output::AdminAnswer {
+            answer: Ok(AdminReply::Applied(applied)),
+            ..
+        }) if applied.applied => applied.revision = revision.0,
+        Held::Output(_) => {}
+    }
+    Released { held, revision }
+}

@@ -1,0 +1,75 @@
+//! What the host answers itself: its own part of the status, and audit records, which stand only in the store.
+
+use super::AdminService;
+use kith_protocol::admin::{Audit, AuditList, AuditQuery, ManagerStatus};
+use kith_protocol::records;
+use kith_store::Key;
+use prost::Message;
+use std::collections::VecDeque;
+use tonic::Status;
+
+/// Records in an answer, unless fewer are wanted.
+const MOST: usize = 1_000;
+/// Records read at a time.
+const PAGE: usize = 1_000;
+
+impl AdminService {
+    /// Fills in what only the host knows.
+    pub(super) fn complete(&self, mut status: ManagerStatus) -> ManagerStatus {
+        status.program = env!("CARGO_PKG_VERSION").into();
+        status.uptime_ms = u64::try_from(self.host.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        status.tunnel_port = self.about.tunnel_port.into();
+        status.fingerprint = self.about.fingerprint.to_string();
+        status.store = self.about.store.display().to_string();
+        status.mail.clone_from(&self.about.mail);
+        status
+    }
+
+    /// The newest records that match, oldest first.
+    pub(super) async fn audit(&self, asked: AuditQuery) -> Result<AuditList, Status> {
+        let most = match asked.limit as usize {
+            0 => MOST,
+            some => some.min(MOST),
+        };
+        let mut found: VecDeque<Audit> = VecDeque::new();
+        // Keys are times in hexadecimal of one length: their order is that of time.
+        let mut after = asked
+            .since_ms
+            .checked_sub(1)
+            .map(|before| Key::new(format!("audit/{before:016x}~")));
+        loop {
+            let page = self.host.store.range(Key::new("audit/"), after, PAGE).await;
+            let page = page.map_err(|error| Status::unavailable(error.to_string()))?;
+            for entry in &page.entries {
+                let record = records::Audit::decode(entry.value.as_slice()).map_err(|error| {
+                    Status::data_loss(format!("{} in the store is damaged: {error}", entry.key))
+                })?;
+                if record.at_ms < asked.since_ms || !record.subject.contains(&asked.subject) {
+                    continue;
+                }
+                if found.len() == most {
+                    found.pop_front();
+                }
+                found.push_back(listed(record));
+            }
+            after = page.entries.last().map(|last| last.key.clone());
+            if !page.more {
+                return Ok(AuditList {
+                    records: found.into(),
+                });
+            }
+        }
+    }
+}
+
+fn listed(record: records::Audit) -> Audit {
+    Audit {
+        at_ms: record.at_ms,
+        actor: record.actor,
+        role: record.role,
+        action: record.action,
+        subject: record.subject,
+        detail: record.detail,
+        allowed: record.allowed,
+    }
+}

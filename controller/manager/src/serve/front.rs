@@ -1,0 +1,133 @@
+//! Before the services: where a request goes, who may ask, how long it may take.
+//!
+//! ```text
+//!  /kith.member.v1.Members/…  ─► members         (its envelope says who; over TLS only)
+//!  /kith.admin.v1.Admin/…     ─► who is it? ─► admin      nobody known: refused before the message is read
+//!  anything else              ─► unimplemented
+//! ```
+
+use super::admin::AdminService;
+use super::door::Door;
+use super::members::MembersService;
+use super::peer::{Busy, Origin, Peer};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use kith_protocol::admin::admin_server::AdminServer;
+use kith_protocol::member::members_server::MembersServer;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::Status;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+
+/// Octets of a member's message.
+pub const MEMBER_MESSAGE: usize = 64 * 1024;
+/// Octets of an operator's message: a network of 50,000 members fits.
+pub const ADMIN_MESSAGE: usize = 16 * 1024 * 1024;
+/// Operators' requests may take so long: a large network is applied as one.
+const ADMIN_DEADLINE: Duration = Duration::from_secs(120);
+
+const MEMBERS: &str = "/kith.member.v1.Members/";
+const ADMIN: &str = "/kith.admin.v1.Admin/";
+
+/// What stands behind every listener.
+pub struct Front {
+    members: MembersServer<MembersService>,
+    admin: AdminServer<AdminService>,
+    door: Arc<Door>,
+    deadline: Duration,
+}
+
+impl Front {
+    pub(super) fn new(
+        members: MembersService,
+        admin: AdminService,
+        door: Arc<Door>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            members: MembersServer::new(members).max_decoding_message_size(MEMBER_MESSAGE),
+            admin: AdminServer::new(admin)
+                .max_decoding_message_size(ADMIN_MESSAGE)
+                .max_encoding_message_size(usize::MAX),
+            door,
+            deadline,
+        }
+    }
+
+    /// Answers a request; refusals are answers too.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let busy = peer.busy();
+        let path = request.uri().path();
+        let answer = if path.starts_with(MEMBERS) {
+            match peer.origin() {
+                Origin::Tls { .. } => {
+                    request.extensions_mut().insert(peer);
+                    within(self.deadline, self.members.clone().call(request)).await
+                }
+                Origin::Local { .. } => {
+                    refused(&Status::unimplemented("members are served over TLS, not here"))
+                }
+            }
+        } else if path.starts_with(ADMIN) {
+            match self.door.actor(&peer.origin(), request.headers()) {
+                Ok(actor) => {
+                    peer.prove();
+                    request.extensions_mut().insert(actor);
+                    within(ADMIN_DEADLINE, self.admin.clone().call(request)).await
+                }
+                Err(status) => refused(&status),
+            }
+        } else {
+            refused(&Status::unimplemented("no such service"))
+        };
+        Ok(answer.map(|body| Answer { body, _busy: busy }))
+    }
+}
+
+async fn within(
+    deadline: Duration,
+    answer: impl Future<Output = Result<Response<tonic::body::Body>, Infallible>>,
+) -> Response<tonic::body::Body> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => refused(&Status::deadline_exceeded("the request took too long")),
+    }
+}
+
+fn refused(status: &Status) -> Response<tonic::body::Body> {
+    status.clone().into_http()
+}
+
+/// An answer's body: while it lasts, the connection is in use.
+pub struct Answer {
+    body: tonic::body::Body,
+    _busy: Busy,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

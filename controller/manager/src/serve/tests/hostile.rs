@@ -1,0 +1,1 @@
+//! Those who mean harm: memory stays bounded, and others are served.
