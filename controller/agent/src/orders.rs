@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Both channels are bounded. Orders are idempotent: the newest about a thing is all that counts. Lifetimes of keys count by
-//! [`crate::clock`]. Reports are never waited for: one that finds the channel full is made again if it still matters.
+//! [`crate::clock`]. Reports are never waited for: one that finds the channel full is made
+//! again if it still matters, but for [`Report::Introduced`].
 
 use crate::config::{Prefix, Secret};
 use crate::keying::Whereabouts;
@@ -20,7 +21,8 @@ pub enum Order {
     Director(Director),
     /// Give the session back.
     NoDirector,
-    /// We are joined: own virtual address and the community's networks. The adapter is set up for them.
+    /// We are joined: own virtual address and the community's networks. The adapter is set up for them. Another address than before
+    /// means [`Order::Out`] first: channel, policy and members are to be ordered again.
     Joined(Joined),
     /// The manager's channel inside the tunnel has these keys from now on.
     Channel(Box<Channel>),
