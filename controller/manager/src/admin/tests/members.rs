@@ -204,12 +204,10 @@ fn who_is_revoked_is_out_at_once_and_everybody_concerned_knows() {
     for agent in [&pc, &thief, &stranger] {
         world.heard(agent);
     }
-    (
-        world.channels.clear(),
-        world.grants.clear(),
-        world.ends.clear(),
-        world.events.clear(),
-    );
+    world.channels.clear();
+    world.grants.clear();
+    world.ends.clear();
+    world.events.clear();
 
     done(&mut world, revoke("thief.acme.example"));
     let heard = world.heard(&thief);
