@@ -9,6 +9,8 @@
 //!                  TUN ◄── datapath::inbound  ◄── UDP 20202 ◄──
 //!                               ▲ commands │ notes
 //!                          control: keying, session, members ◄── status socket
+//!                               ▲ orders │ reports
+//!                          the manager's client, or a configuration file instead
 //! ```
 #![forbid(unsafe_code)]
 

@@ -129,10 +129,12 @@ pub enum Report {
     },
     /// Something authentic came from the manager inside the tunnel.
     ManagerHeard,
-    /// Packets go to an address of our networks that we know nobody at.
+    /// Packets go to an address of our networks that we know nobody at; or a member has not answered key agreement for 20 s: it may be
+    /// elsewhere, or not know us.
     NeedPeer(Ipv4Addr),
     /// A member came with a ticket and has been let in.
     Introduced(Ipv4Addr),
-    /// A member's secret is about to lose its worth while it is in use.
+    /// A member's secret loses its worth within ten minutes, and is in use. Every minute until there is a newer one; when it is over the
+    /// member is forgotten with its keys.
     Expiring(Ipv4Addr),
 }
