@@ -23,6 +23,8 @@ use tokio::net::{TcpSocket, UdpSocket};
 const PORT: u16 = 53;
 /// So long an answer to each attempt is awaited. Together it is less than what applications wait (5 s).
 const ATTEMPTS_MS: [u64; 3] = [700, 1_300, 2_000];
+/// An attempt that the system refuses is made again then.
+const HINDERED: Duration = Duration::from_millis(300);
 /// An answer over TCP takes no longer.
 const TCP: Duration = Duration::from_secs(2);
 
@@ -52,36 +54,37 @@ async fn exchange(question: &Query, zone: &Zone, manager: SocketAddrV4) -> io::R
     asked.add_query(question.clone());
     asked.set_edns(question::edns());
     let octets = asked.to_vec().map_err(io::Error::other)?;
-    let socket = UdpSocket::bind((zone.own, 0)).await?;
-    socket.connect(manager).await?;
-    let mut buffer = [0; question::PAYLOAD as usize];
     let mut last = io::Error::from(io::ErrorKind::TimedOut);
     for wait in ATTEMPTS_MS.map(Duration::from_millis) {
-        // A refusal by the network counts as an attempt: the adapter may be there in a moment.
-        if let Err(error) = socket.send(&octets).await {
-            tokio::time::sleep(wait).await;
-            last = error;
-            continue;
-        }
-        let answered = tokio::time::timeout(wait, async {
-            loop {
-                let len = socket.recv(&mut buffer).await?;
-                if let Some(said) = fitting(&buffer[..len], &asked) {
-                    return io::Result::Ok(said);
-                }
-            }
-        });
-        match answered.await {
+        let answered = over_udp(&octets, &asked, zone, manager);
+        match tokio::time::timeout(wait, answered).await {
             // RFC 7766 5: a truncated answer is asked for again over TCP.
             Ok(Ok(said)) if said.metadata.truncation => {
                 return over_tcp(&octets, &asked, zone, manager).await;
             }
             Ok(Ok(said)) => return Ok(said),
-            Ok(Err(error)) => last = error,
+            Ok(Err(error)) => {
+                // The adapter gets its address a moment after the join.
+                last = error;
+                tokio::time::sleep(HINDERED).await;
+            }
             Err(_) => {}
         }
     }
     Err(last)
+}
+
+async fn over_udp(octets: &[u8], asked: &Message, zone: &Zone, manager: SocketAddrV4) -> io::Result<Message> {
+    let socket = UdpSocket::bind((zone.own, 0)).await?;
+    socket.connect(manager).await?;
+    socket.send(octets).await?;
+    let mut buffer = [0; question::PAYLOAD as usize];
+    loop {
+        let len = socket.recv(&mut buffer).await?;
+        if let Some(said) = fitting(&buffer[..len], asked) {
+            return Ok(said);
+        }
+    }
 }
 
 async fn over_tcp(octets: &[u8], asked: &Message, zone: &Zone, manager: SocketAddrV4) -> io::Result<Message> {

@@ -349,3 +349,7 @@ fn computer() -> String {
         .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-');
     plain.take(15).collect::<String>().to_uppercase()
 }
+
+#[cfg(test)]
+#[path = "up_tests.rs"]
+mod tests;
