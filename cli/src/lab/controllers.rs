@@ -49,6 +49,7 @@ fn compile(topology: &Topology, socket: impl Fn(&str) -> PathBuf) -> Config {
     };
     Config {
         name: topology.name.to_string(),
+        manager: None,
         directors: topology.directors.iter().map(director).collect(),
         status_socket: "/run/kith/controller.sock".into(),
         state_dir: None,

@@ -65,12 +65,17 @@ fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let server = status::serve(socket, controller.answers())?;
     info!(millis = began.elapsed().as_millis() as u64, "ready");
 
-    let broken = "a director or the manager ended by a panic (see above); the controller stops rather than decide half";
+    let broken = "a director or the manager ended (see above); the controller stops rather than decide half";
     let managing = || manager.as_ref().is_none_or(|manager| !manager.is_broken());
     let ended = service::until_stopped(
         &stop,
         || (controller.is_broken() || !managing()).then_some(broken),
-        || controller.pulse().collect(),
+        || {
+            controller
+                .pulse()
+                .chain(manager.as_ref().map(Manager::pulse))
+                .collect()
+        },
     );
     drop(server);
     controller.stop();

@@ -1,33 +1,15 @@
 //! The program at its edges, and beside a P4Runtime service with tables in memory. Needs no network.
 
-use kith_controller::director::envelope;
-use kith_controller::status::{Client, Part, Standing, Status};
-use kith_director::client::{self, ClientConfig, Phase};
-use kith_director::{DirectorKey, Time};
-use kith_p4runtime::entry::{RelayTo, SenderKey, SessionKey};
-use kith_p4runtime::packet::{PacketIn, PacketOut};
-use kith_p4runtime::service::{Config, PacketIns, Service, serve_unix};
-use kith_p4runtime::target::{Backend, Memory, Rows, SenderRow, Store};
-use kith_pipeline::outer::Outer;
-use kith_pipeline::packet::{HostPacket, Packet};
-use kith_pipeline::reason::PuntReason;
-use kith_pipeline::units::PortIndex;
-use kith_wire::control::KeyId;
-use kith_wire::ethernet::MacAddr;
+mod common;
+
+use common::{Dataplane, KEY, MEMBERS, Running, command, said, standing, status, until, write};
+use kith_controller::status::{Client, Part, Standing};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output};
-use std::sync::Arc;
-use std::thread::sleep;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
-
-const MEMBERS: u32 = 50;
-const KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
-const DIRECTOR: &str = "203.0.113.10:20202";
 
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
@@ -41,176 +23,6 @@ fn configuration(folder: &Path) -> String {
          dataplane: {{ address: \"unix:{folder}/p4runtime\" }}\n  address: 203.0.113.10\n  \
          pseudo_pool: {{ first: 240.0.0.1, count: 100 }}\n  grants:\n{grants}"
     )
-}
-
-fn write(folder: &Path, text: &str) {
-    let path = folder.join("config.yaml");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kith-controller"));
-    command.arg("--config").arg(folder.join("config.yaml"));
-    command
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Does not outlive a test that failed.
-struct Running(Child);
-
-impl Running {
-    fn start(folder: &Path) -> Self {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(folder.join("log"))
-            .unwrap();
-        Self(
-            command(folder)
-                .stderr(log)
-                .env("RUST_LOG", "trace")
-                .spawn()
-                .unwrap(),
-        )
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
-        sleep(Duration::from_millis(1));
-    }
-}
-
-fn status(folder: &Path) -> Option<Status> {
-    Client::connect(folder.join("socket")).ok()?.status().ok()
-}
-
-fn standing(folder: &Path, wanted: Standing) -> Status {
-    until(&format!("{wanted:?}"), || {
-        status(folder)
-            .filter(|status| status.directors[0].standing == wanted && status.directors[0].lacking == 0)
-    })
-}
-
-/// All that a dataplane was told.
-type Tables = (Rows, Vec<(SenderKey, SenderRow)>, Vec<(SessionKey, RelayTo)>);
-
-/// A dataplane without packets. Its runtime is its process.
-struct Dataplane {
-    store: Arc<Store<Memory>>,
-    packets: PacketIns,
-    process: Option<Runtime>,
-}
-
-impl Dataplane {
-    fn start(folder: &Path) -> Self {
-        let store = Arc::new(Store::new(Memory::new(1), &[]).unwrap());
-        let service = Service::new(store.clone(), Config::default());
-        let packets = service.packet_ins();
-        let process = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let path = folder.join("p4runtime");
-        process.spawn(async move { serve_unix(service, &path, std::future::pending()).await.unwrap() });
-        Self {
-            store,
-            packets,
-            process: Some(process),
-        }
-    }
-
-    /// Everybody joins at once; how long that takes.
-    fn join(&self) -> Duration {
-        let began = Instant::now();
-        let mut members: Vec<_> = (0..MEMBERS)
-            .map(|index| {
-                let key = DirectorKey::new([7; 32]);
-                let director = DIRECTOR.parse().unwrap();
-                let mut client =
-                    client::Client::new(ClientConfig::new(director, KeyId(index.into()), key, 1, 7));
-                client.start(Time::ZERO);
-                (
-                    client,
-                    SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, index as u8), 4000),
-                )
-            })
-            .collect();
-        until("all have joined", || {
-            let now = Time::since_epoch(began.elapsed());
-            for (client, at) in &mut members {
-                client.tick(now);
-                while let Some(message) = client.poll_transmit() {
-                    let _lost = self.packets.send(PacketIn {
-                        ingress_port: PortIndex(0),
-                        reason: PuntReason::Control as u16,
-                        frame: frame(*at, &message),
-                    });
-                }
-            }
-            for packet in self.sent() {
-                let (envelope, data) = envelope::open(0, packet.frame).unwrap();
-                let member = members.iter_mut().find(|(_, at)| *at == envelope.to).unwrap();
-                member.0.datagram(now, envelope.from, data.bytes()).unwrap();
-            }
-            members
-                .iter()
-                .all(|(client, _)| client.phase() == Phase::Bound)
-                .then_some(())
-        });
-        began.elapsed()
-    }
-
-    fn sent(&self) -> Vec<PacketOut> {
-        self.store
-            .with_backend(|memory| std::mem::take(&mut *memory.sent.lock().unwrap()))
-    }
-
-    fn tables(&self) -> Tables {
-        self.store
-            .with_backend(|memory| (memory.rows.clone(), memory.senders(), memory.sessions()))
-    }
-}
-
-impl Drop for Dataplane {
-    fn drop(&mut self) {
-        if let Some(process) = self.process.take() {
-            process.shutdown_background();
-        }
-    }
-}
-
-fn frame(from: SocketAddrV4, data: &[u8]) -> Vec<u8> {
-    let mut packet = HostPacket::from_bytes(data);
-    let outer = Outer {
-        source: (MacAddr([2, 0, 0, 0, 0, 21]), from),
-        destination: (MacAddr([2, 0, 0, 0, 0, 10]), DIRECTOR.parse().unwrap()),
-        checksum: true,
-    };
-    outer.push(&mut packet).unwrap();
-    packet.bytes().to_vec()
 }
 
 #[test]

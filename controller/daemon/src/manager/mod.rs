@@ -126,6 +126,12 @@ impl Manager {
         self.server.host().clone()
     }
 
+    /// A number that grows while it works.
+    #[must_use]
+    pub fn pulse(&self) -> u64 {
+        self.server.host().pulse()
+    }
+
     /// Has something ended that should not have?
     #[must_use]
     pub fn is_broken(&self) -> bool {

@@ -33,7 +33,7 @@ use kith_protocol::{admin, member};
 use kith_store::Store;
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
@@ -44,7 +44,7 @@ const EVENTS: usize = 1_024;
 /// Operators' requests under way.
 const OPERATORS: usize = 64;
 /// The longest pause between two looks at the core's deadline.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(100);
 
 /// The host of one manager.
 pub struct Host {
@@ -62,6 +62,8 @@ pub struct Host {
     operators: Arc<Semaphore>,
     next: AtomicU64,
     earlier: Notify,
+    turns: AtomicU64,
+    hopeless: AtomicBool,
 }
 
 /// What the lock guards.
@@ -135,6 +137,8 @@ impl Host {
             limits: parts.limits,
             next: AtomicU64::new(1),
             earlier: Notify::new(),
+            turns: AtomicU64::new(0),
+            hopeless: AtomicBool::new(false),
         })
     }
 
@@ -462,6 +466,7 @@ impl Host {
     /// Lets time pass for the core until stopped.
     pub(super) async fn keep_time(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let rest = {
                 let mut desk = self.desk();
                 let deadline = desk.manager.as_ref().and_then(Manager::deadline);
@@ -478,6 +483,21 @@ impl Host {
                 _ = stop.changed() => return,
             }
         }
+    }
+
+    /// Grows while the manager lives, ten times a second at least.
+    #[must_use]
+    pub fn pulse(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The store will not come back in this process.
+    pub(super) fn give_up(&self) {
+        self.hopeless.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.hopeless.load(Ordering::Relaxed)
     }
 
     /// Brings gauges up to date.

@@ -294,7 +294,7 @@ impl Server {
     /// Has something ended that should not have?
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.commits.1.is_finished() || self.keeps_time.is_finished()
+        self.host.is_hopeless() || self.commits.1.is_finished() || self.keeps_time.is_finished()
     }
 
     /// Stops in order: nobody new, whoever waits is answered, everything is on disk.

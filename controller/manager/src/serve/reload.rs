@@ -56,6 +56,10 @@ impl Host {
         loop {
             match self.load_once().await {
                 Ok(()) => return info!("everything was read again; serving"),
+                Err(ReadError::Store(StoreError::Closed)) => {
+                    error!("the store has closed; only another process can open it again");
+                    return self.give_up();
+                }
                 Err(problem) => error!(%problem, "the store cannot be read; trying again"),
             }
             tokio::time::sleep(pause).await;
