@@ -72,6 +72,8 @@ async fn watch(client: &mut Client, place: &Place, community: &str, format: Form
         };
         let lost = now();
         eprintln!("kith: {}: {why}; connecting again", stamp(lost));
+        // A manager that refuses at once is not asked at once again.
+        tokio::time::sleep(PAUSE).await;
         *client = again(place).await?;
         let again = now();
         eprintln!(
@@ -130,7 +132,7 @@ fn line(event: &Event, format: Format) -> String {
         (subject, community) => format!("{subject} ({community})"),
     };
     let line = format!(
-        "{}  {:<18}  {}  {}",
+        "{}  {:<18}  {:<24}  {}",
         stamp(event.at_ms),
         event.kind,
         or_dash(&about),

@@ -22,7 +22,6 @@ pub mod credential;
 pub mod director;
 mod error;
 pub mod events;
-mod invite;
 mod link;
 pub mod member;
 mod pages;
@@ -35,6 +34,57 @@ mod words;
 
 pub use confirm::Yes;
 pub use error::{ManagerError, Shown};
-pub use invite::Invite;
 pub use place::Reach;
 pub use span::{NoSpan, Span};
+
+#[cfg(test)]
+mod tests {
+    use crate::args::Cli;
+    use clap::{Command, CommandFactory};
+
+    const OURS: [&str; 9] = [
+        "community",
+        "member",
+        "policy",
+        "director",
+        "events",
+        "audit",
+        "accounting",
+        "credential",
+        "manager",
+    ];
+
+    fn leaves(command: &Command, at: &str, each: &mut impl FnMut(&str, &Command)) {
+        let at = format!("{at} {}", command.get_name());
+        if !command.has_subcommands() {
+            each(&at, command);
+        }
+        for inner in command.get_subcommands() {
+            leaves(inner, &at, each);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example_of_itself() {
+        let cli = Cli::command();
+        let mut seen = 0;
+        for command in cli
+            .get_subcommands()
+            .filter(|command| OURS.contains(&command.get_name()))
+        {
+            leaves(command, "kith", &mut |name, command| {
+                let help = command
+                    .get_after_long_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let inner = name.trim_start_matches("kith ");
+                assert!(
+                    help.contains(&format!("kith {inner}")) || help.contains(&format!("-o json {inner}")),
+                    "{name}"
+                );
+                seen += 1;
+            });
+        }
+        assert_eq!(seen, 29, "commands were added or taken away");
+    }
+}

@@ -2,13 +2,13 @@
 //!
 //! An invitation is a secret until it is used. It is shown only when nobody gets it by mail, or when it is asked for.
 
-use super::error::ManagerError;
-use super::link::Link;
-use super::place::{Reach, file_error};
-use super::span::{Span, date};
-use super::view::Invitation;
-use super::words::or_dash;
 use crate::error::Error;
+use crate::manager::error::ManagerError;
+use crate::manager::link::Link;
+use crate::manager::place::{Reach, file_error};
+use crate::manager::span::{Span, date};
+use crate::manager::view::Invitation;
+use crate::manager::words::or_dash;
 use crate::output::{self, Format};
 use clap::Args;
 use kith_protocol::admin;
