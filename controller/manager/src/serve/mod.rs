@@ -27,6 +27,7 @@ pub mod limits;
 mod listener;
 mod members;
 mod outlets;
+mod outputs;
 pub mod peer;
 mod register;
 mod reload;
