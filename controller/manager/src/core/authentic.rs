@@ -125,16 +125,16 @@ impl Manager {
         let token = member.and_then(|member| member.token.as_ref());
         let key = token.map_or_else(nobody, |token| token.key.clone());
         let authentic = verify(kind, envelope, &AuthKey::of(&key), None);
+        // Whatever is not authentic costs one signature, known or not.
+        let identity = member.and_then(|member| member.identity);
+        let by_device = || verify_signature(kind, envelope, &identity.unwrap_or(self.nobody));
+        let signed = kind.signed() && by_device() && identity.is_some();
         let (Some(member), Some(token)) = (member, token) else {
             return Err(DropCause::Unknown.into());
         };
-        let by_device = |member: &Member| {
-            let identity = member.identity.as_ref();
-            identity.is_some_and(|identity| verify_signature(kind, envelope, identity))
-        };
         if !authentic || envelope.token_timestamp != token.timestamp {
             // The device itself, with an older registration file: that can be told.
-            if kind.signed() && envelope.token_timestamp < token.timestamp && by_device(member) {
+            if signed && envelope.token_timestamp < token.timestamp {
                 let reason = "this device has registered again since; use the newer registration file";
                 return Err(Denial::refused(Code::StaleToken, reason));
             }
@@ -148,7 +148,7 @@ impl Manager {
             }
             Standing::Registered => {}
         }
-        if kind.signed() && !by_device(member) {
+        if kind.signed() && !signed {
             return Err(DropCause::BadSignature.into());
         }
         Ok(member)

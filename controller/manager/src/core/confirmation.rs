@@ -79,6 +79,11 @@ impl Manager {
             &PasswordKey::from_secret(key),
             Some(&code),
         );
+        // By whoever registered, or is registering: the code no longer counts in other states, but who asks must be known. A name that is not
+        // known costs the same.
+        let identity = registering.map(|registering| registering.identity);
+        let identity = identity.or(member.and_then(|member| member.identity));
+        let signed = verify_signature(Kind::Confirm, envelope, &identity.unwrap_or(self.nobody));
         let (Some(member), Some(_)) = (member, password) else {
             return Err(DropCause::Unknown.into());
         };
@@ -86,12 +91,10 @@ impl Manager {
         if self.confirmed_before(now, id, hash).is_some() {
             return Ok(id);
         }
-        // By whoever registered, or is registering: the code no longer counts in other states, but who asks must be known.
-        let identity = registering
-            .map(|registering| registering.identity)
-            .or(member.identity);
-        let identity = identity.ok_or(DropCause::NotAuthentic)?;
-        if !verify_signature(Kind::Confirm, envelope, &identity) {
+        if identity.is_none() {
+            return Err(DropCause::NotAuthentic.into());
+        }
+        if !signed {
             return Err(DropCause::BadSignature.into());
         }
         in_state(member, now)?;

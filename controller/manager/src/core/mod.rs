@@ -59,7 +59,9 @@ pub use state::{LoadError, State};
 
 use authentic::Denial;
 use kith_protocol::admin;
+use kith_protocol::identity::DeviceIdentity;
 use kith_protocol::member::Envelope;
+use kith_protocol::secret::Secret32;
 use kith_store::{Entry, Revision};
 use limits::Sources;
 use outbox::{Held, Outbox, Released, store_refusal, stream_failed};
@@ -93,6 +95,8 @@ pub struct Manager {
     poisoned: Option<String>,
     /// When this process read the store.
     started: Time,
+    /// A public key, for requests of those that have none.
+    nobody: [u8; 32],
 }
 
 impl Manager {
@@ -119,6 +123,7 @@ impl Manager {
             counts: Counts::default(),
             poisoned: None,
             started: now,
+            nobody: DeviceIdentity::from_seed(Secret32::new([0; 32])).public(),
         };
         manager.sync_on_start();
         manager.close_batch();

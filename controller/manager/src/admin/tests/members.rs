@@ -65,8 +65,12 @@ fn a_name_is_invited_once_unless_it_is_said_again() {
     );
     assert_eq!(world.member(&old).state_word(), "joined");
 
+    let bare = a::Invitee {
+        fqdn: "pc.acme.example".into(),
+        ..a::Invitee::default()
+    };
     let asked = a::InviteRequest {
-        invitees: vec![invitee("pc.acme.example")],
+        invitees: vec![bare],
         again: true,
         ..a::InviteRequest::default()
     };
@@ -200,12 +204,10 @@ fn who_is_revoked_is_out_at_once_and_everybody_concerned_knows() {
     for agent in [&pc, &thief, &stranger] {
         world.heard(agent);
     }
-    (
-        world.channels.clear(),
-        world.grants.clear(),
-        world.ends.clear(),
-        world.events.clear(),
-    );
+    world.channels.clear();
+    world.grants.clear();
+    world.ends.clear();
+    world.events.clear();
 
     done(&mut world, revoke("thief.acme.example"));
     let heard = world.heard(&thief);
