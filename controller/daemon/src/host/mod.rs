@@ -27,6 +27,9 @@ const THREADS: usize = 2;
 /// How long directors may take to end.
 const END: Duration = Duration::from_secs(5);
 
+/// What connects directors with the manager of this process: grants that it gives, and a way to report to it for each.
+pub type Liaison<'a> = (Grants, &'a dyn Fn(&str) -> Report);
+
 /// A running controller.
 pub struct Controller {
     office: Arc<Office>,
@@ -52,7 +55,11 @@ impl Controller {
     /// way to report to it for each director.
     pub fn start<S: Southbound + 'static>(
         mut config: Config,
+<<<<<<< HEAD
         mut manager: Option<Beside<'_>>,
+=======
+        mut manager: Option<Liaison<'_>>,
+>>>>>>> serve
         southbound: impl Fn(&config::Director, u64) -> Result<S, String>,
     ) -> Result<Self, StartError> {
         let started = Instant::now();

@@ -17,19 +17,19 @@
 //! and another is loaded (see `reload`). Cost: the lock is held for one input, some tens of microseconds.
 
 use super::clock::Clock;
-use super::commit::{Committer, Job};
+use super::commit::Committer;
 use super::limits::Limits;
 use super::outlets::Outlets;
+use super::outputs::{store_refusal, unavailable};
 use super::peer::Peer;
-use super::streams::{self, Full, Pusher, Updates};
+use super::streams::{self, Pusher, Updates};
 use crate::core::{
-    Actor, AdminError, AdminReply, Answer, Call, Command, Input, Manager, Output, StreamEnd, StreamId, Time,
-    Token,
+    Actor, AdminError, AdminReply, Answer, Call, Command, Input, Manager, StreamId, Time, Token,
 };
-use crate::mail::{Letter, Mailer};
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
-use kith_protocol::member::{Envelope, Refusal, Update, refusal, update};
-use kith_protocol::{admin, member};
+use kith_protocol::admin;
+use kith_protocol::member::{Envelope, Update};
 use kith_store::Store;
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
@@ -57,11 +57,11 @@ pub struct Host {
     pub(super) limits: Limits,
     pub(super) load: super::reload::Load,
     pub(super) started: Instant,
-    events: broadcast::Sender<admin::Event>,
+    pub(super) events: broadcast::Sender<admin::Event>,
     calls: Arc<Semaphore>,
     operators: Arc<Semaphore>,
     next: AtomicU64,
-    earlier: Notify,
+    pub(super) earlier: Notify,
     turns: AtomicU64,
     hopeless: AtomicBool,
 }
@@ -73,30 +73,23 @@ pub(super) struct Desk {
     /// Counts managers: what a former one asked for is not told to this one.
     pub(super) generation: u64,
     pub(super) outlets: Outlets,
-    asking: HashMap<Token, Asking>,
-    ordering: HashMap<Token, oneshot::Sender<Result<AdminReply, AdminError>>>,
-    streams: HashMap<StreamId, Line>,
+    pub(super) asking: HashMap<Token, Asking>,
+    pub(super) ordering: HashMap<Token, oneshot::Sender<Result<AdminReply, AdminError>>>,
+    pub(super) streams: HashMap<StreamId, Line>,
     /// When the clock's task will look again.
-    planned: Option<Time>,
+    pub(super) planned: Option<Time>,
 }
 
-struct Asking {
-    call: Call,
-    answer: oneshot::Sender<Answer>,
+pub(super) struct Asking {
+    pub(super) call: Call,
+    pub(super) answer: oneshot::Sender<Answer>,
     // A call that nobody waits for any more still counts until the core has answered it.
     _place: OwnedSemaphorePermit,
 }
 
-struct Line {
-    push: Pusher<Update>,
-    peer: Peer,
-}
-
-/// A letter that the core wants sent, until the lock is free.
-struct Post {
-    id: u64,
-    generation: u64,
-    letter: Letter,
+pub(super) struct Line {
+    pub(super) push: Pusher<Update>,
+    pub(super) peer: Peer,
 }
 
 /// What a host is made of.
@@ -196,7 +189,7 @@ impl Host {
                 host.closed(stream);
             }
         });
-        let unavailable = push.ender();
+        let nobody = push.ender();
         let line = Line {
             push,
             peer: peer.clone(),
@@ -216,7 +209,7 @@ impl Host {
             },
         );
         if told.is_none() {
-            unavailable.end(Err(unavailable_status()));
+            nobody.end(Err(unavailable()));
         }
         updates
     }
@@ -273,7 +266,7 @@ impl Host {
         self.drive_with(None, |_| (), act)
     }
 
-    fn drive_with<R>(
+    pub(super) fn drive_with<R>(
         self: &Arc<Self>,
         generation: Option<u64>,
         prepare: impl FnOnce(&mut Desk),
@@ -303,161 +296,6 @@ impl Host {
 
     fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// Outputs.
-impl Host {
-    /// Hands on all that the core wants done. Nothing here waits.
-    fn hand_on(&self, desk: &mut Desk, now: Time, letters: &mut Vec<Post>) {
-        let Desk {
-            manager: Some(manager),
-            generation,
-            outlets,
-            asking,
-            ordering,
-            streams,
-            planned,
-        } = desk
-        else {
-            return;
-        };
-        while let Some(output) = manager.poll() {
-            match output {
-                Output::Commit { id, transaction } => {
-                    self.committer.put(Job {
-                        generation: *generation,
-                        id,
-                        transaction,
-                    });
-                }
-                Output::Answer { token, answer } => {
-                    if let Some(asked) = asking.remove(&token) {
-                        self.metrics.call(asked.call.word(), &outcome(&answer));
-                        // Whoever asked may have gone.
-                        drop(asked.answer.send(answer));
-                    }
-                }
-                Output::AdminAnswer { token, answer } => {
-                    if let Some(asked) = ordering.remove(&token) {
-                        drop(asked.send(answer));
-                    }
-                }
-                Output::Push { stream, update } => {
-                    let Some(line) = streams.get(&stream) else {
-                        continue;
-                    };
-                    line.peer.prove();
-                    // What the core pushes because a queue was full has room: it is the last.
-                    let last = matches!(
-                        update.change,
-                        Some(update::Change::Resync(_) | update::Change::Ended(_))
-                    );
-                    self.metrics.push();
-                    if last {
-                        line.push.replace(update);
-                    } else if line.push.push(update) == Err(Full) {
-                        self.metrics.full();
-                        manager.input(now, Input::StreamFull { stream });
-                    }
-                }
-                Output::StreamEnd { stream, why } => {
-                    if let Some(line) = streams.remove(&stream) {
-                        line.push.end(ended(why));
-                    }
-                }
-                // Nobody may be watching.
-                Output::Event(event) => drop(self.events.send(event)),
-                Output::Mail { id, mail } => {
-                    let letter = Letter {
-                        to: mail.to,
-                        subject: mail.subject,
-                        body: mail.body,
-                    };
-                    letters.push(Post {
-                        id,
-                        generation: *generation,
-                        letter,
-                    });
-                }
-                Output::Channel(order) => outlets.channel(order),
-                Output::Grant(order) => outlets.grant(order),
-            }
-        }
-        let deadline = manager.deadline();
-        if deadline.is_some_and(|at| planned.is_none_or(|planned| at < planned)) {
-            *planned = deadline;
-            self.earlier.notify_one();
-        }
-    }
-
-    fn send(
-        self: &Arc<Self>,
-        Post {
-            id,
-            generation,
-            letter,
-        }: Post,
-    ) {
-        let host = self.clone();
-        let done = move |result: Result<(), crate::mail::MailError>| {
-            host.metrics.mail(result.is_ok());
-            let result = result.map_err(|problem| problem.to_string());
-            host.of_generation(generation, |now, manager| {
-                manager.input(now, Input::Mail { id, result })
-            });
-        };
-        self.mailer.send(letter, Box::new(done));
-    }
-
-    /// As [`Host::drive`], if it is still the same manager.
-    pub(super) fn of_generation(
-        self: &Arc<Self>,
-        generation: u64,
-        act: impl FnOnce(Time, &mut Manager),
-    ) -> Option<()> {
-        self.drive_with(Some(generation), |_| (), act)
-    }
-
-    /// Puts a manager in its place: the first, or one that was loaded again.
-    pub(super) fn install(self: &Arc<Self>, manager: Manager) {
-        self.drive_with(
-            None,
-            |desk| {
-                desk.planned = None;
-                desk.manager = Some(manager);
-                desk.outlets.begin();
-            },
-            |_, _| (),
-        );
-        self.desk().outlets.end();
-    }
-
-    /// Takes the manager away and tells everybody who waits.
-    pub(super) fn discard(&self) {
-        let mut desk = self.desk();
-        desk.manager = None;
-        desk.generation += 1;
-        for (_, asked) in desk.asking.drain() {
-            self.metrics.call(asked.call.word(), "store");
-            drop(asked.answer.send(Answer::Refused(store_refusal())));
-        }
-        for (_, asked) in desk.ordering.drain() {
-            drop(asked.send(Err(AdminError::Store("see the manager's log".into()))));
-        }
-        for (_, line) in desk.streams.drain() {
-            line.push.end(Err(unavailable_status()));
-        }
-    }
-}
-
-/// The end.
-impl Host {
-    /// Closes every member's stream: the manager stops, another may come.
-    pub(super) fn end_streams(&self) {
-        for (_, line) in self.desk().streams.drain() {
-            line.push.end(Err(Status::unavailable("the manager stops")));
-        }
     }
 }
 
@@ -531,40 +369,5 @@ impl Host {
 
     pub(super) fn free_calls(&self) -> usize {
         self.calls.available_permits()
-    }
-}
-
-fn outcome(answer: &Answer) -> String {
-    match answer {
-        Answer::Dropped(cause) => cause.word().into(),
-        Answer::Refused(refusal) => refusal.code().as_str_name().to_ascii_lowercase(),
-        _ => "granted".into(),
-    }
-}
-
-fn ended(why: StreamEnd) -> Result<(), Status> {
-    match why {
-        StreamEnd::Dropped(_) => Err(dropped()),
-        StreamEnd::Replaced => Err(Status::aborted("another stream of this run took its place")),
-        StreamEnd::Store => Err(unavailable_status()),
-        StreamEnd::Told | StreamEnd::Left => Ok(()),
-    }
-}
-
-/// "Dropped" (figure 12): the same for every cause.
-pub(super) fn dropped() -> Status {
-    Status::unauthenticated("")
-}
-
-fn unavailable_status() -> Status {
-    Status::unavailable("the manager cannot keep anything now; try again")
-}
-
-fn store_refusal() -> member::Refusal {
-    Refusal {
-        code: refusal::Code::Store.into(),
-        reason: "the manager cannot keep anything now; try again".into(),
-        retry_after_ms: 1_000,
-        attempts_left: 0,
     }
 }

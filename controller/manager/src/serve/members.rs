@@ -1,6 +1,7 @@
 //! The members' service: envelopes in, the core's answers out.
 
-use super::host::{Host, dropped};
+use super::host::Host;
+use super::outputs::dropped;
 use super::peer::{Origin, Peer};
 use super::streams::Updates;
 use crate::core::{Answer, Call};

@@ -3,7 +3,9 @@
 use super::member::next;
 use super::*;
 use kith_protocol::admin::{AuditQuery, Empty, EventQuery};
+use kith_protocol::member::members_client::MembersClient;
 use kith_protocol::member::update::Change;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use tokio_stream::StreamExt;
 
@@ -62,8 +64,7 @@ async fn a_restart_keeps_the_key_the_community_and_the_members() {
         .unwrap()
         .into_inner();
     assert_eq!((status.communities, status.members, status.joined), (1, 1, 1));
-    ada.client =
-        kith_protocol::member::members_client::MembersClient::new(world.dial().connect().await.unwrap());
+    ada.client = MembersClient::new(world.dial().connect().await.unwrap());
     assert_eq!(ada.join().await.virtual_address, joined.virtual_address);
     let store = fs::metadata(world.folder.path().join("store.db")).unwrap();
     assert_eq!(store.permissions().mode() & 0o777, 0o600);
@@ -170,4 +171,38 @@ async fn operators_see_events_as_they_happen_the_audit_and_a_backup_that_opens()
     );
 }
 
-use std::net::Ipv4Addr;
+/// Octets of memory that this process has.
+fn resident() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_stream_costs_little() {
+    const STREAMS: usize = 200;
+    let world = World::start().await;
+    let names: Vec<_> = (0..STREAMS).map(|number| format!("m{number}")).collect();
+    let mut members = world
+        .members(&names.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
+    let mut revisions = Vec::new();
+    for member in &mut members {
+        revisions.push(member.join().await.revision);
+    }
+    let before = resident();
+    let (mut streams, mut others) = (Vec::new(), Vec::new());
+    for (member, revision) in members.iter_mut().zip(revisions) {
+        // The connections of before stay: nothing of theirs is used again.
+        let client = MembersClient::new(world.dial().connect().await.unwrap());
+        others.push(std::mem::replace(&mut member.client, client));
+        let mut stream = member.watch(revision).await.unwrap();
+        assert!(matches!(
+            next(&mut stream).await.unwrap().unwrap().change,
+            Some(Change::Synced(_))
+        ));
+        streams.push(stream);
+    }
+    let each = resident().saturating_sub(before) / STREAMS / 1024;
+    println!("a connection with an idle stream: {each} KiB, both ends together");
+    assert!(each < 300, "{each} KiB");
+}
