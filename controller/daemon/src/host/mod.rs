@@ -46,20 +46,13 @@ struct Office {
     desks: Vec<Arc<Desk>>,
 }
 
-/// The manager of this process: the grants it gives, and a way to report to it for the director of a name.
-pub type Beside<'a> = (Grants, &'a dyn Fn(&str) -> Report);
-
 impl Controller {
     /// Starts the directors of a configuration, which was checked. `southbound` makes the way to a director's dataplane; it is
     /// called inside the runtime. `manager` connects directors with the manager of this process: grants that it gives, and a
     /// way to report to it for each director.
     pub fn start<S: Southbound + 'static>(
         mut config: Config,
-<<<<<<< HEAD
-        mut manager: Option<Beside<'_>>,
-=======
         mut manager: Option<Liaison<'_>>,
->>>>>>> serve
         southbound: impl Fn(&config::Director, u64) -> Result<S, String>,
     ) -> Result<Self, StartError> {
         let started = Instant::now();
