@@ -9,7 +9,10 @@ use crate::manager::view::Policy;
 use crate::manager::words::verdict;
 use crate::output::{self, Format};
 use clap::{Args, ValueEnum};
+use kith_manager::policy::{Selector, Service};
 use kith_protocol::admin;
+use std::collections::BTreeSet;
+use std::str::FromStr;
 
 /// The longest name that a manager takes.
 const MAX_ID: usize = 63;
@@ -75,14 +78,10 @@ pub(super) fn run(wish: Add, format: Format) -> Result<u8, Error> {
         level: level.map_or_else(String::new, |level| level.get_name().to_owned()),
         priority: wish.priority,
         allow: wish.allow,
-        from: wish.from,
-        to: wish.to,
-        services: if wish.service.is_empty() {
-            vec!["any".into()]
-        } else {
-            wish.service
-        },
-        comment: wish.comment,
+        from: read::<Selector>(&wish.from),
+        to: read::<Selector>(&wish.to),
+        services: services(&wish.service),
+        comment: wish.comment.trim().to_owned(),
     };
     policy.id = match wish.id {
         Some(id) => {
@@ -105,6 +104,27 @@ pub(super) fn run(wish: Add, format: Format) -> Result<u8, Error> {
         table(std::slice::from_ref(policy))
     })?;
     Ok(0)
+}
+
+/// A word as the manager will write it; what means nothing is left for it to refuse.
+fn read<T: FromStr + ToString>(word: &str) -> String {
+    word.parse::<T>()
+        .map_or_else(|_| word.to_owned(), |read| read.to_string())
+}
+
+/// Services as the manager will write them: in its order, each once.
+fn services(words: &[String]) -> Vec<String> {
+    if words.is_empty() {
+        return vec![Service::Any.to_string()];
+    }
+    match words
+        .iter()
+        .map(|word| word.parse())
+        .collect::<Result<BTreeSet<Service>, _>>()
+    {
+        Ok(read) => read.iter().map(Service::to_string).collect(),
+        Err(_) => words.to_vec(),
+    }
 }
 
 /// A name made of what the policy says, so that saying it twice makes one policy: `allow-alice-servers-tcp-22`.
