@@ -193,7 +193,7 @@ mod tests {
         let restore = || restore(&copy, &state, Yes::default(), Format::Json);
         // A copy is a store's file.
         drop(sqlite::Sqlite::open(&copy, Options::default()).unwrap());
-        let running = sqlite::Sqlite::open(&state.join(STORE), Options::default()).unwrap();
+        let running = sqlite::Sqlite::open(state.join(STORE), Options::default()).unwrap();
         assert!(matches!(restore(), Err(Error::Manager(ManagerError::Running(_)))));
         drop(running);
         assert_eq!(restore().unwrap(), 0);

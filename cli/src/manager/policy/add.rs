@@ -112,19 +112,24 @@ fn read<T: FromStr + ToString>(word: &str) -> String {
         .map_or_else(|_| word.to_owned(), |read| read.to_string())
 }
 
-/// Services as the manager will write them: in its order, each once.
+/// Services as the manager will write them: in its order, each once, none that another covers.
 fn services(words: &[String]) -> Vec<String> {
     if words.is_empty() {
         return vec![Service::Any.to_string()];
     }
-    match words
+    let Ok(read) = words
         .iter()
         .map(|word| word.parse())
         .collect::<Result<BTreeSet<Service>, _>>()
-    {
-        Ok(read) => read.iter().map(Service::to_string).collect(),
-        Err(_) => words.to_vec(),
-    }
+    else {
+        return words.to_vec();
+    };
+    let covered = |service: Service| {
+        read.iter()
+            .any(|other| *other != service && other.covers(service))
+    };
+    let kept = read.iter().filter(|service| !covered(**service));
+    kept.map(Service::to_string).collect()
 }
 
 /// A name made of what the policy says, so that saying it twice makes one policy: `allow-alice-servers-tcp-22`.
@@ -177,6 +182,19 @@ mod tests {
             services: vec!["tcp/22".into(), "icmp".into()],
             ..admin::Policy::default()
         }
+    }
+
+    #[test]
+    fn services_are_written_as_the_manager_writes_them() {
+        let of = |words: &[&str]| services(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(of(&[]), ["any"]);
+        assert_eq!(of(&["tcp/22", "ICMP", "tcp/22"]), ["icmp", "tcp/22"]);
+        assert_eq!(of(&["tcp/22", "tcp", "udp/53"]), ["tcp", "udp/53"]);
+        assert_eq!(
+            of(&["tcp/22", "ssh"]),
+            ["tcp/22", "ssh"],
+            "for the manager to refuse"
+        );
     }
 
     #[test]
