@@ -152,6 +152,9 @@ fn split(authority: &str) -> Result<(&str, u16), &'static str> {
         }
         _ => (authority, 443),
     };
+    if host.starts_with('[') != host.ends_with(']') {
+        return Err("a bracket is missing");
+    }
     if host.is_empty() || host.contains(['/', '@', '?', '#']) {
         return Err("only host and port stand behind https://");
     }
@@ -223,7 +226,17 @@ mod tests {
         assert_eq!(split("192.0.2.1:8443"), Ok(("192.0.2.1", 8443)));
         assert_eq!(split("[2001:db8::1]:8443"), Ok(("[2001:db8::1]", 8443)));
         assert_eq!(split("[2001:db8::1]"), Ok(("[2001:db8::1]", 443)));
-        for wrong in ["", ":443", "a:0", "a:x", "2001:db8::1", "a/b", "me@a"] {
+        for wrong in [
+            "",
+            ":443",
+            "a:0",
+            "a:x",
+            "2001:db8::1",
+            "a/b",
+            "me@a",
+            "[::1",
+            "[::1:443",
+        ] {
             assert!(split(wrong).is_err(), "{wrong}");
         }
     }

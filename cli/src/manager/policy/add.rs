@@ -9,7 +9,10 @@ use crate::manager::view::Policy;
 use crate::manager::words::verdict;
 use crate::output::{self, Format};
 use clap::{Args, ValueEnum};
+use kith_manager::policy::{Selector, Service};
 use kith_protocol::admin;
+use std::collections::BTreeSet;
+use std::str::FromStr;
 
 /// The longest name that a manager takes.
 const MAX_ID: usize = 63;
@@ -75,14 +78,10 @@ pub(super) fn run(wish: Add, format: Format) -> Result<u8, Error> {
         level: level.map_or_else(String::new, |level| level.get_name().to_owned()),
         priority: wish.priority,
         allow: wish.allow,
-        from: wish.from,
-        to: wish.to,
-        services: if wish.service.is_empty() {
-            vec!["any".into()]
-        } else {
-            wish.service
-        },
-        comment: wish.comment,
+        from: read::<Selector>(&wish.from),
+        to: read::<Selector>(&wish.to),
+        services: services(&wish.service),
+        comment: wish.comment.trim().to_owned(),
     };
     policy.id = match wish.id {
         Some(id) => {
@@ -105,6 +104,32 @@ pub(super) fn run(wish: Add, format: Format) -> Result<u8, Error> {
         table(std::slice::from_ref(policy))
     })?;
     Ok(0)
+}
+
+/// A word as the manager will write it; what means nothing is left for it to refuse.
+fn read<T: FromStr + ToString>(word: &str) -> String {
+    word.parse::<T>()
+        .map_or_else(|_| word.to_owned(), |read| read.to_string())
+}
+
+/// Services as the manager will write them: in its order, each once, none that another covers.
+fn services(words: &[String]) -> Vec<String> {
+    if words.is_empty() {
+        return vec![Service::Any.to_string()];
+    }
+    let Ok(read) = words
+        .iter()
+        .map(|word| word.parse())
+        .collect::<Result<BTreeSet<Service>, _>>()
+    else {
+        return words.to_vec();
+    };
+    let covered = |service: Service| {
+        read.iter()
+            .any(|other| *other != service && other.covers(service))
+    };
+    let kept = read.iter().filter(|service| !covered(**service));
+    kept.map(Service::to_string).collect()
 }
 
 /// A name made of what the policy says, so that saying it twice makes one policy: `allow-alice-servers-tcp-22`.
@@ -157,6 +182,19 @@ mod tests {
             services: vec!["tcp/22".into(), "icmp".into()],
             ..admin::Policy::default()
         }
+    }
+
+    #[test]
+    fn services_are_written_as_the_manager_writes_them() {
+        let of = |words: &[&str]| services(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(of(&[]), ["any"]);
+        assert_eq!(of(&["tcp/22", "ICMP", "tcp/22"]), ["icmp", "tcp/22"]);
+        assert_eq!(of(&["tcp/22", "tcp", "udp/53"]), ["tcp", "udp/53"]);
+        assert_eq!(
+            of(&["tcp/22", "ssh"]),
+            ["tcp/22", "ssh"],
+            "for the manager to refuse"
+        );
     }
 
     #[test]

@@ -20,13 +20,13 @@ use serde::Serialize;
 pub enum PolicyCommand {
     /// Allow or deny something; joined members keep to it at once
     #[command(after_long_help = "\
-Policies about a machine are asked first, then those about a user, then those about the whole domain; among these the one with the
-highest priority; among equals a denial. The first that is about a packet decides. An allowed service is allowed both ways: its
-answers come back.
+Policies about a machine are asked first, then those about a user or a tag, then those about the whole domain; among these the
+one with the highest priority; among equals a denial. The first that is about a packet decides. An allowed service is allowed
+both ways: its answers come back.
 
 Examples:
   kith policy add acme.example --deny --from any --to tag:servers
-  kith policy add acme.example --allow --from user:alice --to tag:servers --service tcp/22 --service icmp
+  kith policy add acme.example --allow --from user:alice --to tag:servers --service tcp/22 --priority 10
   kith policy add acme.example --allow --from any --to machine:printer.acme.example --service tcp/9100 --id print")]
     Add(Box<Add>),
     /// Policies, in the order in which they are asked
