@@ -11,6 +11,7 @@
 //!                  ├─ P4      wrap .......... outer headers and shim, on and off
 //!                  ├─ P6      esp ........... cipher alone ÷ whole path
 //!                  ├─ P8      sas ........... many security associations ÷ one
+//!                  ├─ P14     names ......... DNS answers of the manager ÷ NSD
 //!                  ├─ D2, P15 southbound .... P4Runtime writes while relaying
 //!                  └─ P9, P10 overlay ....... two agents over veth against five overlays
 //!                        ▼
@@ -23,6 +24,7 @@ pub mod checksum;
 pub mod esp;
 pub mod flows;
 pub mod measure;
+pub mod names;
 pub mod overlay;
 pub mod plot;
 pub mod port;

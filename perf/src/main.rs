@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
-use kith_perf::{BenchError, checksum, esp, overlay, plot, relay, sas, southbound, worker, wrap};
+use kith_perf::{BenchError, checksum, esp, names, overlay, plot, relay, sas, southbound, worker, wrap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,6 +75,8 @@ enum What {
     Southbound,
     /// P9, P10: two agents against other overlays.
     Overlay,
+    /// P14: the manager's name service against NSD.
+    Names,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,6 +149,14 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
     if wants(What::Overlay) {
         eprintln!("P9, P10: overlays");
         keep(&mut rows, "P9", overlay::run(plan, &overlay_options(arguments)))?;
+    }
+    if wants(What::Names) {
+        eprintln!("P14: names");
+        keep(
+            &mut rows,
+            "P14",
+            names::run(plan, arguments.cpu.unwrap_or_else(last_cpu)),
+        )?;
     }
     if [
         What::Worker,

@@ -133,7 +133,7 @@ impl Agent {
             source,
         })?;
         let opened = Opened::new(tun, udp, settings.status_socket.as_deref())?;
-        let adapter = Adapter::new(opened.tun.clone());
+        let adapter = Adapter::new(&opened.tun);
         let (notes, received) = sync_channel(NOTES);
         let ordering = notes.clone();
         // Before any packet can come: without it nothing can be ordered.

@@ -1,7 +1,6 @@
-//! Who the other members are, and where: the seam where the manager comes.
+//! Who the other members are, and where, when a configuration file says it; with a manager, [`crate::orders`] do.
 //!
-//! Today everything stands in the configuration file. What members say about themselves in key agreement prevails over it
-//! at run time ([`crate::members`]).
+//! What members say about themselves in key agreement prevails over it at run time ([`crate::members`]).
 
 use crate::config::{Secret, Validated, Via};
 use crate::keying::Whereabouts;

@@ -9,18 +9,24 @@
 //!                  TUN ◄── datapath::inbound  ◄── UDP 20202 ◄──
 //!                               ▲ commands │ notes
 //!                          control: keying, session, members ◄── status socket
+//!                               ▲ orders │ reports
+//!                          the manager's client, or a configuration file instead
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod directory;
+pub mod dns;
+pub mod entropy;
 pub mod envelope;
 pub mod keying;
 pub mod lans;
+pub mod link;
 pub mod managed;
 pub mod manager;
 pub mod members;
@@ -29,3 +35,4 @@ pub mod server;
 pub mod session;
 pub mod state;
 pub mod status;
+pub mod supervisor;

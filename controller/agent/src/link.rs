@@ -33,7 +33,10 @@ impl Link {
     pub fn new(manager: &Manager) -> Self {
         let mut dial = Dial::new(&manager.host, manager.port, Fingerprint(manager.fingerprint));
         dial.keepalive = KEEPALIVE;
-        Self { dial, channel: Mutex::new(None) }
+        Self {
+            dial,
+            channel: Mutex::new(None),
+        }
     }
 
     /// Asks, and waits for the answer no longer than `patience`.
@@ -49,7 +52,11 @@ impl Link {
     pub async fn watch(&self, envelope: Envelope) -> Result<Streaming<Update>, Failure> {
         let opened = tokio::time::timeout(OPENING, async {
             let mut client = self.client().await?;
-            client.watch(envelope).await.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+            client
+                .watch(envelope)
+                .await
+                .map(tonic::Response::into_inner)
+                .map_err(|status| failure(&status))
         });
         let result = opened.await.unwrap_or(Err(Failure::TimedOut));
         self.forget_if_broken(result.as_ref().err()).await;
@@ -61,17 +68,42 @@ impl Link {
         let mut request = tonic::Request::new(envelope);
         request.set_timeout(patience);
         let answer = match call {
-            Call::Register => client.register(request).await.map(|answer| Answer::Register(answer.into_inner())),
-            Call::Confirm => client.confirm(request).await.map(|answer| Answer::Confirm(answer.into_inner())),
-            Call::Init => client.init(request).await.map(|answer| Answer::Init(Box::new(answer.into_inner()))),
-            Call::Join => client.join(request).await.map(|answer| Answer::Join(Box::new(answer.into_inner()))),
-            Call::Move => client.r#move(request).await.map(|answer| Answer::Move(answer.into_inner())),
-            Call::Refresh => client.refresh(request).await.map(|answer| Answer::Refresh(answer.into_inner())),
-            Call::Locate => {
-                client.locate(request).await.map(|answer| Answer::Locate(Box::new(answer.into_inner())))
-            }
-            Call::Query => client.query(request).await.map(|answer| Answer::Query(answer.into_inner())),
-            Call::Leave => client.leave(request).await.map(|answer| Answer::Leave(answer.into_inner())),
+            Call::Register => client
+                .register(request)
+                .await
+                .map(|answer| Answer::Register(answer.into_inner())),
+            Call::Confirm => client
+                .confirm(request)
+                .await
+                .map(|answer| Answer::Confirm(answer.into_inner())),
+            Call::Init => client
+                .init(request)
+                .await
+                .map(|answer| Answer::Init(Box::new(answer.into_inner()))),
+            Call::Join => client
+                .join(request)
+                .await
+                .map(|answer| Answer::Join(Box::new(answer.into_inner()))),
+            Call::Move => client
+                .r#move(request)
+                .await
+                .map(|answer| Answer::Move(answer.into_inner())),
+            Call::Refresh => client
+                .refresh(request)
+                .await
+                .map(|answer| Answer::Refresh(answer.into_inner())),
+            Call::Locate => client
+                .locate(request)
+                .await
+                .map(|answer| Answer::Locate(Box::new(answer.into_inner()))),
+            Call::Query => client
+                .query(request)
+                .await
+                .map(|answer| Answer::Query(answer.into_inner())),
+            Call::Leave => client
+                .leave(request)
+                .await
+                .map(|answer| Answer::Leave(answer.into_inner())),
         };
         answer.map_err(|status| failure(&status))
     }

@@ -1,29 +1,122 @@
-//! `kith-agent`: runs one member.
+//! `kith-agent`: this device's memberships.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
-use kith_agent::agent::Agent;
-use kith_agent::config::AgentConfig;
-use kith_agent::directory::StaticDirectory;
-use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use clap::{Args, Parser, Subcommand};
+use kith_agent::commands::enroll::{enroll, read_invitation};
+use kith_agent::commands::{Console, keep, run::run, up::up};
+use kith_agent::dns::{self, system::Mode};
+use kith_agent::state::{self, State};
+use kith_agent::supervisor::{Options, control};
+use kith_protocol::authenticator::Argon2Cost;
 use std::error::Error;
 use std::io::IsTerminal;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 /// Member agent: joins this computer to its communities.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    fixed: Fixed,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enrol this computer with an invitation. The confirmation code that comes by mail is asked for.
+    Enroll {
+        /// The invitation (kith1-…), a file that holds it, or - for standard input.
+        invitation: String,
+        /// The confirmation code, if it is known already; else it is asked for.
+        #[arg(long)]
+        code: Option<String>,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Join all communities that this computer is enrolled in, and stay joined.
+    Up(Up),
+    /// Run one membership from a configuration file, without a manager.
+    Run(Fixed),
+    /// Show the memberships of the running agent.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Show under which names this computer is enrolled.
+    List(Kept),
+    /// Leave a community, or all, until the agent is started again.
+    Leave {
+        /// The name to leave as; all if none is given.
+        fqdn: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Forget an enrolment for good.
+    Forget {
+        /// The name to forget.
+        fqdn: String,
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+#[derive(Args)]
+struct Fixed {
     /// The configuration file.
     #[arg(long, default_value = "/etc/kith/agent.yaml")]
     config: PathBuf,
     /// Only check the configuration.
     #[arg(long)]
     check: bool,
+}
+
+#[derive(Args)]
+struct Kept {
+    /// Where enrolments are kept.
+    #[arg(long, env = "KITH_AGENT_STATE", default_value = state::DEFAULT)]
+    state_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct Running {
+    /// The running agent's socket.
+    #[arg(long, env = "KITH_AGENT_SOCKET", default_value = control::DEFAULT)]
+    socket: PathBuf,
+}
+
+#[derive(Args)]
+struct Up {
+    #[command(flatten)]
+    kept: Kept,
+    #[command(flatten)]
+    running: Running,
+    /// Stay in the foreground: it always does; a service manager, or &, puts it elsewhere.
+    #[arg(long)]
+    foreground: bool,
+    /// The first UDP port to try; each membership takes the next free one.
+    #[arg(long, default_value_t = 20202)]
+    port: u16,
+    /// The site that this computer is at, if the community knows sites.
+    #[arg(long, default_value = "")]
+    site: String,
+    /// How the system learns of the communities' names: auto, systemd-resolved, resolv-conf, or none.
+    #[arg(long, default_value = "auto")]
+    dns: Mode,
+    /// Where names are answered; 127.0.0.54:53 or the next free one if not given.
+    #[arg(long)]
+    dns_listen: Option<SocketAddrV4>,
+    /// The file that is rewritten in the mode resolv-conf.
+    #[arg(long, default_value = "/etc/resolv.conf")]
+    resolv_conf: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -33,7 +126,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    match run(&Arguments::parse()) {
+    match execute(Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -43,36 +136,47 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
-    let config = AgentConfig::load(&arguments.config)?;
-    if arguments.check {
-        println!(
-            "{}: good, {} peers",
-            arguments.config.display(),
-            config.peers.len()
-        );
-        return Ok(true);
+fn execute(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
+    let user = &mut Console;
+    match arguments.command.unwrap_or(Command::Run(arguments.fixed)) {
+        Command::Enroll {
+            invitation,
+            code,
+            kept,
+        } => {
+            let invitation = read_invitation(&invitation)?;
+            enroll(
+                &invitation,
+                code,
+                &State::at(&kept.state_dir),
+                Argon2Cost::DEFAULT,
+                user,
+            )?;
+        }
+        Command::Up(options) => return Ok(up(&options.into())?),
+        Command::Run(fixed) => return run(&fixed.config, fixed.check),
+        Command::Status { json, running } => keep::status(&running.socket, json, user)?,
+        Command::List(kept) => keep::list(&State::at(&kept.state_dir), user)?,
+        Command::Leave { fqdn, running } => keep::leave(&running.socket, fqdn, user)?,
+        Command::Forget { fqdn, kept, running } => {
+            keep::forget(&State::at(&kept.state_dir), &running.socket, &fqdn, user)?;
+        }
     }
-    // Before any thread, so that no signal is missed.
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let directory = StaticDirectory::new(&config);
-    let agent = Agent::start(config, &directory)?;
-    let stop = agent.stopper();
-    std::thread::Builder::new()
-        .name("kith-signals".into())
-        .spawn(move || {
-            for _ in &mut signals {
-                notify(NotifyState::Stopping);
-                stop();
-            }
-        })?;
-    notify(NotifyState::Ready);
-    Ok(agent.join())
+    Ok(true)
 }
 
-/// Without a service manager there is nobody to tell.
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(%error, "cannot notify the service manager");
+impl From<Up> for Options {
+    fn from(up: Up) -> Self {
+        Self {
+            state: State::at(&up.kept.state_dir),
+            socket: up.running.socket,
+            port: up.port,
+            site: up.site,
+            dns: dns::Options {
+                mode: up.dns,
+                listen: up.dns_listen,
+                resolv_conf: up.resolv_conf,
+            },
+        }
     }
 }

@@ -16,8 +16,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Weak};
 
 /// Members at once, and the manager.
 pub const PLACES: usize = 1_025;
@@ -67,7 +67,8 @@ pub fn bind(first: config::Udp) -> io::Result<Udp> {
 
 /// Passes orders on, and sets up the adapter for them.
 pub struct Adapter {
-    tun: Arc<Tun>,
+    /// Gone with the threads that carry packets.
+    tun: Weak<Tun>,
     /// What it is set up for.
     present: Option<(Ipv4Addr, Vec<Prefix>)>,
 }
@@ -75,8 +76,11 @@ pub struct Adapter {
 impl Adapter {
     /// For an adapter that has no address.
     #[must_use]
-    pub fn new(tun: Arc<Tun>) -> Self {
-        Self { tun, present: None }
+    pub fn new(tun: &Arc<Tun>) -> Self {
+        Self {
+            tun: Arc::downgrade(tun),
+            present: None,
+        }
     }
 
     /// Until there is nobody to give orders, or nobody to take them.
@@ -101,7 +105,8 @@ impl Adapter {
             return;
         }
         self.clear();
-        match self.tun.configure(joined.address, &joined.networks) {
+        let Some(tun) = self.tun.upgrade() else { return };
+        match tun.configure(joined.address, &joined.networks) {
             Ok(()) => tracing::info!(address = %joined.address, "the adapter is set up"),
             Err(error) => {
                 tracing::error!(%error, address = %joined.address, "cannot set up the adapter; it takes CAP_NET_ADMIN");
@@ -111,10 +116,10 @@ impl Adapter {
     }
 
     fn clear(&mut self) {
-        let Some((address, networks)) = self.present.take() else {
+        let (Some((address, networks)), Some(tun)) = (self.present.take(), self.tun.upgrade()) else {
             return;
         };
-        if let Err(error) = self.tun.clear(address, &networks) {
+        if let Err(error) = tun.clear(address, &networks) {
             tracing::warn!(%error, %address, "cannot take the adapter's address away");
         }
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Both channels are bounded. Orders are idempotent: the newest about a thing is all that counts. Lifetimes of keys count by
-//! [`crate::clock`]. Reports are never waited for: one that finds the channel full is made again if it still matters.
+//! [`crate::clock`]. Reports are never waited for: one that finds the channel full is made
+//! again if it still matters, but for [`Report::Introduced`].
 
 use crate::config::{Prefix, Secret};
 use crate::keying::Whereabouts;
@@ -20,7 +21,8 @@ pub enum Order {
     Director(Director),
     /// Give the session back.
     NoDirector,
-    /// We are joined: own virtual address and the community's networks. The adapter is set up for them.
+    /// We are joined: own virtual address and the community's networks. The adapter is set up for them. Another address than before
+    /// means [`Order::Out`] first: channel, policy and members are to be ordered again.
     Joined(Joined),
     /// The manager's channel inside the tunnel has these keys from now on.
     Channel(Box<Channel>),
@@ -127,10 +129,12 @@ pub enum Report {
     },
     /// Something authentic came from the manager inside the tunnel.
     ManagerHeard,
-    /// Packets go to an address of our networks that we know nobody at.
+    /// Packets go to an address of our networks that we know nobody at; or a member has not answered key agreement for 20 s: it may be
+    /// elsewhere, or not know us.
     NeedPeer(Ipv4Addr),
     /// A member came with a ticket and has been let in.
     Introduced(Ipv4Addr),
-    /// A member's secret is about to lose its worth while it is in use.
+    /// A member's secret loses its worth within ten minutes, and is in use. Every minute until there is a newer one; when it is over the
+    /// member is forgotten with its keys.
     Expiring(Ipv4Addr),
 }

@@ -1,6 +1,7 @@
 //! The virtual network manager.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod core;
 pub mod dns;
 pub mod inband;

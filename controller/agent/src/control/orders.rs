@@ -243,7 +243,7 @@ impl Control {
     }
 }
 
-/// The rules in their order. More than the table takes deny nothing that they would have allowed to be denied: what matches no rule is.
+/// The rules in their order. If there are more than the table takes, the last ones are left out, and what only they speak of is denied.
 fn table(rules: &[Rule]) -> PolicyTable {
     let mut table = PolicyTable::default();
     for (priority, rule) in (i32::MIN..=i32::MAX).rev().zip(rules) {

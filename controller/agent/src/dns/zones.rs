@@ -37,7 +37,12 @@ impl Zone {
     /// Tells the membership of a member that DNS has found, and waits until it can be talked to.
     pub async fn found(&self, peer: Peer) {
         let (taken, done) = oneshot::channel();
-        if self.member.send(Message::Found(Box::new(peer), taken)).await.is_ok() {
+        if self
+            .member
+            .send(Message::Found(Box::new(peer), taken))
+            .await
+            .is_ok()
+        {
             let _ended = done.await;
         }
     }
@@ -45,7 +50,10 @@ impl Zone {
 
 impl Default for Zones {
     fn default() -> Self {
-        Self { zones: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+        Self {
+            zones: Arc::default(),
+            changed: Arc::new(watch::Sender::new(0)),
+        }
     }
 }
 
@@ -76,16 +84,28 @@ impl Zones {
     pub fn of_name(&self, name: &str) -> Option<Zone> {
         let inside = |zone: &&Zone| {
             name == zone.domain
-                || name.strip_suffix(&zone.domain).is_some_and(|rest| rest.ends_with('.'))
+                || name
+                    .strip_suffix(&zone.domain)
+                    .is_some_and(|rest| rest.ends_with('.'))
         };
-        self.zones.read().unwrap_or_else(PoisonError::into_inner).iter().find(inside).cloned()
+        self.zones
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .find(inside)
+            .cloned()
     }
 
     /// The community that this address is of.
     #[must_use]
     pub fn of_address(&self, address: Ipv4Addr) -> Option<Zone> {
         let inside = |zone: &&Zone| zone.networks.iter().any(|network| network.has_host(address));
-        self.zones.read().unwrap_or_else(PoisonError::into_inner).iter().find(inside).cloned()
+        self.zones
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .find(inside)
+            .cloned()
     }
 
     /// Tells of changes.

@@ -101,6 +101,7 @@ pub struct Fake {
     pub managers: (Vec<ManagerAddress>, u64),
     pub next_token: Vec<u8>,
     pub revision: u64,
+    identity: Vec<u8>,
     registering: Option<(KeyShare, Vec<u8>)>,
     join_answer: Option<(Vec<u8>, Box<JoinAnswer>)>,
 }
@@ -122,6 +123,7 @@ impl Fake {
             managers: (Vec::new(), 1),
             next_token: Vec::new(),
             revision: 10,
+            identity: identity().public().to_vec(),
             registering: None,
             join_answer: None,
         }
@@ -225,10 +227,14 @@ impl Fake {
         }
     }
 
-    fn is_authentic(&self, call: Call, envelope: &Envelope) -> bool {
+    fn is_authentic(&mut self, call: Call, envelope: &Envelope) -> bool {
         let kind = Kind::from(call);
-        let identity = identity().public();
-        if kind.signed() && !verify_signature(kind, envelope, &identity) {
+        if call == Call::Register
+            && let Ok(request) = RegisterRequest::decode(envelope.payload.as_slice())
+        {
+            self.identity = request.identity;
+        }
+        if kind.signed() && !verify_signature(kind, envelope, &self.identity) {
             return false;
         }
         match call {

@@ -28,6 +28,8 @@ pub mod request;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod fake_server;
 
 pub use credentials::Credentials;
 pub use refusal::{Refused, Words};

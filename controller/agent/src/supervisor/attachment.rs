@@ -32,9 +32,15 @@ pub async fn watch(manager: Manager, adapter: String, inbox: mpsc::Sender<Messag
         if Instant::now() >= resolved.until {
             resolved = resolve(&manager, resolved.address).await;
         }
-        let seen = resolved.address.and_then(|address| lans::seen_from(address, &own).ok());
+        let seen = resolved
+            .address
+            .and_then(|address| lans::seen_from(address, &own).ok());
         if known.as_ref() != Some(&seen) {
-            if inbox.send(Message::Input(Input::Network(seen.clone()))).await.is_err() {
+            if inbox
+                .send(Message::Input(Input::Network(seen.clone())))
+                .await
+                .is_err()
+            {
                 return;
             }
             known = Some(seen);
@@ -48,7 +54,10 @@ async fn resolve(manager: &Manager, before: Option<SocketAddrV4>) -> Resolved {
     let host = manager.host.trim_matches(['[', ']']);
     if let Ok(address) = host.parse::<Ipv4Addr>() {
         let until = Instant::now() + Duration::from_secs(86_400);
-        return Resolved { until, address: Some(SocketAddrV4::new(address, manager.port)) };
+        return Resolved {
+            until,
+            address: Some(SocketAddrV4::new(address, manager.port)),
+        };
     }
     let found = tokio::net::lookup_host((host, manager.port)).await;
     let first = found.ok().and_then(|mut found| {
@@ -58,5 +67,8 @@ async fn resolve(manager: &Manager, before: Option<SocketAddrV4>) -> Resolved {
         })
     });
     let wait = if first.is_some() { RESOLVED } else { UNRESOLVED };
-    Resolved { until: Instant::now() + wait, address: first.or(before) }
+    Resolved {
+        until: Instant::now() + wait,
+        address: first.or(before),
+    }
 }

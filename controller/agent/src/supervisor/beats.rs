@@ -28,7 +28,12 @@ impl Beats {
     pub fn start(own: Ipv4Addr, manager: Ipv4Addr, inbox: mpsc::Sender<Message>) -> Self {
         let (sender, beats) = mpsc::channel(WAITING);
         let task = tokio::spawn(run(own, manager, beats, inbox));
-        Self { own, manager, sender, task: task.abort_handle() }
+        Self {
+            own,
+            manager,
+            sender,
+            task: task.abort_handle(),
+        }
     }
 
     /// Are these the addresses it works with?

@@ -111,8 +111,10 @@ const LONGEST_REQUEST: u64 = 4096;
 /// Asks the agent at this socket.
 pub fn ask(socket: &Path, request: &Request) -> Result<Answer, AskError> {
     let connected = std::os::unix::net::UnixStream::connect(socket);
-    let mut stream = connected
-        .map_err(|source| AskError::Connect { path: socket.display().to_string(), source })?;
+    let mut stream = connected.map_err(|source| AskError::Connect {
+        path: socket.display().to_string(),
+        source,
+    })?;
     stream.set_read_timeout(Some(2 * PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
@@ -129,7 +131,9 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, AskError> {
 pub async fn serve(listener: UnixListener, board: Arc<Board>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let board = board.clone();
@@ -156,7 +160,9 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
     let read = tokio::time::timeout(PATIENCE, reader.read_line(&mut line));
     read.await.map_err(io::Error::from)??;
     let answer = match serde_json::from_str(&line) {
-        Ok(Request::Memberships) => Answer::Memberships { memberships: board.memberships().await },
+        Ok(Request::Memberships) => Answer::Memberships {
+            memberships: board.memberships().await,
+        },
         Ok(Request::Status { fqdn }) => match board.status(fqdn.as_deref()).await {
             Some(status) => Answer::Status(Box::new(status)),
             None => refuse("there is no such membership here, or it is busy"),
@@ -178,5 +184,7 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
 }
 
 fn refuse(message: &str) -> Answer {
-    Answer::Error { message: message.into() }
+    Answer::Error {
+        message: message.into(),
+    }
 }

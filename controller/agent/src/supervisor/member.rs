@@ -84,25 +84,42 @@ struct Driver {
 impl Member {
     /// Works until it is over; says how it ended. The orders' sender is dropped then, which ends the datapath too.
     pub async fn run(self) -> Ending {
-        let mut driver =
-            Driver { member: self, backlog: VecDeque::new(), links: Vec::new(), stream: None, beats: None, ending: None };
+        let mut driver = Driver {
+            member: self,
+            backlog: VecDeque::new(),
+            links: Vec::new(),
+            stream: None,
+            beats: None,
+            ending: None,
+        };
         driver.run().await;
         driver.ending.unwrap_or(Ending::Left)
     }
 }
 
 fn now() -> Moment {
-    Moment { micros: clock::micros(), wall_nanos: clock::wall_nanos() }
+    Moment {
+        micros: clock::micros(),
+        wall_nanos: clock::wall_nanos(),
+    }
 }
 
 impl Driver {
     async fn run(&mut self) {
         let mut volume = tokio::time::interval(VOLUME);
         while !self.member.machine.is_over() || !self.backlog.is_empty() {
-            let due = self.member.machine.deadline().map_or(Duration::from_secs(3_600), |deadline| {
-                Duration::from_millis(deadline.0.saturating_sub(clock::now().0))
-            });
-            let due = if self.backlog.is_empty() { due } else { due.min(CONGESTED) };
+            let due = self
+                .member
+                .machine
+                .deadline()
+                .map_or(Duration::from_secs(3_600), |deadline| {
+                    Duration::from_millis(deadline.0.saturating_sub(clock::now().0))
+                });
+            let due = if self.backlog.is_empty() {
+                due
+            } else {
+                due.min(CONGESTED)
+            };
             tokio::select! {
                 message = self.member.inbox.recv() => match message {
                     Some(message) => self.told(message),
@@ -147,7 +164,11 @@ impl Driver {
         while let Some(output) = self.member.machine.poll() {
             match output {
                 Output::Request(request) => self.request(*request),
-                Output::Watch { stream, manager, envelope } => self.watch(stream, &manager, envelope),
+                Output::Watch {
+                    stream,
+                    manager,
+                    envelope,
+                } => self.watch(stream, &manager, envelope),
                 Output::Unwatch(stream) => {
                     if let Some((_, task)) = self.stream.take_if(|(open, _)| *open == stream) {
                         task.abort();
@@ -161,7 +182,10 @@ impl Driver {
                 }
                 Output::Event(event) => self.event(event),
                 Output::Managers { managers, version } => {
-                    let kept = self.member.state.keep_managers(&self.member.fqdn, managers, version);
+                    let kept = self
+                        .member
+                        .state
+                        .keep_managers(&self.member.fqdn, managers, version);
                     self.complain(kept);
                 }
                 Output::Token { key, timestamp } => {
@@ -215,7 +239,13 @@ impl Driver {
     fn request(&mut self, request: Request) {
         let (link, sender) = (self.link(&request.manager), self.member.sender.clone());
         tokio::spawn(async move {
-            let Request { id, call, envelope, patience, .. } = request;
+            let Request {
+                id,
+                call,
+                envelope,
+                patience,
+                ..
+            } = request;
             let result = link.call(call, envelope, patience).await;
             let _over = sender.send(Message::Input(Input::Answer { id, result })).await;
         });
@@ -225,7 +255,9 @@ impl Driver {
         let (link, sender) = (self.link(manager), self.member.sender.clone());
         let task = tokio::spawn(async move {
             let failure = changes(&link, envelope, stream, &sender).await;
-            let _over = sender.send(Message::Input(Input::StreamEnded { stream, failure })).await;
+            let _over = sender
+                .send(Message::Input(Input::StreamEnded { stream, failure }))
+                .await;
         });
         if let Some((_, before)) = self.stream.replace((stream, task.abort_handle())) {
             before.abort();
@@ -262,9 +294,16 @@ impl Driver {
     }
 
     fn joined(&mut self, place: &Place) {
-        let same = self.beats.as_ref().is_some_and(|beats| beats.is_at(place.address, place.manager));
+        let same = self
+            .beats
+            .as_ref()
+            .is_some_and(|beats| beats.is_at(place.address, place.manager));
         if !same {
-            self.beats = Some(Beats::start(place.address, place.manager, self.member.sender.clone()));
+            self.beats = Some(Beats::start(
+                place.address,
+                place.manager,
+                self.member.sender.clone(),
+            ));
         }
         self.member.zones.set(Zone {
             domain: self.member.community.clone(),
@@ -293,7 +332,11 @@ async fn changes(
         match updates.message().await {
             Ok(Some(update)) => {
                 let update = Box::new(update);
-                if sender.send(Message::Input(Input::Update { stream, update })).await.is_err() {
+                if sender
+                    .send(Message::Input(Input::Update { stream, update }))
+                    .await
+                    .is_err()
+                {
                     return Failure::TimedOut;
                 }
             }
@@ -302,3 +345,7 @@ async fn changes(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "member_tests.rs"]
+mod tests;

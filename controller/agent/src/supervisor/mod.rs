@@ -113,8 +113,8 @@ impl Supervisor {
         if names.is_empty() {
             return Err(UpError::NotEnrolled);
         }
-        let listener = server::bind(&options.socket)
-            .map_err(|error| UpError::Socket(options.socket.clone(), error))?;
+        let listener =
+            server::bind(&options.socket).map_err(|error| UpError::Socket(options.socket.clone(), error))?;
         listener.set_nonblocking(true)?;
         let (news, heard) = mpsc::channel(1);
         let mut supervisor = Self {
@@ -149,7 +149,10 @@ impl Supervisor {
         let tun = format!("kith{index}");
         let settings = managed::Settings {
             tun: tun.clone(),
-            udp: config::Udp { port: options.port, ..config::Udp::default() },
+            udp: config::Udp {
+                port: options.port,
+                ..config::Udp::default()
+            },
             ..managed::Settings::default()
         };
         let agent = Agent::start_managed(settings, ordered, reports)?;
@@ -170,7 +173,18 @@ impl Supervisor {
         });
         let machine = Membership::new(me, managers, settings, Box::new(crate::entropy::fill));
         let (state, zones) = (options.state.clone(), self.zones.clone());
-        let member = Member { fqdn, community, machine, state, tun, orders, sender, inbox, zones, news };
+        let member = Member {
+            fqdn,
+            community,
+            machine,
+            state,
+            tun,
+            orders,
+            sender,
+            inbox,
+            zones,
+            news,
+        };
         self.members.push((member, reported, agent));
         Ok(())
     }
@@ -238,7 +252,9 @@ impl Board {
                 fqdn: entry.fqdn.clone(),
                 phase: view.as_ref().map_or("over", |view| view.phase).into(),
                 address: view.as_ref().and_then(|view| Some(view.place.as_ref()?.address)),
-                manager: view.as_ref().and_then(|view| Some(view.manager.as_ref()?.to_string())),
+                manager: view
+                    .as_ref()
+                    .and_then(|view| Some(view.manager.as_ref()?.to_string())),
                 adapter: entry.adapter.clone(),
                 udp_port: entry.udp_port,
                 trouble: view.and_then(|view| view.trouble),
@@ -249,7 +265,10 @@ impl Board {
 
     /// What the datapath of this membership says, or that of the first one.
     pub async fn status(&self, fqdn: Option<&str>) -> Option<Status> {
-        let entry = self.0.iter().find(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn))?;
+        let entry = self
+            .0
+            .iter()
+            .find(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn))?;
         let handle = entry.handle.clone();
         tokio::task::spawn_blocking(move || handle.status()).await.ok()?
     }
@@ -257,7 +276,11 @@ impl Board {
     /// Has this membership leave, or all; false if there is no such one.
     pub async fn leave(&self, fqdn: Option<&str>) -> bool {
         let mut found = fqdn.is_none();
-        for entry in self.0.iter().filter(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn)) {
+        for entry in self
+            .0
+            .iter()
+            .filter(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn))
+        {
             found = true;
             let _over = entry.member.send(Message::Input(Input::Leave)).await;
         }
@@ -269,7 +292,10 @@ impl Entry {
     async fn view(&self) -> Option<View> {
         let (answer, view) = oneshot::channel();
         self.member.send(Message::View(answer)).await.ok()?;
-        tokio::time::timeout(Duration::from_secs(1), view).await.ok()?.ok()
+        tokio::time::timeout(Duration::from_secs(1), view)
+            .await
+            .ok()?
+            .ok()
     }
 }
 
@@ -280,14 +306,19 @@ async fn work(member: Member, reports: Receiver<Report>, agent: Agent) -> (Strin
     let reporting = sender.clone();
     tokio::task::spawn_blocking(move || {
         while let Ok(report) = reports.recv() {
-            if reporting.blocking_send(Message::Input(Input::Report(report))).is_err() {
+            if reporting
+                .blocking_send(Message::Input(Input::Report(report)))
+                .is_err()
+            {
                 return;
             }
         }
     });
-    let attached = member.machine.manager().cloned().map(|manager| {
-        tokio::spawn(attachment::watch(manager, member.tun.clone(), sender))
-    });
+    let attached = member
+        .machine
+        .manager()
+        .cloned()
+        .map(|manager| tokio::spawn(attachment::watch(manager, member.tun.clone(), sender)));
     let ending = member.run().await;
     if let Some(attached) = attached {
         attached.abort();
@@ -308,8 +339,13 @@ pub fn platform() -> String {
 
 /// The computer's own name, as NetBIOS would have it.
 fn computer() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
     let first = name.split('.').next().unwrap_or_default();
-    let plain = first.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-');
+    let plain = first
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-');
     plain.take(15).collect::<String>().to_uppercase()
 }

@@ -10,7 +10,9 @@ pub fn of(adapter: &str) -> Option<(u64, u64)> {
 }
 
 fn parse(text: &str, adapter: &str) -> Option<(u64, u64)> {
-    let numbers = text.lines().find_map(|line| line.trim_start().strip_prefix(adapter)?.strip_prefix(':'))?;
+    let numbers = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(adapter)?.strip_prefix(':'))?;
     let mut numbers = numbers.split_whitespace().map(str::parse::<u64>);
     // What the kernel transmits into a TUN is what applications sent.
     let received = numbers.next()?.ok()?;

@@ -24,6 +24,8 @@ pub struct Identity {
     pub fqdn: &'static str,
     pub address: Ipv4Addr,
     pub public: SocketAddrV4,
+    /// What its socket is bound to.
+    pub listens: Ipv4Addr,
     pub ticket_key: [u8; 32],
 }
 
@@ -72,8 +74,8 @@ impl Member {
         let (reporting, reports) = sync_channel(64);
         let settings = Settings {
             udp: config::Udp {
+                address: identity.listens,
                 port: identity.public.port(),
-                ..config::Udp::default()
             },
             ..Settings::default()
         };
@@ -100,18 +102,23 @@ impl Member {
     }
 
     pub fn join(&self) {
-        self.join_at(self.identity.public);
+        self.join_at(Some(self.identity.public));
+    }
+
+    /// Joined, and reached through a director only.
+    pub fn join_behind(&self) {
+        self.join_at(None);
     }
 
     /// Joined, and reached there.
-    pub fn join_at(&self, public: SocketAddrV4) {
+    pub fn join_at(&self, public: Option<SocketAddrV4>) {
         let networks = NETWORKS.map(|network| network.parse().unwrap()).to_vec();
         self.order(Order::Joined(Joined {
             address: self.identity.address,
             networks,
             fqdn: self.identity.fqdn.into(),
             clock_offset_ms: 0,
-            public: Some(public),
+            public,
         }));
     }
 

@@ -5,7 +5,10 @@ mod member;
 mod strangers;
 
 use crate::common::{ADDRESS, Net, PUBLIC, privileged};
-use kith_agent::orders::{Order, Report, Rule};
+use crate::relay::{self, Relay};
+use kith_agent::config::Secret;
+use kith_agent::keying::Whereabouts;
+use kith_agent::orders::{Director, Order, Report, Rule};
 use kith_agent::status::KeyState;
 use manager::Manager;
 use member::{ANY, Identity, MANAGER, Member, now_ms};
@@ -17,10 +20,13 @@ const KEYS: [[u8; 32]; 2] = [[0x11; 32], [0x22; 32]];
 const HOUR: u64 = 3_600_000;
 
 fn identity(which: usize) -> Identity {
+    let public = SocketAddrV4::new(PUBLIC[which].parse().unwrap(), 20202);
     Identity {
         fqdn: ["a.acme.example", "b.acme.example"][which],
         address: ADDRESS[which].parse().unwrap(),
-        public: SocketAddrV4::new(PUBLIC[which].parse().unwrap(), 20202),
+        public,
+        // One at all its addresses, one leaves room for a director beside it.
+        listens: [Ipv4Addr::UNSPECIFIED, *public.ip()][which],
         ticket_key: [0xa0 + which as u8; 32],
     }
 }
@@ -114,6 +120,47 @@ fn a_ticket_opens_the_door_and_packets_pass_both_ways() {
     crate::assert_conserved(&a.status());
 }
 
+/// Threads of this process by name, and their effective capabilities.
+fn capabilities() -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().to_string()
+    };
+    status
+        .map(|text| (field(&text, "Name:"), field(&text, "CapEff:")))
+        .collect()
+}
+
+#[test]
+fn only_the_thread_that_sets_up_the_adapter_keeps_a_capability_and_only_that_one() {
+    if !privileged() {
+        return;
+    }
+    let world = World::acquainted();
+    // CAP_NET_ADMIN is number 12.
+    let (none, net_admin) = ("0000000000000000", "0000000000001000");
+    let expected = [
+        ("kith-in", none),
+        ("kith-out", none),
+        ("kith-control", none),
+        ("kith-adapter", net_admin),
+    ];
+    // Threads of other tests may be in this process, and just be starting.
+    world.net.until(
+        "each thread holds what it should",
+        Duration::from_secs(10),
+        |_| {
+            let threads = capabilities();
+            expected.iter().all(|(name, held)| {
+                let of_that_name: Vec<_> = threads.iter().filter(|(there, _)| there == name).collect();
+                of_that_name.len() >= 2 && of_that_name.iter().all(|(_, holds)| holds == held)
+            })
+        },
+    );
+}
+
 #[test]
 fn the_policy_holds_in_each_direction_at_either_end() {
     if !privileged() {
@@ -203,7 +250,7 @@ fn a_rekeyed_epoch_an_expired_secret_and_an_unknown_address_are_noticed() {
             .peer(&b.identity, KEYS[1], now_ms() * 1000, now_ms() + HOUR),
     );
     world.net.good(0, "ip addr add 192.0.2.2/24 dev wan");
-    a.join_at("192.0.2.2:20202".parse().unwrap());
+    a.join_at("192.0.2.2:20202".parse().ok());
     world
         .net
         .until("the newer secret is in use", Duration::from_secs(5), |_| {
@@ -261,6 +308,104 @@ fn the_managers_channel_carries_the_managers_packets_and_no_others() {
         let channel = world.managers[0].channel();
         world.members[0].order(channel);
     }
+}
+
+#[test]
+fn a_thousand_and_twenty_four_members_fit_and_the_place_of_one_that_is_gone_is_given_again() {
+    if !privileged() {
+        return;
+    }
+    let world = World::new();
+    let member = &world.members[0];
+    let other = |number: u32| Identity {
+        address: Ipv4Addr::from_bits(0x0a4e_0000 + number),
+        ..identity(1)
+    };
+    let admit = |number| {
+        let peer = member
+            .identity
+            .peer(&other(number), KEYS[0], now_ms() * 1000, now_ms() + HOUR);
+        member.order(peer);
+        member
+            .status()
+            .peers
+            .iter()
+            .any(|peer| peer.address == other(number).address)
+    };
+    assert!((1..=1024).all(admit));
+    assert!(!admit(1025), "and no more");
+    member.order(Order::Gone(other(500).address));
+    // Both threads of the datapath wipe what they know first.
+    world
+        .net
+        .until("there is room again", Duration::from_secs(2), |_| admit(1025));
+    assert_eq!(member.status().peers.len(), 1024);
+}
+
+#[test]
+fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_it() {
+    if !privileged() {
+        return;
+    }
+    let world = World::new();
+    world
+        .net
+        .good(1, &format!("ip addr add {}/24 dev wan", relay::ADDRESS));
+    let relay = Relay::start(&world.net.namespace(1));
+    let [a, b] = &world.members;
+    let address: SocketAddrV4 = format!("{}:20202", relay::ADDRESS).parse().unwrap();
+    let order = |which: usize| {
+        Order::Director(Director {
+            address,
+            key_id: which as u64 + 1,
+            key: Secret::from_hex(relay::KEYS[which]).unwrap(),
+            sender_only: which == 1,
+        })
+    };
+    let pseudo = |which: u8| Some(Ipv4Addr::new(240, 0, 0, which + 1));
+    let session = |member: &Member, which: u8| {
+        let wanted = |report: &Report| {
+            matches!(report, Report::Session { director, pseudo: Some(there), observed: Some(_) }
+                if *director == address && Some(*there) == pseudo(which))
+        };
+        member.reported(wanted)
+    };
+    a.join_behind();
+    for (which, member) in (0..).zip([a, b]) {
+        member.order(order(which.into()));
+        session(member, which);
+    }
+    // The same again changes nothing, and is reported again.
+    let sessions = relay.sessions();
+    a.order(order(0));
+    session(a, 0);
+    assert_eq!(relay.sessions(), sessions);
+
+    let Order::Peer(mut told) = b
+        .identity
+        .peer(&a.identity, KEYS[0], now_ms() * 1000, now_ms() + HOUR)
+    else {
+        unreachable!("it makes a peer")
+    };
+    told.location = Whereabouts::Director {
+        director: address,
+        pseudo: pseudo(0).unwrap(),
+    };
+    b.order(Order::Peer(told));
+    world
+        .net
+        .until("b reaches a", Duration::from_secs(5), |net| net.pings(1));
+    assert!(world.net.pings(0) && relay.relayed() > 0);
+    let there = b.status().peers[0].clone();
+    assert_eq!((there.pseudo, there.endpoint), (pseudo(0), address));
+
+    a.order(Order::NoDirector);
+    world
+        .net
+        .until("the session is given back", Duration::from_secs(2), |_| {
+            relay.sessions() == 1
+        });
+    assert!(a.status().director.is_none());
 }
 
 #[test]

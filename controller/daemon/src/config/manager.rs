@@ -153,7 +153,7 @@ impl Default for ManagerLimits {
     fn default() -> Self {
         Self {
             connections: 20_000,
-            connections_per_source: 4_096,
+            connections_per_source: 1_024,
             strangers: 2_048,
             strangers_per_source: 256,
             new_per_source: 100,

@@ -9,7 +9,7 @@ use super::ids::{MemberId, RunId, Time};
 use super::join::Pending;
 use super::output::{Answer, DropCause};
 use super::state::Prefix;
-use kith_protocol::authenticator::Kind;
+use kith_protocol::authenticator::{Kind, request_hash};
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::{Envelope, InitAck, InitRequest};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -26,9 +26,10 @@ impl Manager {
         let id = self.by_token(Kind::Init, envelope)?.id;
         let request: InitRequest = payload(envelope)?;
         let (seed, run_id) = (exactly(&request.seed)?, RunId(exactly(&request.run_id)?));
+        let hash = request_hash(Kind::Init, envelope);
         let lans = self.local_networks(&request)?;
         let site = word(&request.site)?;
-        if let Some(again) = self.again_if_same(now, id, seed) {
+        if let Some(again) = self.again_if_same(now, id, hash) {
             return Ok(again);
         }
         self.spend(now, id)?;
@@ -49,6 +50,7 @@ impl Manager {
             self.grant(id, &offer.name);
         }
         let pending = Pending {
+            request_hash: hash,
             member_seed: seed,
             manager_seed: self.random(),
             init_ms: now.0,
@@ -87,10 +89,10 @@ impl Manager {
         }
     }
 
-    /// The answer may have been lost: the same seed gets the same again, as long as it is of worth.
-    fn again_if_same(&self, now: Time, id: MemberId, seed: [u8; 32]) -> Option<Answer> {
+    /// The answer may have been lost: the same request gets the same again, as long as it is of worth.
+    fn again_if_same(&self, now: Time, id: MemberId, hash: [u8; 32]) -> Option<Answer> {
         let pending = self.state.member(id)?.init.as_deref()?;
-        let same = pending.member_seed == seed && now.0 < pending.until_ms;
+        let same = pending.request_hash == hash && now.0 < pending.until_ms;
         same.then(|| self.init_ack(id, pending))
     }
 

@@ -19,6 +19,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Between the two phases of a join.
 pub(crate) struct Pending {
+    pub(super) request_hash: [u8; 32],
     pub(super) member_seed: [u8; 32],
     pub(super) manager_seed: [u8; 32],
     pub(super) init_ms: u64,

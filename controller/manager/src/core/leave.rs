@@ -23,6 +23,8 @@ pub enum Ended {
     Silent,
     /// An operator threw it out, and said why.
     Revoked(String),
+    /// An operator changed what it was told when it joined, and what; it may join again at once.
+    Changed(String),
     /// Another registration took its place.
     Superseded,
 }
@@ -114,7 +116,7 @@ impl Ended {
     /// What the others are told.
     fn told(&self) -> Why {
         match self {
-            Self::Left | Self::Superseded => Why::Left,
+            Self::Left | Self::Changed(_) | Self::Superseded => Why::Left,
             Self::Silent => Why::Silent,
             Self::Revoked(_) => Why::Revoked,
         }
@@ -135,6 +137,10 @@ impl Ended {
                 Code::Revoked,
                 format!("an operator has revoked this member: {why}"),
             )),
+            Self::Changed(what) => Some(refusal(
+                Code::NotJoined,
+                format!("an operator has changed this member: {what}; join again"),
+            )),
             Self::Superseded => Some(refusal(
                 Code::Superseded,
                 "another run or device has joined under this name",
@@ -146,14 +152,14 @@ impl Ended {
         match self {
             Self::Left => "member.left",
             Self::Silent => "member.silent",
-            Self::Revoked(_) => "member.out",
+            Self::Revoked(_) | Self::Changed(_) => "member.out",
             Self::Superseded => "member.superseded",
         }
     }
 
     fn detail(&self) -> &str {
         match self {
-            Self::Revoked(why) => why,
+            Self::Revoked(why) | Self::Changed(why) => why,
             _ => "",
         }
     }

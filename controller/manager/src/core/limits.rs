@@ -30,12 +30,12 @@ impl Bucket {
         let interval = 1_000_000 / u64::from(rate.per_second.max(1));
         let room = interval * u64::from(rate.burst.max(1) - 1);
         // A clock that went back must not lock anybody out.
-        let full_at = self.full_at.max(now).min(now + room + interval);
-        let over = (full_at - now).saturating_sub(room);
+        self.full_at = self.full_at.max(now).min(now + room + interval);
+        let over = (self.full_at - now).saturating_sub(room);
         if over > 0 {
             return Err(u32::try_from(over.div_ceil(1000)).unwrap_or(u32::MAX));
         }
-        self.full_at = full_at + interval;
+        self.full_at += interval;
         Ok(())
     }
 }

@@ -47,12 +47,12 @@ impl Manager {
             return Err(DropCause::BadSignature.into());
         }
         let (platform, program) = (word(&request.platform)?, word(&request.program)?);
-        self.spend(now, id)?;
         self.expire_registration(now, id);
         let Some(member) = self.state.member(id) else {
             return Ok(None);
         };
         let renewed = may_register(member, &identity, now, self.settings.limits.password_uses)?;
+        self.spend(now, id)?;
         let recent = renewed
             .filter(|sent| now.0 < sent.saturating_add(self.settings.times.code))
             .is_some();

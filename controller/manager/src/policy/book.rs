@@ -32,6 +32,8 @@ pub struct Book {
     by_selector: BTreeMap<Selector, usize>,
     /// Members by number, if some set has them: their address, and which sets.
     placed: BTreeMap<u64, (u32, Vec<usize>)>,
+    /// Sets whose blocks are of before.
+    unsettled: BTreeSet<usize>,
 }
 
 /// Whose rules may be others than before.
@@ -88,6 +90,7 @@ impl Book {
             sets: Vec::new(),
             by_selector: BTreeMap::new(),
             placed: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
         };
         for policy in policies {
             let (from, to) = (book.end(&policy.from), book.end(&policy.to));
@@ -111,32 +114,57 @@ impl Book {
 
     /// A member is like this from now on, or gone. Says whose rules may be others than before, itself included where `who` has an address.
     pub fn place(&mut self, number: u64, who: Option<&Who<'_>>) -> Touched {
+        let changed = self.mark(number, who);
+        self.settle();
+        self.touched(&changed, who.and_then(|who| who.address))
+    }
+
+    /// Many members at once.
+    pub fn place_all<'a>(&mut self, members: impl IntoIterator<Item = (u64, Who<'a>)>) {
+        for (number, who) in members {
+            self.mark(number, Some(&who));
+        }
+        self.settle();
+    }
+
+    /// Notes a member; [`Self::settle`] before anybody compiles. Says which sets are others than before.
+    pub(super) fn mark(&mut self, number: u64, who: Option<&Who<'_>>) -> BTreeSet<usize> {
         let now = who.and_then(|who| Some((u32::from(who.address?), self.sets_of(who))));
         let now = now.filter(|(_, sets)| !sets.is_empty());
         let before = match &now {
             Some(now) => self.placed.insert(number, now.clone()),
             None => self.placed.remove(&number),
         };
-        let mut changed = BTreeSet::new();
-        if before != now {
-            let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
-            for &set in &before.1 {
-                if before.0 != now.0 || !now.1.contains(&set) {
-                    self.sets[set].addresses.remove(&before.0);
-                    changed.insert(set);
-                }
-            }
-            for &set in &now.1 {
-                if before.0 != now.0 || !before.1.contains(&set) {
-                    self.sets[set].addresses.insert(now.0);
-                    changed.insert(set);
-                }
-            }
+        if before == now {
+            return BTreeSet::new();
         }
-        for &set in &changed {
+        let mut changed = BTreeSet::new();
+        let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
+        for &set in before
+            .1
+            .iter()
+            .filter(|set| before.0 != now.0 || !now.1.contains(set))
+        {
+            self.sets[set].addresses.remove(&before.0);
+            changed.insert(set);
+        }
+        for &set in now
+            .1
+            .iter()
+            .filter(|set| before.0 != now.0 || !before.1.contains(set))
+        {
+            self.sets[set].addresses.insert(now.0);
+            changed.insert(set);
+        }
+        self.unsettled.extend(&changed);
+        changed
+    }
+
+    /// Makes blocks of all sets that are others than before.
+    pub(super) fn settle(&mut self) {
+        for set in std::mem::take(&mut self.unsettled) {
             self.sets[set].blocks = blocks(&self.sets[set].addresses);
         }
-        self.touched(&changed, who.and_then(|who| who.address))
     }
 
     /// Whose rules a policy is in; none of that name concerns nobody.

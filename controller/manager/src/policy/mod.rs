@@ -6,7 +6,7 @@
 //! needs just the rules that have itself at one end.
 //!
 //! ```text
-//!  records::Policy ──parse──► Policy ──Book──► compile(member) ──► [Rule]  pushed to it, enforced when it sends and when it receives
+//!  records::Policy ──parse──► Policy ──► Book ──► compile(member) ──► [Rule]  pushed to it, enforced when it sends and when it receives
 //!                                        └───► explain(from, to, service)
 //!
 //!  order   own address ◄──► manager      always allowed
@@ -21,6 +21,7 @@
 
 pub mod addresses;
 mod book;
+mod books;
 mod explain;
 mod rule;
 #[cfg(test)]
@@ -28,5 +29,6 @@ mod tests;
 mod words;
 
 pub use book::{Book, MAX_RULES, Touched, hash};
+pub use books::{Books, compile};
 pub use rule::{Policy, PolicyErrors, is_id, parse};
 pub use words::{Level, LevelError, Selector, SelectorError, Service, ServiceError, Who, is_word};

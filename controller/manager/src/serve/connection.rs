@@ -1,7 +1,7 @@
 //! One connection: HTTP/2 with bounds, and when it is closed.
 //!
 //! ```text
-//!  octets ─► hyper (windows 64 KiB, headers 16 KiB, streams 64, PING every 20 s) ─► front ─► services
+//!  octets ─► hyper (window 64 KiB, headers 16 KiB, streams 16, PING every 20 s) ─► front ─► services
 //!              └ closed: strangers after their time; idle ones; those that do not answer a PING; all when the manager stops
 //! ```
 //!
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Octets that a request may send ahead of being read.
 const WINDOW: u32 = 64 * 1024;
 /// Octets that all requests of a connection may send ahead.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = WINDOW;
 /// Octets of an answer that wait for a slow reader.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Octets of a request's headers.
@@ -60,14 +60,17 @@ pub(super) async fn serve(
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
     let mut ending: Option<Instant> = None;
     loop {
-        let ends = peer.ends(limits.stranger, limits.idle).map(Instant::from_std);
+        let ends = || peer.ends(limits.stranger, limits.idle).map(Instant::from_std);
         // One that is in use now is looked at again when it could have become idle.
-        let look = ending.or(ends).unwrap_or_else(|| Instant::now() + limits.idle);
+        let look = ending
+            .or_else(ends)
+            .unwrap_or_else(|| Instant::now() + limits.idle);
         tokio::select! {
             // Why it ended is the other side's business.
             _ = &mut connection => return,
             () = sleep_until(look) => {
-                let due = ends.is_some_and(|at| at <= Instant::now());
+                // Much may have happened meanwhile.
+                let due = ends().is_some_and(|at| at <= Instant::now());
                 if ending.is_some() || (due && !peer.is_known()) {
                     return;
                 }

@@ -22,8 +22,11 @@ use tonic::Status;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
-/// Octets of a member's message.
-pub const MEMBER_MESSAGE: usize = 64 * 1024;
+/// Octets of a member's message; the longest that makes sense names 64 networks in 1 KiB. With this, the streams of a connection and the
+/// connections there may be, what unread requests hold is bounded: 256 KiB a connection, 128 MiB by all strangers.
+pub const MEMBER_MESSAGE: usize = 16 * 1024;
+/// Requests under way on a connection of a stranger.
+const STRANGER: usize = 4;
 /// Octets of an operator's message: a network of 50,000 members fits.
 pub const ADMIN_MESSAGE: usize = 16 * 1024 * 1024;
 /// Operators' requests may take so long: a large network is applied as one.
@@ -65,7 +68,9 @@ impl Front {
     ) -> Result<Response<Answer>, Infallible> {
         let busy = peer.busy();
         let path = request.uri().path();
-        let answer = if path.starts_with(MEMBERS) {
+        let answer = if !peer.is_known() && peer.open() > STRANGER {
+            refused(&Status::resource_exhausted("one request after the other, please"))
+        } else if path.starts_with(MEMBERS) {
             match peer.origin() {
                 Origin::Tls { .. } => {
                     request.extensions_mut().insert(peer);

@@ -493,6 +493,19 @@ impl Host {
     }
 }
 
+#[cfg(test)]
+impl Host {
+    /// Calls, operators' requests and streams that are open.
+    pub(super) fn under_way(&self) -> (usize, usize, usize) {
+        let desk = self.desk();
+        (desk.asking.len(), desk.ordering.len(), desk.streams.len())
+    }
+
+    pub(super) fn free_calls(&self) -> usize {
+        self.calls.available_permits()
+    }
+}
+
 fn outcome(answer: &Answer) -> String {
     match answer {
         Answer::Dropped(cause) => cause.word().into(),

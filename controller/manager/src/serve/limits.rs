@@ -5,7 +5,7 @@
 //! found authentic it moves into the room of those known, which strangers cannot fill.
 //!
 //! ```text
-//!  accept ─► rate of its source ─► strangers (2,048; 256 a source; 15 s) ── authentic request ──► known (20,000; 4,096 a source)
+//!  accept ─► rate of its source ─► strangers (2,048; 256 a source; 15 s) ── authentic request ──► known (20,000; 1,024 a source)
 //! ```
 //!
 //! Cost: one hash probe under a short lock for each connection that opens, is known, or closes.
@@ -52,12 +52,12 @@ impl Default for Limits {
             strangers: 2_048,
             strangers_per_source: 256,
             known: 20_000,
-            known_per_source: 4_096,
+            known_per_source: 1_024,
             rate_per_source: 100,
             handshake: Duration::from_secs(5),
             stranger: Duration::from_secs(15),
             idle: Duration::from_secs(90),
-            streams: 64,
+            streams: 16,
             deadline: Duration::from_secs(30),
             calls: 4_096,
             queue: 64,

@@ -302,6 +302,11 @@ impl Server {
         }
         drop(self.keeps_time.await);
         let host = self.host;
+        // Tasks of requests that were cut off end at their next turn; then the store is nobody's any more.
+        let began = tokio::time::Instant::now();
+        while Arc::strong_count(&host) > 1 && began.elapsed() < END {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         // Closing the store waits for its threads.
         drop(tokio::task::spawn_blocking(move || drop(host)).await);
     }

@@ -86,6 +86,11 @@ impl Peer {
         Busy(self.clone())
     }
 
+    /// Requests under way.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+
     /// When the connection is closed if nothing more happens; `None` while it is in use.
     pub(super) fn ends(&self, stranger: std::time::Duration, idle: std::time::Duration) -> Option<Instant> {
         if !self.is_known() {

@@ -12,9 +12,9 @@
 //! In transport mode the virtual header is not authenticated by ESP, so the security association is what says who sent
 //! the packet: a source address other than its member's is refused, whatever the tag.
 
+use super::mss;
 use super::tables::{HostTables, Member, MemberIndex};
 use super::transport::{self, Opened};
-use super::{flow, mss};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
@@ -166,14 +166,12 @@ impl<A: Aead> Decap<A> {
         if !packet.shrink_front(shim::LEN) {
             return Err(plain(DropReason::ShimTruncated));
         }
-        let (known, source, protocol) = find(tables, packet).map_err(plain)?;
-        let Some((index, member)) = known else {
-            // Of strangers nothing but an introduction is looked at, and only where it is expected.
-            let introduces = protocol == PROTOCOL_UDP && tables.takes_introductions();
-            if !introduces || take_keying(packet).is_err() {
-                return Err(plain(DropReason::MemberUnknown));
+        let (index, member, protocol) = match find(tables, packet) {
+            Ok(known) => known,
+            Err(DropReason::MemberUnknown) if tables.takes_introductions() => {
+                return introduction(packet).ok_or(plain(DropReason::MemberUnknown));
             }
-            return Ok(Decapsulated::Stranger { source });
+            Err(reason) => return Err(plain(reason)),
         };
         match protocol {
             PROTOCOL_ESP => {}
@@ -190,7 +188,7 @@ impl<A: Aead> Decap<A> {
             .get();
         let (owner, sa) = match &mut self.inbound[(spi & self.mask) as usize] {
             Some((owner, sa)) if sa.spi().get() == spi => (*owner, sa),
-            _ => match self.beside.iter_mut().find(|(_, sa)| sa.spi().get() == spi) {
+            _ => match beside(&mut self.beside, spi) {
                 Some((owner, sa)) => (*owner, sa),
                 None => return Err((DropReason::EspSpiUnknown, Some(index))),
             },
@@ -213,31 +211,48 @@ impl<A: Aead> Decap<A> {
     }
 }
 
-/// Somebody in the tables.
-type Known<'t> = (MemberIndex, &'t Member);
-
-/// Whom a virtual packet claims to be from, if it is for us: the member, the address, the protocol. One whose total length is not all
-/// there is, is refused.
+/// The member a virtual packet claims to be from, if it is for us. One whose total length is not all there is, is refused.
 #[inline]
 fn find<'t, P: Packet>(
     tables: &'t HostTables,
     packet: &mut P,
-) -> Result<(Option<Known<'t>>, Ipv4Addr, u8), DropReason> {
+) -> Result<(MemberIndex, &'t Member, u8), DropReason> {
     let len = packet.bytes().len();
     let (ip, _) = Ipv4::parse(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
     if ip.destination() != tables.own() {
         return Err(DropReason::VirtualNotOurs);
     }
-    let known = tables.find(ip.source());
-    if known.is_none() && !tables.takes_introductions() {
-        return Err(DropReason::MemberUnknown);
-    }
+    let (index, member) = tables.find(ip.source()).ok_or(DropReason::MemberUnknown)?;
     let (protocol, total) = (ip.protocol(), usize::from(ip.total_len()));
     // The virtual packet is all there is: octets behind it are not padding, they are a lie.
     if total != len {
         return Err(DropReason::VirtualLength);
     }
-    Ok((known, ip.source(), protocol))
+    Ok((index, member, protocol))
+}
+
+/// Among those without a place.
+#[cold]
+fn beside<A: Aead>(
+    few: &mut [(MemberIndex, Inbound<A>)],
+    spi: u32,
+) -> Option<&mut (MemberIndex, Inbound<A>)> {
+    few.iter_mut().find(|(_, sa)| sa.spi().get() == spi)
+}
+
+/// Of strangers nothing but an introduction is looked at. The packet is cut to it, if it is one.
+#[cold]
+fn introduction<P: Packet>(packet: &mut P) -> Option<Decapsulated> {
+    let (ip, payload) = Ipv4::parse(packet.bytes()).ok()?;
+    let (source, whole) = (
+        ip.source(),
+        ipv4::HEADER_LEN + payload.len() == packet.bytes().len(),
+    );
+    if ip.protocol() != PROTOCOL_UDP || !whole {
+        return None;
+    }
+    take_keying(packet).ok()?;
+    Some(Decapsulated::Stranger { source })
 }
 
 /// Cuts a clear virtual packet to its UDP data, if it is key agreement; nothing else comes in clear.
@@ -266,7 +281,7 @@ fn open<P: Packet, A: Aead>(
     if opened != Opened::Dummy {
         let (ip, payload) =
             Ipv4::ref_from_prefix(packet.bytes()).map_err(|_| DropReason::VirtualTruncated)?;
-        if !tables.allows(flow::of(ip, payload)) {
+        if !tables.allows(ip, payload) {
             return Err(DropReason::PolicyDenied);
         }
     }

@@ -13,7 +13,7 @@
 //! next header 4.
 
 use super::tables::{HostTables, Member, MemberIndex};
-use super::{flow, mss, transport, virtual_mtu};
+use super::{mss, transport, virtual_mtu};
 use crate::counters::Counters;
 use crate::packet::Packet;
 use crate::reason::DropReason;
@@ -164,7 +164,7 @@ fn find<'t, P: Packet>(
         return Err(DropReason::VirtualSourceSpoofed);
     }
     // Dummies say no more than that we are alive: the receiver throws away what they hold.
-    if ip.protocol() != NO_NEXT_HEADER && !tables.allows(flow::of(ip, payload)) {
+    if ip.protocol() != NO_NEXT_HEADER && !tables.allows(ip, payload) {
         return Err(DropReason::PolicyDenied);
     }
     let (index, member) = tables.find(ip.destination()).ok_or(DropReason::MemberUnknown)?;

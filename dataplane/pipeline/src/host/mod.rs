@@ -7,6 +7,8 @@
 pub mod decap;
 pub mod encap;
 mod flow;
+#[cfg(all(test, not(loom)))]
+mod managed_tests;
 pub mod tables;
 #[cfg(all(test, not(loom)))]
 mod tests;

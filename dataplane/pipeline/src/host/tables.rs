@@ -1,7 +1,9 @@
 //! What a member knows about the others, and what may pass between it and them: one snapshot.
 
+use super::flow;
 use crate::table::exact::ExactTable;
 use crate::table::policy::{Decision, Flow, PolicyTable, Rule};
+use kith_wire::ipv4::Ipv4;
 use kith_wire::shim::{DataType, Shim};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -30,6 +32,8 @@ pub struct HostTables {
     members: Vec<Member>,
     by_address: ExactTable<Ipv4Addr, MemberIndex>,
     policy: PolicyTable,
+    /// The policy lets everything pass: nothing needs to be looked up.
+    open: bool,
     introductions: bool,
 }
 
@@ -60,6 +64,7 @@ impl HostTables {
                 .map(|place| place.unwrap_or_else(vacant))
                 .collect(),
             by_address,
+            open: is_open(&policy),
             policy,
             introductions: true,
         }
@@ -72,11 +77,11 @@ impl HostTables {
         self.own
     }
 
-    /// May this packet pass? What no rule says anything about may not.
+    /// May a packet with this header and payload pass? What no rule says anything about may not.
     #[inline]
     #[must_use]
-    pub fn allows(&self, flow: Flow) -> bool {
-        self.policy.decide(flow) == Decision::Allow
+    pub fn allows(&self, ip: &Ipv4, payload: &[u8]) -> bool {
+        self.open || self.policy.decide(flow::of(ip, payload)) == Decision::Allow
     }
 
     /// May strangers introduce themselves?
@@ -117,6 +122,14 @@ fn vacant() -> Member {
         shim: Shim::new(DataType::Virtual),
         path_mtu: 0,
     }
+}
+
+/// Does a rule that asks for nothing allow, and none before it deny?
+fn is_open(policy: &PolicyTable) -> bool {
+    let mut allowing = policy
+        .iter()
+        .take_while(|(_, decision)| *decision == Decision::Allow);
+    allowing.any(|(rule, _)| rule.mask() == Flow::default())
 }
 
 /// The policy of those who trust all their members with anything.

@@ -15,23 +15,23 @@ use proptest::prelude::*;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::IntoBytes;
 
-const ALICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const BOB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-const CAROL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+pub(super) const ALICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(super) const BOB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub(super) const CAROL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
 const DIRECTOR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 20202);
-const NOW: Millis = Millis(1000);
+pub(super) const NOW: Millis = Millis(1000);
 const TO_BOB: MemberIndex = MemberIndex(0);
-const FROM_ALICE: MemberIndex = MemberIndex(0);
+pub(super) const FROM_ALICE: MemberIndex = MemberIndex(0);
 
-fn keys(octet: u8) -> SaKeys {
+pub(super) fn keys(octet: u8) -> SaKeys {
     SaKeys::new(Key::aes256(&[octet; 32]), Salt::new(&[octet; 4]))
 }
 
-fn spi(number: u32) -> Spi {
+pub(super) fn spi(number: u32) -> Spi {
     Spi::new(number).unwrap()
 }
 
-fn member(address: Ipv4Addr, path_mtu: u16) -> Member {
+pub(super) fn member(address: Ipv4Addr, path_mtu: u16) -> Member {
     Member {
         address,
         endpoint: DIRECTOR,
@@ -41,16 +41,16 @@ fn member(address: Ipv4Addr, path_mtu: u16) -> Member {
 }
 
 /// Alice sends, Bob receives; both know Carol, with whom there are no keys.
-struct Pair {
-    alice: HostTables,
-    bob: HostTables,
-    out: Encap,
-    into: Decap,
-    counters: Counters,
+pub(super) struct Pair {
+    pub(super) alice: HostTables,
+    pub(super) bob: HostTables,
+    pub(super) out: Encap,
+    pub(super) into: Decap,
+    pub(super) counters: Counters,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::over(1500)
     }
 
@@ -73,7 +73,7 @@ impl Pair {
         pair
     }
 
-    fn seal(&mut self, virtual_packet: &[u8]) -> (Encapsulated, HostPacket) {
+    pub(super) fn seal(&mut self, virtual_packet: &[u8]) -> (Encapsulated, HostPacket) {
         let mut packet = HostPacket::from_bytes(virtual_packet);
         let what = self
             .out
@@ -81,11 +81,11 @@ impl Pair {
         (what, packet)
     }
 
-    fn open(&mut self, packet: &mut HostPacket) -> Decapsulated {
+    pub(super) fn open(&mut self, packet: &mut HostPacket) -> Decapsulated {
         self.into.decapsulate(&self.bob, &self.counters, NOW, packet)
     }
 
-    fn sealed(&mut self, virtual_packet: &[u8]) -> HostPacket {
+    pub(super) fn sealed(&mut self, virtual_packet: &[u8]) -> HostPacket {
         let (what, packet) = self.seal(virtual_packet);
         assert!(
             matches!(
@@ -101,7 +101,7 @@ impl Pair {
         packet
     }
 
-    fn refused(&mut self, packet: &mut HostPacket, reason: DropReason) {
+    pub(super) fn refused(&mut self, packet: &mut HostPacket, reason: DropReason) {
         let before = self.counters.dropped(reason).get();
         let what = self.open(packet);
         assert!(
@@ -112,7 +112,7 @@ impl Pair {
     }
 }
 
-fn virtual_packet(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn virtual_packet(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     [
         Ipv4::new(from, to, protocol, 20 + payload.len() as u16).as_bytes(),
         payload,
@@ -124,7 +124,7 @@ fn hello() -> Vec<u8> {
     virtual_packet(ALICE, BOB, PROTOCOL_UDP, b"hello, bob, through the shim")
 }
 
-const DELIVERED: Decapsulated = Decapsulated::Deliver {
+pub(super) const DELIVERED: Decapsulated = Decapsulated::Deliver {
     member: FROM_ALICE,
     spi: SPI,
 };

@@ -308,6 +308,71 @@ fn a_pair_with_different_secrets_never_agrees() {
     );
 }
 
+#[test]
+fn a_newer_secret_is_used_by_whoever_has_it_and_taken_by_who_has_it_beside_its_own() {
+    // One has heard of the newer secret and starts; the other was told of it by the ticket in front.
+    let mut world = World::new(20);
+    world.send(0);
+    world.run(S);
+    world.renew(0, 7, true);
+    world.renew(1, 7, true);
+    world.run(S);
+    assert!(
+        world
+            .nodes
+            .iter()
+            .all(|node| node.agreement.view(PEER).agreements == 1),
+        "keys stay"
+    );
+    // One still has the older secret: who has the newer one takes both.
+    for (newer, older) in [(0, 1), (1, 0)] {
+        let mut world = World::with_limits(21, short());
+        world.renew(newer, 7, true);
+        world.send(older);
+        world.run(S);
+        assert!(world.up());
+        // What the newer one starts with is unknown to the older until its ticket says so.
+        world.renew(older, 7, false);
+        for _ in 0..40 {
+            world.send(newer);
+            world.run(100 * MS);
+        }
+        assert_eq!(world.lost(), 0, "newer is {newer}");
+    }
+}
+
+#[test]
+fn an_exchange_under_an_old_secret_is_begun_again_under_the_new_one() {
+    let mut world = World::new(22);
+    world.estrange(1);
+    world.send(0);
+    world.run(S);
+    assert!(world.nodes[0].agreement.view(PEER).agreeing && !world.up());
+    world.renew(0, 9, true);
+    world.run(20 * MS);
+    assert!(world.up());
+    assert_eq!(world.lost(), 0);
+}
+
+#[test]
+fn who_is_forgotten_has_no_keys_here_and_can_be_known_again() {
+    let mut world = World::new(23);
+    for _ in 0..200 {
+        world.send(0);
+        world.send(1);
+        world.run(S / 2);
+        assert!(world.up(), "places for keys are given back");
+        let before = world.nodes[1].received;
+        world.forget(1);
+        world.send(0);
+        world.run(20 * MS);
+        assert_eq!(world.nodes[1].received, before);
+        assert_eq!(world.nodes[1].agreement.view(PEER), super::View::default());
+        world.know(1);
+        world.restart(0, 0);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -154,6 +154,27 @@ impl World {
         self.nodes[which] = Node::new(which, self.limits, wall, seed, psk());
     }
 
+    /// Gives one of them a newer secret, or one to take beside its own.
+    pub(super) fn renew(&mut self, which: usize, octet: u8, use_it: bool) {
+        let (now, secret) = (self.now(which), PairSecret::new(Secret::new([octet; 32])));
+        self.nodes[which].agreement.renew(now, PEER, secret, use_it);
+        self.act(which);
+    }
+
+    /// One forgets the other, or knows it again.
+    pub(super) fn forget(&mut self, which: usize) {
+        self.nodes[which].agreement.remove(PEER);
+        self.nodes[which].encap.remove(PEER);
+        self.act(which);
+    }
+
+    pub(super) fn know(&mut self, which: usize) {
+        let peer = self.nodes[which].peer;
+        self.nodes[which]
+            .agreement
+            .add(PEER, peer, PairSecret::new(psk()));
+    }
+
     /// Gives one of them another secret than the pair's.
     pub(super) fn estrange(&mut self, which: usize) {
         let seed = self.random.next();

@@ -138,6 +138,9 @@ impl Community {
         for (pool, lowest) in self.pools.iter().zip(&mut self.lowest_free) {
             let Some((_, last)) = pool.hosts() else { continue };
             let mut candidate = *lowest;
+            if candidate > last {
+                continue;
+            }
             // Until an address was skipped that is free, but not for this member, all below the candidate are owned.
             let mut all_owned = true;
             let mut owned = self

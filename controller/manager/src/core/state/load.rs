@@ -56,6 +56,7 @@ impl State {
     pub fn load(entries: &[Entry], revision: Revision, now: Time) -> Result<Self, LoadError> {
         let mut state = Self {
             revision,
+            operated: Revision(revision.0.saturating_sub(1)),
             ..Self::default()
         };
         for (kind, read) in STEPS {

@@ -49,6 +49,10 @@ pub struct State {
     streams: BTreeMap<StreamId, MemberId>,
     revision: Revision,
     writes: Writes,
+    /// What members' rules are compiled of.
+    pub(crate) books: crate::policy::Books,
+    /// On disk when operators last changed something.
+    operated: Revision,
 }
 
 /// Writing. Each of these changes memory and adds to the running transaction.
@@ -255,6 +259,11 @@ impl State {
         self.touch_credential(id.into());
     }
 
+    /// An operator changes something: a plan that was made before may not hold any more.
+    pub fn note_operated(&mut self) {
+        self.operated = self.revision;
+    }
+
     /// Writes an audit record. It is not kept in memory: those who list it read the store.
     pub fn audit(&mut self, record: records::Audit) {
         self.writes.audit(record);
@@ -313,6 +322,7 @@ impl State {
     }
 
     fn touch_community(&mut self, index: CommunityIndex) {
+        self.books.community_changed(index);
         if let Some(community) = self.communities.get(&index) {
             let key = format!("community/{}", community.domain);
             self.writes.touch(key, Subject::Community(index));
@@ -325,6 +335,9 @@ impl State {
     }
 
     fn touch_member(&mut self, id: MemberId) {
+        if let Some(member) = self.members.get(&id) {
+            self.books.member_changed(member.community, id);
+        }
         if let Some(key) = self.key_of("member", id) {
             self.writes.touch(key, Subject::Member(id));
         }

@@ -13,6 +13,13 @@ impl State {
         self.revision
     }
 
+    /// What was on disk when operators last changed something; their change is of a later revision. What was changed before
+    /// a start counts as the newest change.
+    #[must_use]
+    pub fn operated(&self) -> Revision {
+        self.operated
+    }
+
     /// Communities in order of their numbers.
     pub fn communities(&self) -> impl Iterator<Item = &Community> {
         self.communities.values()

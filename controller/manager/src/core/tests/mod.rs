@@ -1,6 +1,13 @@
 //! The core's tests: each says what is promised.
 
+/// Of the operators' half, in this same world.
+#[path = "../../admin/tests/mod.rs"]
+mod admin_tests;
 mod agent;
+mod changes;
+mod durability;
+mod join;
+mod properties;
 mod registration;
 mod world;
 

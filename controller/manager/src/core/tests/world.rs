@@ -91,42 +91,44 @@ pub(super) fn entropy(seed: u64) -> impl FnMut(&mut [u8]) + Send + 'static {
     }
 }
 
-/// Own and manager's address, then everything between members whom a policy `from` → `to` names; else the community's default.
+/// What policies say about a member, `any` as any address; then the community's default.
 pub(super) fn compile(state: &State, id: MemberId) -> Vec<Rule> {
     let member = state.member(id).unwrap();
     let community = state.community(member.community).unwrap();
-    let any = Rule {
-        allow: true,
-        ..Rule::default()
-    };
     let mut rules = Vec::new();
     for policy in community.policies() {
-        let (from, to): (state::Selector, state::Selector) =
-            (policy.from.parse().unwrap(), policy.to.parse().unwrap());
-        let others = community.members().filter_map(|(_, id)| state.member(id));
-        for other in others.filter(|other| other.id != id) {
-            let (Some(own), Some(theirs)) = (member.virtual_address, other.virtual_address) else {
-                continue;
-            };
-            let out = from.matches(member) && to.matches(other);
-            let inward = from.matches(other) && to.matches(member);
-            for (_, source, destination) in [(out, own, theirs), (inward, theirs, own)]
-                .into_iter()
-                .filter(|(yes, ..)| *yes)
-            {
-                rules.push(Rule {
-                    allow: policy.allow,
-                    source: source.into(),
-                    source_mask: u32::MAX,
-                    destination: destination.into(),
-                    destination_mask: u32::MAX,
-                    ..Rule::default()
-                });
+        let sides: [state::Selector; 2] = [policy.from.parse().unwrap(), policy.to.parse().unwrap()];
+        let addresses = |side: &state::Selector| -> Vec<(u32, u32)> {
+            if *side == state::Selector::Any {
+                return vec![(0, 0)];
             }
+            let members = community.members().filter_map(|(_, id)| state.member(id));
+            let matching = members.filter(|other| side.matches(other));
+            matching
+                .filter_map(|other| Some((other.virtual_address?.into(), u32::MAX)))
+                .collect()
+        };
+        let own = (member.virtual_address.map_or(0, u32::from), u32::MAX);
+        let rule = |(source, source_mask), (destination, destination_mask)| Rule {
+            allow: policy.allow,
+            source,
+            source_mask,
+            destination,
+            destination_mask,
+            ..Rule::default()
+        };
+        if sides[0].matches(member) {
+            rules.extend(addresses(&sides[1]).into_iter().map(|to| rule(own, to)));
+        }
+        if sides[1].matches(member) {
+            rules.extend(addresses(&sides[0]).into_iter().map(|from| rule(from, own)));
         }
     }
     if !community.deny_by_default {
-        rules.push(any);
+        rules.push(Rule {
+            allow: true,
+            ..Rule::default()
+        });
     }
     rules
 }

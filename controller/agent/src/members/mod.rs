@@ -10,6 +10,10 @@
 //!  vacant ──add──► taken ──remove──► wiping, until both threads dropped their receipts ──► vacant
 //! ```
 
+mod place;
+
+pub use place::{Grant, One, Standing};
+
 use crate::datapath::shared::Receipt;
 use crate::directory::Record;
 use crate::keying::Whereabouts;
@@ -17,8 +21,8 @@ use kith_esp::Millis;
 use kith_pipeline::host::tables::{HostTables, Member, MemberIndex};
 use kith_pipeline::table::policy::PolicyTable;
 use kith_wire::shim::{DataType, Shim};
+use place::{Place, endpoint};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
 use zerocopy::network_endian::U32;
 
 /// No report lowers a path MTU below this (RFC 791: every host takes 576 octets).
@@ -38,49 +42,6 @@ pub struct Members {
     next: usize,
     /// What may pass, if a manager says so.
     policy: Option<PolicyTable>,
-}
-
-enum Place {
-    Vacant,
-    Taken(Box<One>),
-    Wiping(Receipt),
-}
-
-/// A member.
-pub struct One {
-    /// Its full name.
-    pub name: String,
-    /// Its virtual address.
-    pub address: Ipv4Addr,
-    /// What it is to us.
-    pub standing: Standing,
-    location: Whereabouts,
-    path_mtu: u16,
-    lowered: Option<Millis>,
-}
-
-/// What a member is to us.
-pub enum Standing {
-    /// Written in the configuration.
-    Configured,
-    /// The manager inside the tunnel: its keys come with orders.
-    Manager,
-    /// Known from the manager, or by a ticket.
-    Granted(Grant),
-}
-
-/// By what right a member is known.
-pub struct Grant {
-    /// Of the secret in use: the higher one counts.
-    pub sequence: u64,
-    /// When secret and ticket lose their worth, by the manager's clock.
-    pub expires_ms: u64,
-    /// For its eyes; empty if we have none.
-    pub ticket: Vec<u8>,
-    /// When it was last reported that it expires soon.
-    pub told: Option<Millis>,
-    /// Since when it is known.
-    pub since: Millis,
 }
 
 impl Members {
@@ -314,76 +275,6 @@ impl Members {
             }
         }
         shim
-    }
-}
-
-impl One {
-    /// Where it is.
-    #[must_use]
-    pub fn location(&self) -> Whereabouts {
-        self.location
-    }
-
-    /// The largest outer packet on the way there.
-    #[must_use]
-    pub fn path_mtu(&self) -> u16 {
-        self.path_mtu
-    }
-
-    /// Where its packets go.
-    #[must_use]
-    pub fn endpoint(&self) -> SocketAddrV4 {
-        endpoint(self.location)
-    }
-
-    /// By what right it is known, if that ends some day.
-    #[must_use]
-    pub fn grant(&self) -> Option<&Grant> {
-        match &self.standing {
-            Standing::Granted(grant) => Some(grant),
-            Standing::Configured | Standing::Manager => None,
-        }
-    }
-
-    /// The same, to change it.
-    pub fn grant_mut(&mut self) -> Option<&mut Grant> {
-        match &mut self.standing {
-            Standing::Granted(grant) => Some(grant),
-            Standing::Configured | Standing::Manager => None,
-        }
-    }
-
-    /// Is it the manager?
-    #[must_use]
-    pub fn is_manager(&self) -> bool {
-        matches!(self.standing, Standing::Manager)
-    }
-}
-
-impl Place {
-    fn one(&self) -> Option<&One> {
-        match self {
-            Self::Taken(one) => Some(one),
-            Self::Vacant | Self::Wiping(_) => None,
-        }
-    }
-
-    /// Is nobody here, and nothing left of anybody?
-    fn is_vacant(&mut self) -> bool {
-        match self {
-            Self::Vacant => true,
-            Self::Taken(_) => false,
-            // Synchronises with the threads that dropped theirs.
-            Self::Wiping(receipt) => Arc::get_mut(receipt).is_some(),
-        }
-    }
-}
-
-/// Where packets go.
-fn endpoint(location: Whereabouts) -> SocketAddrV4 {
-    match location {
-        Whereabouts::Public(at) => at,
-        Whereabouts::Director { director, .. } => director,
     }
 }
 
