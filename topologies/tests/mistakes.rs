@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
         case("the default keep-alive behind a short NAT", [("    keep_alive: 4s\n", "")], [Timing]),
         case("sessions shorter than three keep-alives", [("session_lifetime: 60s", "session_lifetime: 10s")], [Timing]),
         // All at once.
-        case("many mistakes in one file", [("members: [bob.acme.example]", "mebers: [bob.acme.example]"), ("[10.77.0.0/24]", "[10.77.0.1/24]"), ("wan_mtu: 1400", "wan_mtu: 100"), ("nat: { address: 203.0.113.21", "nat: { address: 203.0.113.10"), ("role: network", "role: private")], [BadValue, BadPrefix, DuplicateAddress, ImpossibleMtu, UnknownField, UnknownReference]),
+        case("many mistakes in one file", [("email: bob@acme.example", "emial: bob@acme.example"), ("[10.77.0.0/24]", "[10.77.0.1/24]"), ("wan_mtu: 1400", "wan_mtu: 100"), ("nat: { address: 203.0.113.21", "nat: { address: 203.0.113.10"), ("role: network", "role: private")], [BadValue, BadPrefix, DuplicateAddress, ImpossibleMtu, UnknownField, MissingField]),
     ]
 }
 
