@@ -4,6 +4,15 @@ use crate::agent::AgentCommand;
 use crate::controller::ControllerCommand;
 use crate::dataplane::DataplaneCommand;
 use crate::lab::LabCommand;
+use crate::manager::accounting::Accounts;
+use crate::manager::audit::Audits;
+use crate::manager::community::CommunityCommand;
+use crate::manager::credential::CredentialCommand;
+use crate::manager::director::DirectorCommand;
+use crate::manager::events::Events;
+use crate::manager::member::MemberCommand;
+use crate::manager::policy::PolicyCommand;
+use crate::manager::status::ManagerCommand;
 use crate::output::Format;
 use crate::topology::TopologyCommand;
 use clap::{Parser, Subcommand};
@@ -29,6 +38,30 @@ pub enum Command {
     /// Bring whole networks up on this computer, in network namespaces
     #[command(subcommand)]
     Lab(LabCommand),
+    /// Virtual networks: their names, addresses and directors
+    #[command(subcommand)]
+    Community(CommunityCommand),
+    /// Who belongs to them: invite, list, change, revoke
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Who may reach whom, and why
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Route directors that members are sent to
+    #[command(subcommand)]
+    Director(DirectorCommand),
+    /// What happens, as it happens
+    Events(Events),
+    /// Who did what, and who was refused
+    Audit(Audits),
+    /// How long members were joined, and what they moved
+    Accounting(Accounts),
+    /// Who may ask a manager from elsewhere
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// The manager itself: status, address, backup
+    #[command(subcommand)]
+    Manager(ManagerCommand),
     /// Ask a running dataplane; read and write a P4Runtime target's tables
     #[command(subcommand)]
     Dataplane(DataplaneCommand),

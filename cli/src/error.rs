@@ -1,6 +1,7 @@
 //! What can go wrong: what happened, why, and what to do.
 
 use crate::dataplane::p4runtime::{EntryError, LinkError, Unknown};
+use crate::manager::ManagerError;
 use kith_p4runtime::client::ClientError;
 use kith_topologies::Diagnostics;
 use std::io;
@@ -138,6 +139,9 @@ pub enum Error {
         /// What its agent said.
         said: String,
     },
+    /// A manager gave no answer, or refused.
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
     /// A P4Runtime target gave no answer, or refused.
     #[error(transparent)]
     P4Runtime(#[from] LinkError),
@@ -221,6 +225,7 @@ impl Error {
             | Self::Entry(_)
             | Self::Batch { .. }
             | Self::Usage(_) => 2,
+            Self::Manager(error) => error.exit_code(),
             Self::Interrupted => 130,
             _ => 1,
         }
@@ -236,6 +241,7 @@ impl Error {
                 "look at it with `kith lab status --name {name}`, remove it with `kith lab down --name {name}`, or bring \
                  this one up under another name with `--name`"
             ),
+            Self::Manager(error) => error.advice()?.into(),
             Self::Busy(_) => "wait until it is done, or take another name with `--name`".into(),
             Self::Foreign(names) => format!(
                 "take another name with `--name`, or remove them if they are left over: `ip netns del {}`",

@@ -6,6 +6,8 @@
 //!  kith dataplane …  statistics socket of kith-dataplane, P4Runtime of any target, system ping
 //!  kith controller … status socket of kith-controller
 //!  kith agent …      status socket of kith-agent
+//!  kith community, member, policy, director, credential, events, audit, accounting, manager …
+//!                    operators' service of a manager ── Unix socket, or TLS
 //! ```
 //!
 //! **Problem.** A network of routers, NATs and daemons is only believed once it has been seen to run. **Idea.** One program
@@ -19,6 +21,7 @@ pub mod controller;
 pub mod dataplane;
 pub mod error;
 pub mod lab;
+pub mod manager;
 pub mod output;
 pub mod stop;
 pub mod stranger;
@@ -35,6 +38,15 @@ pub fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         Command::Topology(command) => topology::run(command, format),
         Command::Lab(command) => lab::run(command, format),
+        Command::Community(command) => manager::community::run(command, format),
+        Command::Member(command) => manager::member::run(command, format),
+        Command::Policy(command) => manager::policy::run(command, format),
+        Command::Director(command) => manager::director::run(command, format),
+        Command::Events(events) => manager::events::run(&events, format),
+        Command::Audit(asked) => manager::audit::run(asked, format),
+        Command::Accounting(asked) => manager::accounting::run(asked, format),
+        Command::Credential(command) => manager::credential::run(command, format),
+        Command::Manager(command) => manager::status::run(command, format),
         Command::Dataplane(command) => dataplane::run(command, format),
         Command::Controller(command) => controller::run(command, format),
         Command::Agent(command) => agent::run(command, format),

@@ -70,7 +70,7 @@ impl Desk {
     }
 
     /// Works until told to stop; then the journal is on disk.
-    pub async fn work(
+    pub(super) async fn work(
         &self,
         mut southbound: impl Southbound,
         journal: Option<Journal>,

@@ -207,8 +207,8 @@ fn members_join_are_listed_and_live_through_a_restart_of_their_controller() {
 fn one_state_folder_has_one_controller() {
     let folder = tempfile::tempdir().unwrap();
     let dataplane = Shared::new();
-    let first = Controller::start(config(folder.path()), |_, _| Ok(dataplane.clone())).unwrap();
-    let second = Controller::start(config(folder.path()), |_, _| Ok(dataplane.clone()));
+    let first = Controller::start(config(folder.path()), None, |_, _| Ok(dataplane.clone())).unwrap();
+    let second = Controller::start(config(folder.path()), None, |_, _| Ok(dataplane.clone()));
     assert!(matches!(second, Err(StartError::Journal(_))));
     assert!(!first.is_broken() && first.pulse().count() == 1);
     first.stop();

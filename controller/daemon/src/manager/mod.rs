@@ -141,7 +141,7 @@ impl Manager {
 
 /// What operators' commands do.
 const OPERATORS: Operators = Operators {
-    compile_policy: kith_manager::admin::compile_policy,
+    compile_policy: kith_manager::policy::compile,
     command: kith_manager::admin::run,
     cost: kith_protocol::authenticator::Argon2Cost::DEFAULT,
 };

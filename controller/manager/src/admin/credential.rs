@@ -96,7 +96,7 @@ impl Manager {
     }
 
     /// By its id, or by its name.
-    pub(super) fn delete_credential(&mut self, name: &str) -> Outcome {
+    pub(super) fn delete_credential(&mut self, now: Time, name: &str) -> Outcome {
         let found = self
             .state()
             .credentials()
@@ -107,8 +107,10 @@ impl Manager {
                 "there is no credential {name}; kith credential list shows those that are"
             )));
         };
-        let (id, detail) = (found.id.clone(), format!("{} ({})", found.name, found.role));
+        let (id, name) = (found.id.clone(), found.name.clone());
+        let detail = format!("{name} ({})", found.role);
         self.state_mut().remove_credential(&id);
+        self.event(now, "credential.deleted", CommunityIndex(0), &name, "");
         Ok(Done::with(AdminReply::Done, detail))
     }
 

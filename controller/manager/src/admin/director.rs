@@ -4,7 +4,6 @@ use super::check::{self, Wrong};
 use super::{Done, Outcome};
 use crate::core::state::{Director, Session};
 use crate::core::{AdminError, AdminReply, CommunityIndex, Manager, Time};
-use crate::policy::is_id;
 use kith_protocol::{admin, records};
 use std::net::Ipv4Addr;
 
@@ -104,9 +103,9 @@ impl Manager {
 /// A director as it is kept.
 pub(super) fn record(message: &admin::Director, wrong: &mut Wrong) -> Option<records::Director> {
     let about = format!("director {}", super::short(&message.name));
-    if !is_id(&message.name) {
+    if !is_name(&message.name) {
         wrong.say(format!(
-            "{about}: the name must be a short word of lower case letters, digits and hyphens"
+            "{about}: a name has 1 to 64 letters, digits, '-', '_' or '.', and begins with no dot"
         ));
     }
     let address = wrong.take(&about, check::address(&message.address))?;
@@ -168,6 +167,12 @@ pub(super) fn record(message: &admin::Director, wrong: &mut Wrong) -> Option<rec
         capacity: message.capacity,
         draining: message.draining,
     })
+}
+
+/// As a director's own configuration allows it.
+fn is_name(text: &str) -> bool {
+    let good = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with('.')
 }
 
 /// As operators see it.

@@ -46,10 +46,9 @@ impl Manager {
             )]));
         }
         let mut wrong = Wrong::default();
-        let wishes: Vec<MemberWish> = asked
-            .invitees
-            .iter()
-            .filter_map(|invitee| MemberWish::check(invitee, &mut wrong))
+        let invitees = asked.invitees.iter().map(|invitee| known(self.state(), invitee));
+        let wishes: Vec<MemberWish> = invitees
+            .filter_map(|invitee| MemberWish::check(&invitee, &mut wrong))
             .collect();
         let mut seen = BTreeSet::new();
         for wish in wishes.iter().filter(|wish| !seen.insert(&wish.fqdn)) {
@@ -211,6 +210,28 @@ impl Manager {
         self.state_mut()
             .add_member(Member::new(id, community, fqdn, now.0));
         Some(id)
+    }
+}
+
+/// Whoever is invited again keeps what is not said anew.
+fn known(state: &State, invitee: &admin::Invitee) -> admin::Invitee {
+    let name = Fqdn::normalise(&invitee.fqdn).ok();
+    let Some(member) = name.and_then(|name| state.member_named(name.as_str())) else {
+        return invitee.clone();
+    };
+    let old = MemberWish::of(member).message();
+    let keep = |new: &str, old: String| if new.is_empty() { old } else { new.to_owned() };
+    admin::Invitee {
+        fqdn: old.fqdn,
+        email: keep(&invitee.email, old.email),
+        user: keep(&invitee.user, old.user),
+        platform: keep(&invitee.platform, old.platform),
+        address: keep(&invitee.address, old.address),
+        tags: if invitee.tags.is_empty() {
+            old.tags
+        } else {
+            invitee.tags.clone()
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use super::check;
 use super::community::named;
 use super::{Done, Outcome};
 use crate::core::state::{Community, Member, State};
-use crate::core::{AdminError, AdminReply, Manager};
+use crate::core::{AdminError, AdminReply, CommunityIndex, Manager, Time};
 use data_encoding::HEXLOWER;
 use kith_protocol::{admin, invitation, member};
 use wildmatch::WildMatch;
@@ -41,7 +41,7 @@ impl Manager {
     }
 
     /// Under which name and port members reach this manager, in invitations from now on; whoever joins learns it.
-    pub(super) fn set_manager(&mut self, wish: &admin::ManagerSettings) -> Outcome {
+    pub(super) fn set_manager(&mut self, now: Time, wish: &admin::ManagerSettings) -> Outcome {
         let mut managers = self.settings().managers.clone();
         if managers.is_empty() {
             managers.push(member::ManagerAddress::default());
@@ -70,6 +70,13 @@ impl Manager {
         (managers[0].host, managers[0].port) = (wish.host.clone(), port);
         if managers != self.settings().managers {
             self.set_managers(managers);
+            self.event(
+                now,
+                "manager.changed",
+                CommunityIndex(0),
+                &wish.host,
+                detail.clone(),
+            );
         }
         Ok(Done::with(self.status(), detail))
     }

@@ -27,6 +27,7 @@ mod plan;
 mod policy;
 mod wish;
 
+pub use crate::policy::compile as compile_policy;
 pub use acts::Act;
 
 use crate::core::{Actor, AdminError, AdminReply, Command, Manager, Time};
@@ -72,7 +73,7 @@ pub fn run(
 fn perform(manager: &mut Manager, now: Time, actor: &Actor, command: Command) -> Outcome {
     match command {
         Command::Status => Ok(manager.status().into()),
-        Command::SetManager(settings) => manager.set_manager(&settings),
+        Command::SetManager(settings) => manager.set_manager(now, &settings),
         Command::CreateCommunity(wish) => manager.create_community(now, &wish),
         Command::UpdateCommunity(wish) => manager.update_community(now, &wish),
         Command::DeleteCommunity(name) => manager.delete_community(now, &name.name),
@@ -93,7 +94,7 @@ fn perform(manager: &mut Manager, now: Time, actor: &Actor, command: Command) ->
         Command::Export(asked) => manager.export(&asked),
         Command::ListAccounting(query) => manager.list_accounting(now, &query),
         Command::CreateCredential(asked) => manager.create_credential(now, &asked),
-        Command::DeleteCredential(name) => manager.delete_credential(&name.name),
+        Command::DeleteCredential(name) => manager.delete_credential(now, &name.name),
         Command::ListCredentials => Ok(manager.list_credentials().into()),
     }
 }

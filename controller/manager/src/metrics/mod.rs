@@ -39,6 +39,7 @@ pub struct Metrics {
     director_sessions: IntGaugeVec,
     director_healthy: IntGaugeVec,
     core: IntGaugeVec,
+    inband: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -99,6 +100,11 @@ impl Metrics {
             mails: made.counters("mails_total", "Letters by outcome.", &["outcome"]),
             director_sessions: made.gauges("director_sessions", "Sessions at a director.", &["director"]),
             director_healthy: made.gauges("director_healthy", "1 if a director serves.", &["director"]),
+            inband: made.gauges(
+                "inband",
+                "Packets inside the tunnels since the start.",
+                &["kind", "name"],
+            ),
             core: made.gauges(
                 "core",
                 "What the core counts, by name; since the start.",
@@ -190,6 +196,13 @@ impl Metrics {
     pub fn core(&self, kind: &str, outcome: &str, count: u64) {
         self.core
             .with_label_values(&[kind, outcome])
+            .set(count.cast_signed());
+    }
+
+    /// A count of the hub's, inside the tunnels.
+    pub fn inband(&self, kind: &str, name: &str, count: u64) {
+        self.inband
+            .with_label_values(&[kind, name])
             .set(count.cast_signed());
     }
 

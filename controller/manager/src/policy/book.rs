@@ -278,31 +278,6 @@ impl Book {
     }
 }
 
-/// A number that is the same for the same rules.
-#[must_use]
-pub fn hash(rules: &[Rule]) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    for rule in rules {
-        let addresses = (
-            rule.source,
-            rule.source_mask,
-            rule.destination,
-            rule.destination_mask,
-        );
-        (
-            rule.allow,
-            addresses,
-            rule.protocol,
-            rule.source_port,
-            rule.destination_port,
-        )
-            .hash(&mut hasher);
-    }
-    rules.len().hash(&mut hasher);
-    hasher.finish()
-}
-
 /// Protocol, source port, destination port; 0 for any.
 type Ports = (u8, u16, u16);
 

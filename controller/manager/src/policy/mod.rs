@@ -28,7 +28,7 @@ mod rule;
 mod tests;
 mod words;
 
-pub use book::{Book, MAX_RULES, Touched, hash};
+pub use book::{Book, MAX_RULES, Touched};
 pub use books::{Books, compile};
 pub use rule::{Policy, PolicyErrors, is_id, parse};
 pub use words::{Level, LevelError, Selector, SelectorError, Service, ServiceError, Who, is_word};

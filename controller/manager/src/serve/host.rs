@@ -466,6 +466,9 @@ impl Host {
                 let mut desk = self.desk();
                 let deadline = desk.manager.as_ref().and_then(Manager::deadline);
                 desk.planned = deadline;
+                if let Some(tunnel) = desk.outlets.tunnel() {
+                    tunnel.flush();
+                }
                 let now = Time(self.clock.now());
                 deadline.map_or(REST, |at| Duration::from_millis(at.since(now).max(1)).min(REST))
             };
@@ -479,8 +482,13 @@ impl Host {
 
     /// Brings gauges up to date.
     pub fn measure(&self) {
-        let desk = self.desk();
+        let mut desk = self.desk();
         self.metrics.streams(desk.streams.len());
+        if let Some(tunnel) = desk.outlets.tunnel() {
+            for (kind, name, count) in tunnel.counts() {
+                self.metrics.inband(kind, name, count);
+            }
+        }
         if let Some(manager) = &desk.manager {
             let state = manager.state();
             let communities = state.communities().count() as u64;

@@ -34,6 +34,7 @@ pub mod settings;
 pub mod streams;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod unboxed;
 
 pub use door::DoorError;
@@ -60,7 +61,7 @@ use kith_store::{Store, StoreError};
 use limits::Gate;
 use listener::Ground;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
+use tunnel::Tunnel;
 
 /// How long whatever is under way may take when the manager stops.
 const END: Duration = Duration::from_secs(5);
@@ -108,8 +110,8 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-    /// The local socket.
-    #[error("the local socket cannot be used: {0}")]
+    /// A socket or a thread.
+    #[error("a socket or a thread cannot be had: {0}")]
     Local(io::Error),
     /// A director of this process.
     #[error("director {name} cannot be entered in the manager's list: {why}")]
@@ -167,6 +169,11 @@ impl Server {
             Some(at) => Some(bind("metrics", at).await?),
             None => None,
         };
+        let tunnel = UdpSocket::bind(settings.tunnel).map_err(|error| StartError::Listen {
+            what: "the tunnel",
+            at: settings.tunnel.into(),
+            error,
+        })?;
         local.set_nonblocking(true).map_err(StartError::Local)?;
         let local = tokio::net::UnixListener::from_std(local).map_err(StartError::Local)?;
         let listens = members.local_addr().map_err(StartError::Local)?;
@@ -184,6 +191,7 @@ impl Server {
         let mut core = core::Settings::new(vec![known], public.tunnel, compile_policy, command);
         core.limits = settings.core_limits;
         core.times = settings.times;
+        let heartbeat = core.times.manager_heartbeat;
         let load: reload::Load = Box::new(move |entries, revision, now| {
             core::Manager::load(core.clone(), &entries, revision, now, entropy::entropy())
         });
@@ -210,6 +218,8 @@ impl Server {
             clock: Clock::default(),
         });
         let door = Arc::new(Door::new(host.clone(), &settings.local_users)?);
+        let tunnel = Tunnel::start(tunnel, &host, heartbeat).map_err(StartError::Local)?;
+        host.desk().outlets.hub(Some(tunnel));
         host.load_once().await?;
 
         let (stop, stopped) = watch::channel(false);
@@ -301,6 +311,9 @@ impl Server {
             warn!("the store does not answer; what was not acknowledged may not be kept");
         }
         drop(self.keeps_time.await);
+        // Its thread takes the lock: it is ended when the lock is free.
+        let tunnel = self.host.desk().outlets.hub(None);
+        drop(tokio::task::spawn_blocking(move || drop(tunnel)).await);
         let host = self.host;
         // Tasks of requests that were cut off end at their next turn; then the store is nobody's any more.
         let began = tokio::time::Instant::now();

@@ -3,6 +3,7 @@
 //! A core that was loaded tells everything from the beginning: between [`Outlets::begin`] and [`Outlets::end`] it is noted what it told, and
 //! what an earlier one had told beyond that is taken back.
 
+use super::tunnel::Tunnel;
 use crate::core::{ChannelOp, CommunityIndex, GrantOp, MemberId};
 use kith_protocol::secret::Secret32;
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +16,7 @@ pub type Take<T> = Box<dyn FnMut(T) + Send>;
 #[derive(Default)]
 pub struct Outlets {
     directors: HashMap<Arc<str>, Director>,
-    hub: Option<Take<ChannelOp>>,
+    hub: Option<Tunnel>,
     channels: Told<MemberId>,
 }
 
@@ -75,9 +76,14 @@ impl Outlets {
             .insert(name.into(), Director { take, grants, keys });
     }
 
-    /// Orders for the hub go there.
-    pub fn hub(&mut self, take: Take<ChannelOp>) {
-        self.hub = Some(take);
+    /// Orders for the hub go there from now on; answers with where they went before.
+    pub(super) fn hub(&mut self, tunnel: Option<Tunnel>) -> Option<Tunnel> {
+        std::mem::replace(&mut self.hub, tunnel)
+    }
+
+    /// The hub, if there is one.
+    pub(super) fn tunnel(&mut self) -> Option<&mut Tunnel> {
+        self.hub.as_mut()
     }
 
     pub(super) fn begin(&mut self) {
@@ -89,8 +95,8 @@ impl Outlets {
 
     pub(super) fn end(&mut self) {
         for member in self.channels.end() {
-            if let Some(take) = &mut self.hub {
-                take(ChannelOp::Remove { member });
+            if let Some(hub) = &mut self.hub {
+                hub.order(ChannelOp::Remove { member });
             }
         }
         for (name, director) in &mut self.directors {
@@ -110,8 +116,8 @@ impl Outlets {
             ChannelOp::Remove { member } => self.channels.remove(*member),
             ChannelOp::Community { .. } | ChannelOp::NoCommunity { .. } => {}
         }
-        if let Some(take) = &mut self.hub {
-            take(order);
+        if let Some(hub) = &mut self.hub {
+            hub.order(order);
         }
     }
 

@@ -103,25 +103,21 @@ fn domains(zones: &[Zone]) -> BTreeMap<String, Vec<String>> {
     by_adapter
 }
 
-/// The reverse domains of a network: they end at octets, so a network that does not is several, or a part of one.
+/// The reverse domains of a network. They end at octets: a network that does not is several domains, or a part of one.
 fn reverse(octets: [u8; 4], length: u8) -> Vec<String> {
-    // More than a hundred domains nobody wants in a list: the next larger one serves, for the stub knows what is whose.
-    let whole = usize::from(length / 8).clamp(1, 3);
-    let spread = if length % 8 == 0 || length > 24 {
-        1
-    } else {
-        1 << (8 - length % 8)
+    // More than 64 domains nobody wants in a list. Then the larger one serves, for the stub knows what is whose.
+    let (labels, steps) = match (length / 8, length % 8) {
+        (whole, 0) => (whole, 1),
+        (3.., _) => (3, 1),
+        (whole @ 1.., 1) => (whole, 1),
+        (whole, bits) => (whole + 1, 1 << (8 - bits)),
     };
-    let (whole, spread) = if length % 8 == 0 || length > 24 || spread > 64 {
-        (whole, 1)
-    } else {
-        (whole + 1, spread)
-    };
-    (0..spread)
-        .map(|step: u16| {
+    let labels = usize::from(labels.clamp(1, 3));
+    (0..steps)
+        .map(|step: u8| {
             let mut octets = octets;
-            octets[whole - 1] = octets[whole - 1].saturating_add(u8::try_from(step).unwrap_or(u8::MAX));
-            let labels: Vec<String> = octets[..whole].iter().rev().map(ToString::to_string).collect();
+            octets[labels - 1] = octets[labels - 1].saturating_add(step);
+            let labels: Vec<String> = octets[..labels].iter().rev().map(ToString::to_string).collect();
             format!("{}.in-addr.arpa", labels.join("."))
         })
         .collect()

@@ -4,19 +4,19 @@ use super::super::channel::Half;
 use super::super::convert;
 use super::super::request::{Answer, Call, Failure, Manager, RequestId};
 use super::super::{Refused, backoff};
+use super::director::Way;
 use super::staying::Joined;
 use super::{
-    DISOWNED, DISOWNED_REST_MS, Ending, Event, Membership, Network, Ordered, PATIENCE, Phase, Trouble, after,
+    DISOWNED, DISOWNED_REST_MS, Ending, Event, Membership, Network, PATIENCE, Phase, Trouble, after,
 };
-use crate::config::Secret;
 use crate::keying::Moment;
-use crate::orders::{Director, Order};
+use crate::orders::Order;
 use kith_esp::Millis;
 use kith_protocol::member::refusal::Code;
-use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest, Location};
+use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest};
 use kith_protocol::member::{init_answer, join_answer};
 use kith_protocol::registration::open_next_token;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 /// What Init gave: enough to join, for a while.
 pub(super) struct Offer {
@@ -24,13 +24,9 @@ pub(super) struct Offer {
     member_seed: [u8; 32],
     init_time_ms: u64,
     /// The manager does not take the join later.
-    until: Millis,
+    pub(super) until: Millis,
     clock_offset_ms: i64,
-    observed: Ipv4Addr,
-    /// The director as members outside name it, and where we have our session.
-    director: Option<(SocketAddrV4, SocketAddrV4)>,
-    /// We have a public address: packets come straight to us.
-    public: bool,
+    way: Way,
 }
 
 /// A join is sent again so much after an attempt that came to nothing.
@@ -135,8 +131,16 @@ impl Membership {
             .as_slice()
             .try_into()
             .map_err(|_| "the seed's length")?;
-        let director = match &ack.director {
-            Some(director) => Some(self.order_director(director)?),
+        let observed = Ipv4Addr::from_bits(ack.observed_address);
+        let way = match &ack.director {
+            Some(director) => {
+                let (outside, private) = (self.order_director(director)?, director.private);
+                if director.sender_only {
+                    Way::Straight(observed)
+                } else {
+                    Way::Through { outside, private }
+                }
+            }
             None => {
                 if ack.behind_nat {
                     return Err("no director for a member behind an address translator");
@@ -145,7 +149,7 @@ impl Membership {
                     self.pseudo = None;
                     self.order(Order::NoDirector);
                 }
-                None
+                Way::Straight(observed)
             }
         };
         // The manager read its clock about half way between our asking and its answer's arrival.
@@ -158,118 +162,12 @@ impl Membership {
             init_time_ms: ack.init_time_ms,
             until: after(now, u64::from(ack.timeout_ms).saturating_sub(HURRY_MS)),
             clock_offset_ms: theirs.saturating_sub(ours),
-            observed: Ipv4Addr::from_bits(ack.observed_address),
-            director,
-            public: ack.director.as_ref().is_none_or(|director| director.sender_only),
+            way,
         })
     }
 
-    /// Has the control thread take a session, if it has not got that one.
-    fn order_director(
-        &mut self,
-        written: &member::Director,
-    ) -> Result<(SocketAddrV4, SocketAddrV4), &'static str> {
-        if written.tcp {
-            return Err("a director that is reached by TCP only, which this version does not speak");
-        }
-        let port = u16::try_from(written.port)
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or("the director's port")?;
-        let outside = SocketAddrV4::new(Ipv4Addr::from_bits(written.address), port);
-        let inside = if written.private && written.private_address != 0 {
-            SocketAddrV4::new(Ipv4Addr::from_bits(written.private_address), port)
-        } else {
-            outside
-        };
-        let key = Secret::new(
-            written
-                .key
-                .as_slice()
-                .try_into()
-                .map_err(|_| "the director key's length")?,
-        );
-        let known = self.director.as_ref().is_some_and(|ordered| {
-            ordered.address == inside
-                && ordered.key_id == written.key_id
-                && bool::from(subtle::ConstantTimeEq::ct_eq(
-                    &ordered.key.expose()[..],
-                    &key.expose()[..],
-                ))
-        });
-        if !known {
-            self.pseudo = None;
-            self.director = Some(Ordered {
-                address: inside,
-                key_id: written.key_id,
-                key: key.clone(),
-            });
-            let (key_id, sender_only) = (written.key_id, written.sender_only);
-            self.order(Order::Director(Director {
-                address: inside,
-                key_id,
-                key,
-                sender_only,
-            }));
-        }
-        Ok((outside, inside))
-    }
-
-    fn take_session(&mut self, now: Moment, offer: Offer) {
-        if offer.director.is_none() || self.pseudo.is_some() {
-            return self.join(now, Box::new(offer));
-        }
-        self.phase_until = Some(offer.until);
-        self.phase = Phase::Session(Box::new(offer));
-    }
-
-    /// The director gave us an address, or took it.
-    pub(super) fn session(&mut self, now: Moment, director: SocketAddrV4, pseudo: Option<Ipv4Addr>) {
-        if self
-            .director
-            .as_ref()
-            .is_none_or(|ordered| ordered.address != director)
-        {
-            return;
-        }
-        self.pseudo = pseudo;
-        if pseudo.is_none() {
-            return;
-        }
-        if !matches!(self.phase, Phase::Session(_)) {
-            return self.move_if_needed(now, false);
-        }
-        if let Phase::Session(offer) = std::mem::replace(&mut self.phase, Phase::Resting(None)) {
-            self.join(now, offer);
-        }
-    }
-
-    /// Where we are reached; `None` while the director has given us no address.
-    pub(super) fn location(
-        &self,
-        public: bool,
-        observed: Ipv4Addr,
-        director: Option<SocketAddrV4>,
-    ) -> Option<Location> {
-        match director {
-            Some(outside) if !public => Some(Location {
-                director: outside.ip().to_bits(),
-                director_port: outside.port().into(),
-                address: self.pseudo?.to_bits(),
-                port: 0,
-            }),
-            _ => Some(Location {
-                director: 0,
-                director_port: 0,
-                address: observed.to_bits(),
-                port: self.settings.udp_port.into(),
-            }),
-        }
-    }
-
-    fn join(&mut self, now: Moment, offer: Box<Offer>) {
-        let outside = offer.director.map(|(outside, _)| outside);
-        let Some(location) = self.location(offer.public, offer.observed, outside) else {
+    pub(super) fn join(&mut self, now: Moment, offer: Box<Offer>) {
+        let Some(location) = self.location(offer.way) else {
             self.phase_until = Some(offer.until);
             self.phase = Phase::Session(offer);
             return;
@@ -357,13 +255,7 @@ impl Membership {
     /// We are in. Nothing is ordered before all of the answer has been understood.
     fn joined(&mut self, now: Moment, offer: &Offer, half: Half, ack: &JoinAck) -> Result<(), &'static str> {
         let place = convert::place(&self.me, ack)?;
-        let location = self
-            .location(
-                offer.public,
-                offer.observed,
-                offer.director.map(|(outside, _)| outside),
-            )
-            .ok_or("the director's session")?;
+        let location = self.location(offer.way).ok_or("the director's session")?;
         let public = convert::socket(location.address, location.port).filter(|_| location.director == 0);
         let seeds = (&offer.member_seed[..], &offer.manager_seed[..]);
         let channel = half.join(now, &self.me, self.run_id, seeds, ack)?;
@@ -388,7 +280,7 @@ impl Membership {
             place.clone(),
             location,
             endpoint,
-            (offer.observed, offer.clock_offset_ms),
+            (offer.way, offer.clock_offset_ms),
             ack,
             before,
         );

@@ -3,6 +3,7 @@
 use super::super::channel::Half;
 use super::super::request::{Answer, Call, Failure, StreamId};
 use super::super::{Refused, backoff::Backoff};
+use super::director::Way;
 use super::{Awaited, Event, Membership, Output, PATIENCE, Phase, Place, after};
 use crate::keying::Moment;
 use crate::orders::Order;
@@ -12,7 +13,7 @@ use kith_protocol::heartbeat::{Heartbeat, Sender};
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::{JoinAck, Location, MoveRequest, RefreshRequest, WatchRequest};
 use kith_protocol::member::{move_answer, refresh_answer};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 /// What is in force since the last join.
 pub(super) struct Joined {
@@ -21,7 +22,7 @@ pub(super) struct Joined {
     pub(super) location: Location,
     /// Where the manager takes packets of the tunnel.
     endpoint: SocketAddrV4,
-    observed: Ipv4Addr,
+    way: Way,
     /// The manager's clock minus ours.
     clock_offset_ms: i64,
     /// All up to here has been told.
@@ -75,7 +76,7 @@ impl Joined {
         place: Place,
         location: Location,
         endpoint: SocketAddrV4,
-        seen: (Ipv4Addr, i64),
+        (way, clock_offset_ms): (Way, i64),
         ack: &JoinAck,
         before: Option<Self>,
     ) -> Self {
@@ -85,8 +86,8 @@ impl Joined {
             place,
             location,
             endpoint,
-            observed: seen.0,
-            clock_offset_ms: seen.1,
+            way,
+            clock_offset_ms,
             revision: ack.revision,
             stream: Stream::Down(now.millis()),
             stream_backoff: again,
@@ -294,6 +295,7 @@ impl Membership {
         let (Some(refresh), Some(joined)) = (self.refresh.take(), &mut self.joined) else {
             return;
         };
+        let mut at_least = 0;
         let answer = match result {
             Ok(Answer::Refresh(answer)) => answer.answer,
             // It knows us no more: the joins that follow show whether that is so.
@@ -320,11 +322,12 @@ impl Membership {
                 if refused.is_final() || refused.code == Code::NotJoined {
                     return self.refused(now, &refused);
                 }
+                at_least = refused.retry_after_ms.unwrap_or(0);
             }
             None => {}
         }
         // A manager that is away for long is noticed by its silence.
-        let wait = joined.refresh_backoff.next(&mut self.entropy);
+        let wait = joined.refresh_backoff.next(&mut self.entropy).max(at_least);
         joined.refresh_due = after(now, wait);
     }
 
@@ -335,8 +338,7 @@ impl Membership {
         let (Phase::In, Some(joined), None) = (&self.phase, &self.joined, &self.moving) else {
             return;
         };
-        let director = super::super::convert::socket(joined.location.director, joined.location.director_port);
-        let location = self.location(director.is_none(), joined.observed, director);
+        let location = self.location(joined.way);
         let Some(location) = location.filter(|location| certainly || *location != joined.location) else {
             return;
         };
@@ -379,6 +381,10 @@ impl Membership {
                 let refused = Refused::read(&refusal);
                 if refused.is_final() || refused.code == Code::NotJoined {
                     return self.refused(now, &refused);
+                }
+                if refused.code == Code::NoDirector {
+                    // Not by that director: a new join finds the right one.
+                    return self.rejoin(now, 0);
                 }
             }
             None => {}

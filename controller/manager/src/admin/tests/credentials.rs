@@ -115,7 +115,7 @@ fn a_director_that_is_in_use_stays() {
         ),
         (
             with(&|one| one.name = "My Director".into()),
-            "a short word of lower case letters",
+            "a name has 1 to 64 letters",
         ),
     ];
     for (command, words) in cases {

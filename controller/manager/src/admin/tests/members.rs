@@ -65,8 +65,12 @@ fn a_name_is_invited_once_unless_it_is_said_again() {
     );
     assert_eq!(world.member(&old).state_word(), "joined");
 
+    let bare = a::Invitee {
+        fqdn: "pc.acme.example".into(),
+        ..a::Invitee::default()
+    };
     let asked = a::InviteRequest {
-        invitees: vec![invitee("pc.acme.example")],
+        invitees: vec![bare],
         again: true,
         ..a::InviteRequest::default()
     };

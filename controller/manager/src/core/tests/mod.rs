@@ -5,6 +5,7 @@
 mod admin_tests;
 mod agent;
 mod changes;
+mod directors;
 mod durability;
 mod join;
 mod properties;

@@ -1,7 +1,9 @@
 //! Who may do what, over each way in.
 
 use super::*;
+use aws_lc_rs::digest::{SHA256, digest};
 use kith_protocol::admin::{CredentialRequest, Empty, MemberQuery};
+use kith_protocol::records::Credential;
 use kith_protocol::tls::ClientCertificate;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
@@ -69,18 +71,28 @@ async fn a_token_gives_its_role_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_has_expired_is_none() {
     let world = World::start().await;
-    let token = credential(&world, "short", "admin", 1, Vec::new()).await;
+    let enter = |name: &str, expires_ms| {
+        let hash = digest(&SHA256, name.as_bytes()).as_ref().to_vec();
+        let credential = Credential {
+            id: name.into(),
+            name: name.into(),
+            role: "admin".into(),
+            hash,
+            expires_ms,
+            ..Credential::default()
+        };
+        world
+            .server
+            .host()
+            .drive(|_, manager| manager.state_mut().put_credential(credential));
+    };
+    let now = world.server.host().clock.now();
+    enter("good", now + 60_000);
+    enter("over", now);
     let mut remote = AdminClient::new(world.dial().connect().await.unwrap());
-    remote.get_status(with_token(Empty {}, &token)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
-    assert_eq!(
-        remote
-            .get_status(with_token(Empty {}, &token))
-            .await
-            .unwrap_err()
-            .code(),
-        Code::Unauthenticated
-    );
+    remote.get_status(with_token(Empty {}, "good")).await.unwrap();
+    let refused = remote.get_status(with_token(Empty {}, "over")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

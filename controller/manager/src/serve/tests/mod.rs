@@ -5,7 +5,6 @@ mod flow;
 mod hostile;
 mod local;
 mod member;
-mod operators;
 
 use super::limits::Limits;
 use super::*;
@@ -21,6 +20,13 @@ use std::net::SocketAddrV4;
 use std::path::Path;
 use tempfile::TempDir;
 use tonic::transport::Channel;
+
+/// The operators' half, with passwords that are made fast.
+const OPERATORS: Operators = Operators {
+    compile_policy: crate::policy::compile,
+    command: crate::admin::run,
+    cost: Argon2Cost::SIMULATION,
+};
 
 /// A running manager in a folder of its own.
 struct World {
@@ -138,13 +144,7 @@ async fn serve(folder: &Path, with: With) -> Server {
     let socket = folder.join("admin.sock");
     fs::remove_file(&socket).ok();
     let local = UnixListener::bind(&socket).unwrap();
-    Server::start(
-        settings,
-        Arc::new(store),
-        local,
-        operators::OPERATORS,
-        with.directors,
-    )
-    .await
-    .unwrap()
+    Server::start(settings, Arc::new(store), local, OPERATORS, with.directors)
+        .await
+        .unwrap()
 }

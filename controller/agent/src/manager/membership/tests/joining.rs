@@ -114,7 +114,12 @@ fn a_private_director_is_reached_inside_and_named_as_it_is_known_outside() {
         world.seen[0],
         Seen::Director("192.168.1.2:20202".parse().unwrap())
     );
-    assert_eq!(world.manager.joins[0].location.unwrap().director, 0xcb00_710a);
+    let location = world.manager.joins[0].location.unwrap();
+    assert_eq!(
+        (location.director, location.address),
+        (0xcb00_710a, 0xc0a8_010a),
+        "and our own private address"
+    );
 }
 
 #[test]

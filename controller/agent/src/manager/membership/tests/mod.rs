@@ -8,8 +8,9 @@ use super::super::fake::{self, Fake};
 use super::super::request::{Answer, Call, Failure, RequestId, StreamId};
 use super::super::{Credentials, Entropy};
 use super::*;
-use kith_protocol::heartbeat::Sender;
+use kith_protocol::heartbeat::{Heartbeat, Sender};
 use kith_protocol::member;
+use kith_protocol::member::Update;
 use kith_protocol::member::update::Change;
 
 /// What the machine ordered, without what a test cannot compare.

@@ -199,6 +199,26 @@ fn another_local_address_is_a_move_behind_a_director_and_a_new_join_with_a_publi
 }
 
 #[test]
+fn a_move_that_needs_another_director_is_a_new_join() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(1_000);
+    world
+        .manager
+        .refuse
+        .insert(Call::Move, fake::refusal(Why::NoDirector));
+    world.manager.behind_nat = false;
+    world.manager.director = None;
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    world.run(1_000);
+    assert_eq!(world.manager.calls[2..], [Call::Move, Call::Init, Call::Join]);
+    assert_eq!(world.manager.joins[1].location.unwrap().director, 0);
+    assert!(world.seen.contains(&Seen::NoDirector) && world.machine.view().phase == "joined");
+}
+
+#[test]
 fn a_silent_manager_is_left_for_the_next_of_the_list_while_traffic_goes_on() {
     let mut world = World::with_managers(1, &["one.example", "two.example"]);
     world.attach(network("198.51.100.7", "198.51.100.0/24"));
