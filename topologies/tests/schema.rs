@@ -161,6 +161,10 @@ fn a_strange_value_or_word_is_refused_by_both() {
             if name && strange.is_u64() {
                 continue;
             }
+            // Priorities may be below zero.
+            if place.ends_with("/priority") && strange == json!(-1) {
+                continue;
+            }
             let mut document = example();
             *document.pointer_mut(&place).unwrap() = strange.clone();
             assert!(!reader_accepts_form(&document), "{place} = {strange}");

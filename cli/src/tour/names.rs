@@ -11,6 +11,7 @@ use super::{Check, Tour};
 use crate::error::Error;
 use crate::lab::agents::STUB;
 use crate::lab::plan::Kind;
+use kith_topologies::Fqdn;
 use std::time::{Duration, Instant};
 
 /// The first label of a name outside every community.
@@ -57,7 +58,7 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
 fn foreign(tour: &Tour, check: &mut Check) -> Result<(), Error> {
     let mut asked = 0;
     for device in &tour.topology.devices {
-        let within = |community| device.members.iter().any(|own| own.community == *community);
+        let within = |community: &Fqdn| device.members.iter().any(|own| own.community == *community);
         for stranger in tour.members.iter().filter(|member| !within(&member.community)) {
             let ran = dig(tour, device.name.as_str(), &[stranger.fqdn.as_str(), "A"])?;
             check.expect(!ran.out.contains(&stranger.virtual_ip.to_string()), || {
