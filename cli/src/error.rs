@@ -120,6 +120,25 @@ pub enum Error {
     /// An agent gave no answer.
     #[error(transparent)]
     Agent(#[from] kith_agent::status::StatusError),
+    /// A device's agent gave no answer about its memberships.
+    #[error(transparent)]
+    Memberships(#[from] kith_agent::supervisor::control::AskError),
+    /// A lab's manager gave no answer, or refused.
+    #[error("the lab's manager at {}: {why}", .socket.display())]
+    LabManager {
+        /// Where it is asked.
+        socket: PathBuf,
+        /// What it said.
+        why: String,
+    },
+    /// A member of a lab could not be enrolled.
+    #[error("{fqdn} could not be enrolled: {said}")]
+    NotEnrolled {
+        /// Its name.
+        fqdn: String,
+        /// What its agent said.
+        said: String,
+    },
     /// A manager gave no answer, or refused.
     #[error(transparent)]
     Manager(#[from] ManagerError),

@@ -1,5 +1,7 @@
 //! `kith topology`: is a file good, and what does it describe?
 
+pub mod network;
+
 use crate::error::Error;
 use crate::output::{self, Format};
 use clap::Subcommand;
@@ -84,11 +86,12 @@ fn validate(file: &Path, format: Format) -> Result<u8, Error> {
 fn summary(topology: &Topology) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
-        "network `{}` with {}, {}, {}, {}",
+        "network `{}` with {}, {}, {}, {}, {}",
         topology.name,
         count(topology.directors.len(), "director"),
         count(topology.sites.len(), "site"),
-        count(topology.members.len(), "member"),
+        communities(topology.communities.len()),
+        count(topology.devices.len(), "device"),
         count(topology.hosts.len(), "other host"),
     )
 }
@@ -96,8 +99,10 @@ fn summary(topology: &Topology) -> String {
 /// A topology as tables.
 fn describe(topology: &Topology) -> String {
     let mut out = format!(
-        "{}\npublic network {}, MTU {}, UDP port {}\n",
+        "{}\nmanager {} at {}; public network {}, MTU {}, UDP port {}\n",
         summary(topology),
+        topology.manager.name,
+        topology.manager.address,
         topology.public.prefix,
         topology.public.mtu,
         topology.udp_port
@@ -142,18 +147,27 @@ fn describe(topology: &Topology) -> String {
         ">WAN MTU",
     ];
     section(&mut out, &headers, sites);
-    let members = topology.members.iter().map(|m| {
+    let communities = topology.communities.iter().map(|c| {
         vec![
-            m.fqdn.to_string(),
-            m.virtual_ip.to_string(),
-            m.pseudo.to_string(),
-            place(&m.location),
-            m.location.address().to_string(),
-            m.director.to_string(),
+            c.domain.to_string(),
+            list(&c.pools),
+            if c.deny_by_default { "deny" } else { "allow" }.into(),
+            c.policies.len().to_string(),
+            list(&c.directors),
         ]
     });
-    let headers = ["member", "virtual", "pseudo", "where", "address", "director"];
-    section(&mut out, &headers, members);
+    let headers = ["community", "pools", "default", ">policies", "directors"];
+    section(&mut out, &headers, communities);
+    let devices = topology.devices.iter().map(|d| {
+        let names: Vec<_> = d.members.iter().map(|m| m.fqdn.to_string()).collect();
+        vec![
+            d.name.to_string(),
+            place(&d.location),
+            d.location.address().to_string(),
+            names.join(", "),
+        ]
+    });
+    section(&mut out, &["device", "where", "address", "members"], devices);
     let hosts = topology.hosts.iter().map(|h| {
         vec![
             h.name.to_string(),
@@ -163,6 +177,15 @@ fn describe(topology: &Topology) -> String {
     });
     section(&mut out, &["host", "where", "address"], hosts);
     out
+}
+
+fn communities(n: usize) -> String {
+    format!("{n} communit{}", if n == 1 { "y" } else { "ies" })
+}
+
+fn list<T: ToString>(all: &[T]) -> String {
+    let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
+    texts.join(", ")
 }
 
 fn section(out: &mut String, headers: &[&str], rows: impl Iterator<Item = Vec<String>>) {

@@ -1,8 +1,8 @@
 //! What a lab's namespaces are, without any daemon of ours: links, NATs, firewalls, narrow paths. Needs root.
 //!
 //! ```text
-//!  alice 192.168.1.10 ── NAT 203.0.113.21 ──┬── NAT 203.0.113.22, MTU 1400 ── bob 192.168.1.10
-//!                                  carol 203.0.113.30
+//!  alice 192.168.1.2 ── NAT 203.0.113.3 ──┬── NAT 203.0.113.4, MTU 1400 ── bob 192.168.1.2
+//!                                 carol 203.0.113.5
 //! ```
 
 use kith_cli::error::Error;
@@ -107,7 +107,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", 8000), H).serve_forever()'"#;
 
-const ASK: &str = "curl -sS --retry 20 --retry-connrefused --retry-delay 1 -m 20 http://203.0.113.30:8000";
+const ASK: &str = "curl -sS --retry 20 --retry-connrefused --retry-delay 1 -m 20 http://203.0.113.5:8000";
 
 #[test]
 fn two_sites_with_the_same_addresses_reach_the_public_network_apart() {
@@ -115,23 +115,23 @@ fn two_sites_with_the_same_addresses_reach_the_public_network_apart() {
     for node in ["alice", "bob"] {
         assert!(
             lab.must(node, "ip -4 -br address show eth0")
-                .contains("192.168.1.10/24")
+                .contains("192.168.1.2/24")
         );
-        lab.must(node, "ping -c 2 -i 0.2 -W 2 203.0.113.30");
+        lab.must(node, "ping -c 2 -i 0.2 -W 2 203.0.113.5");
     }
     let _server = lab.background("carol", WHO);
-    assert_eq!(lab.must("alice", ASK), "203.0.113.21");
-    assert_eq!(lab.must("bob", ASK), "203.0.113.22");
+    assert_eq!(lab.must("alice", ASK), "203.0.113.3");
+    assert_eq!(lab.must("bob", ASK), "203.0.113.4");
 }
 
 #[test]
 fn a_site_lets_nothing_in_that_nobody_inside_asked_for() {
     let lab = Lab::up("kt-fw");
     // The router itself is silent outside, and even who knows the private address gets nowhere.
-    assert!(!lab.run("mallory", "ping -c 1 -W 1 203.0.113.21").0);
-    lab.must("mallory", "ip route add 192.168.1.0/24 via 203.0.113.21");
-    assert!(!lab.run("mallory", "ping -c 1 -W 1 192.168.1.10").0);
-    lab.must("alice", "ping -c 1 -W 2 203.0.113.66");
+    assert!(!lab.run("mallory", "ping -c 1 -W 1 203.0.113.3").0);
+    lab.must("mallory", "ip route add 192.168.1.0/24 via 203.0.113.3");
+    assert!(!lab.run("mallory", "ping -c 1 -W 1 192.168.1.2").0);
+    lab.must("alice", "ping -c 1 -W 2 203.0.113.6");
     for (site, timeout) in [("site-a", "10"), ("site-b", "60")] {
         for name in ["nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"] {
             assert_eq!(
@@ -145,34 +145,34 @@ fn a_site_lets_nothing_in_that_nobody_inside_asked_for() {
 #[test]
 fn a_narrow_site_answers_what_is_too_big_from_both_sides() {
     let lab = Lab::up("kt-mtu");
-    let (good, said, _) = lab.run("bob", "ping -M do -s 1450 -c 1 -W 2 203.0.113.30");
+    let (good, said, _) = lab.run("bob", "ping -M do -s 1450 -c 1 -W 2 203.0.113.5");
     assert!(!good && said.contains("mtu = 1400"), "{said}");
-    lab.must("bob", "ping -M do -s 1372 -c 1 -W 2 203.0.113.30");
-    lab.must("alice", "ping -M do -s 1472 -c 1 -W 2 203.0.113.30");
+    lab.must("bob", "ping -M do -s 1372 -c 1 -W 2 203.0.113.5");
+    lab.must("alice", "ping -M do -s 1472 -c 1 -W 2 203.0.113.5");
     // Towards the site: carol sends full segments until the router tells her. What bob has learnt would make his SYN ask for small ones.
     lab.must("bob", "ip route flush cache");
     let _server = lab.background("carol", WHO);
     let answer = lab.must("bob", &format!("{ASK}/big | wc -c"));
     assert_eq!(answer.trim(), "200012");
-    assert!(
-        lab.must("carol", "ip route get 203.0.113.22")
-            .contains("mtu 1400")
-    );
+    assert!(lab.must("carol", "ip route get 203.0.113.4").contains("mtu 1400"));
 }
 
 #[test]
-fn names_resolve_inside_and_the_computers_own_file_is_left_alone() {
-    let before = std::fs::read("/etc/hosts").unwrap();
+fn names_resolve_inside_and_the_computers_own_files_are_left_alone() {
+    let own = || ["/etc/hosts", "/etc/resolv.conf"].map(|file| std::fs::read(file).unwrap());
+    let before = own();
     let lab = Lab::up("kt-names");
+    for (name, address) in [("nrd1", "203.0.113.2"), ("manager", "203.0.113.1")] {
+        let found = lab.must("alice", &format!("getent hosts {name}"));
+        assert!(found.starts_with(address), "{found}");
+    }
+    // Members' names are the manager's to answer, and there is none here; its computer is where other names are asked.
+    assert!(!lab.run("alice", "getent hosts bob.acme.example").0);
     assert!(
-        lab.must("alice", "getent hosts bob.acme.example")
-            .starts_with("10.77.0.2")
+        lab.must("alice", "cat /etc/resolv.conf")
+            .contains("nameserver 203.0.113.1")
     );
-    assert!(
-        lab.must("mallory", "getent hosts nrd1")
-            .starts_with("203.0.113.10")
-    );
-    assert_eq!(std::fs::read("/etc/hosts").unwrap(), before);
+    assert_eq!(own(), before);
     assert!(!lab.run("alice", "exit 7").0);
 }
 
@@ -186,8 +186,8 @@ fn a_name_that_stands_is_refused_and_two_names_stand_together() {
     );
     let other = Lab::up("kt-two");
     assert_ne!(lab.0.nodes[0].namespace, other.0.nodes[0].namespace);
-    lab.must("alice", "ping -c 1 -W 2 203.0.113.30");
-    other.must("alice", "ping -c 1 -W 2 203.0.113.30");
+    lab.must("alice", "ping -c 1 -W 2 203.0.113.5");
+    other.must("alice", "ping -c 1 -W 2 203.0.113.5");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn the_tour_of_the_quickstart_passes_every_check() {
     assert_eq!(ran.status, Some(0), "{}\n{}", ran.err, ran.out);
     let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     let checks = report["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 14);
+    assert_eq!(checks.len(), 19);
     for check in checks {
         // The quickstart has a part for everything: a check that was skipped was not made.
         assert!(check["skipped"].is_null(), "{check}");
@@ -24,6 +24,8 @@ fn the_tour_of_the_quickstart_passes_every_check() {
         ("carol", "alice"),
         ("bob", "carol"),
         ("carol", "bob"),
+        ("carol", "dave"),
+        ("dave", "carol"),
     ] {
         let pair = &report["figures"]["pairs"][from][to];
         assert_eq!(pair["reached"], true, "{from} to {to}: {pair}");

@@ -1,15 +1,11 @@
-//! The compiled topology: what programs run. Everything is resolved, every key derived, nothing is optional by accident.
+//! The compiled topology: what programs run. Everything is resolved, every node has an address, nothing is optional by accident.
 //!
 //! Only [`crate::parse`] and its kin make one, so whoever holds a [`Topology`] need not check it again:
-//! names are unique, references exist, addresses lie in their networks, key ids differ.
+//! names are unique, references exist, addresses lie in their networks, a device's communities do not overlap.
 
-use crate::{Fqdn, Name, Prefix, Secret};
+use crate::{Fqdn, Name, Prefix};
 use serde::Serialize;
-use std::{
-    fmt,
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 /// A whole network.
 #[derive(Debug, Clone, Serialize)]
@@ -20,14 +16,44 @@ pub struct Topology {
     pub udp_port: u16,
     /// The network that all sites hang on.
     pub public: Network,
+    /// The manager.
+    pub manager: Manager,
     /// Route directors, in the order of the file.
     pub directors: Vec<Director>,
     /// Private networks behind NATs, in the order of the file.
     pub sites: Vec<Site>,
-    /// Members, in the order of the file.
-    pub members: Vec<Member>,
+    /// Communities, in the order of the file.
+    pub communities: Vec<Community>,
+    /// Devices, in the order of the file.
+    pub devices: Vec<Device>,
     /// Computers that are no members.
     pub hosts: Vec<Host>,
+}
+
+impl Topology {
+    /// Every membership with its device, in the order of the file.
+    pub fn members(&self) -> impl Iterator<Item = (&Device, &Membership)> {
+        let of = |device| move |membership| (device, membership);
+        self.devices
+            .iter()
+            .flat_map(move |device: &Device| device.members.iter().map(of(device)))
+    }
+
+    /// The community of this domain.
+    pub fn community(&self, domain: &Fqdn) -> Option<&Community> {
+        self.communities
+            .iter()
+            .find(|community| community.domain == *domain)
+    }
+}
+
+/// The manager's computer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Manager {
+    /// Its name, unique among all nodes.
+    pub name: Name,
+    /// Its public address.
+    pub address: Ipv4Addr,
 }
 
 /// The public network.
@@ -68,8 +94,6 @@ pub struct Director {
     pub keep_alive: Duration,
     /// What it refuses beyond.
     pub limits: Limits,
-    /// Who may have a session; sorted by key id.
-    pub grants: Vec<Grant>,
 }
 
 /// A director's limits.
@@ -81,21 +105,6 @@ pub struct Limits {
     pub requests_per_second: Option<u32>,
     /// Relayed packets per second of each session; `None` for no limit.
     pub packets_per_second: Option<u32>,
-}
-
-/// The right of one member to have a session at a director.
-#[derive(Debug, Clone, Serialize)]
-pub struct Grant {
-    /// Names the key in control messages.
-    pub key_id: KeyId,
-    /// Authenticates control messages.
-    pub key: Secret,
-    /// The community: sessions of different communities never reach each other.
-    pub community: Fqdn,
-    /// The pseudo address kept for this member.
-    pub pseudo: Ipv4Addr,
-    /// Who it is.
-    pub member: Fqdn,
 }
 
 /// A private network behind a NAT router.
@@ -179,91 +188,90 @@ pub struct Host {
     pub location: Location,
 }
 
-/// A member of a community.
-#[derive(Debug, Clone, Serialize)]
-pub struct Member {
+/// A virtual network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Community {
+    /// Its domain.
+    pub domain: Fqdn,
+    /// Where virtual addresses come from, in this order.
+    pub pools: Vec<Prefix>,
+    /// What it is for; may be empty.
+    pub description: String,
+    /// Members may only do what a policy allows.
+    pub deny_by_default: bool,
+    /// Directors where its members may have their sessions.
+    pub directors: Vec<Name>,
+    /// Its policies, in the order of the file.
+    pub policies: Vec<Policy>,
+}
+
+/// What may pass between whom. The words are the manager's: selectors and services in their one spelling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Policy {
     /// Its name in the community.
-    pub fqdn: Fqdn,
-    /// The name of its computer (by default the first label of `fqdn`), unique among all nodes.
-    pub node: Name,
-    /// The community's domain.
-    pub community: Fqdn,
-    /// Its address in the community.
-    pub virtual_ip: Ipv4Addr,
-    /// All addresses of the community.
-    pub pool: Prefix,
+    pub id: Name,
+    /// What becomes of what it is about.
+    pub action: Action,
+    /// Who begins the conversation.
+    pub from: String,
+    /// Who is asked.
+    pub to: String,
+    /// Services; none for all.
+    pub services: Vec<String>,
+    /// When it is asked; as `from` and `to` say without.
+    pub level: Option<Level>,
+    /// Of one level, higher ones are asked first.
+    pub priority: i32,
+    /// Why it is there; may be empty.
+    pub comment: String,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It passes.
+    Allow,
+    /// It is dropped.
+    Deny,
+}
+
+/// When a policy is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Last.
+    Domain,
+    /// Before those of the domain.
+    User,
+    /// First.
+    Machine,
+}
+
+/// A computer that is a member of one or several communities.
+#[derive(Debug, Clone, Serialize)]
+pub struct Device {
+    /// Its name, unique among all nodes.
+    pub name: Name,
     /// Where it sits.
     pub location: Location,
-    /// Its director's name.
-    pub director: Name,
-    /// Where its director listens.
-    pub director_address: SocketAddrV4,
-    /// Names `director_key`.
-    pub key_id: KeyId,
-    /// What it authenticates itself with at its director.
-    pub director_key: Secret,
-    /// The pseudo address that its director keeps for it.
-    pub pseudo: Ipv4Addr,
-    /// All other members of its community, in the order of the file.
-    pub peers: Vec<Peer>,
+    /// Its memberships, at least one, no two in one community.
+    pub members: Vec<Membership>,
+    /// Where invitations and confirmation codes are mailed.
+    pub email: String,
+    /// To whom it belongs; may be empty: then to the mail address.
+    pub user: String,
+    /// Words that policies select it by.
+    pub tags: Vec<String>,
 }
 
-/// Another member, as one member sees it.
-#[derive(Debug, Clone, Serialize)]
-pub struct Peer {
-    /// Its name.
-    pub fqdn: Fqdn,
-    /// Its address in the community.
-    pub virtual_ip: Ipv4Addr,
-    /// How it is reached.
-    pub via: Via,
-    /// The pair's pre-shared key: authenticates their key exchange and never encrypts traffic itself.
-    pub psk: Secret,
-}
-
-/// How a member is reached.
+/// That a device is a member of a community.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Via {
-    /// It has a public address.
-    Direct {
-        /// Where it listens.
-        address: SocketAddrV4,
-        /// Its pseudo address: names it in the shim.
-        pseudo: Ipv4Addr,
-    },
-    /// It sits behind a NAT, with a session at its director.
-    Director {
-        /// The director's name.
-        director: Name,
-        /// Where the director listens.
-        address: SocketAddrV4,
-        /// The peer's pseudo address there.
-        pseudo: Ipv4Addr,
-    },
-}
-
-/// Names a member's director key: the first eight octets of the SHA-256 of the member's name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub u64);
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({self})")
-    }
-}
-
-// As text: readers of JSON that hold numbers as doubles would round it.
-impl Serialize for KeyId {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
+pub struct Membership {
+    /// Its name in the community.
+    pub fqdn: Fqdn,
+    /// The community's domain.
+    pub community: Fqdn,
 }
 
 fn seconds<S: serde::Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {

@@ -67,24 +67,16 @@ codes! {
     UnknownReference => "unknown-reference",
     /// A member's name is in no community's domain.
     NoCommunity => "no-community",
-    /// A node sits nowhere, or at two places.
-    Location => "location",
-    /// A key of wrong length or alphabet, or a useless one.
-    BadKey => "bad-key",
-    /// Two members have the same key.
-    SharedKey => "shared-key",
     /// An MTU that cannot carry the encapsulation, or a site's above the public network's.
     ImpossibleMtu => "impossible-mtu",
     /// More members than addresses or sessions.
     TooMany => "too-many",
     /// Times that cannot work together.
     Timing => "timing",
-    /// A pseudo address outside its director's pool or given twice.
-    BadPseudo => "bad-pseudo",
-    /// Members of one community at different directors.
+    /// A community whose members may be at directors that do not relay to each other.
     SplitCommunity => "split-community",
-    /// A pair that is not two members of this community.
-    BadPair => "bad-pair",
+    /// A file of an older version of this format.
+    OldVersion => "old-version",
 }
 
 impl fmt::Display for Code {
@@ -229,10 +221,8 @@ impl<'a> Sink<'a> {
             .split(['\n', '\r'])
             .next()
             .unwrap_or_default();
-        let in_line = (start - line_start).min(source.len())..(end - line_start).min(source.len());
         let column = self.text[line_start..start].chars().count() + 1;
-        let hide = matches!(code, Code::BadKey | Code::SharedKey).then_some(in_line);
-        let source = mask(source, hide);
+        let source = mask(source);
         let (file, message) = (self.file.to_owned(), mask_message(&message));
         self.found.push(Diagnostic {
             file,
@@ -248,14 +238,12 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// The line as it may be shown. Whatever looks like a key is masked: what stands after `director_key:` or `secret:`, any run of 32
-/// or more characters of the base64 alphabet, and `hide`. Characters are masked one by one so that columns stay true.
-fn mask(line: &str, hide: Option<Range<usize>>) -> String {
+/// The line as it may be shown. Files have no keys any more, but who writes one into them all the same must not find it in a log: what
+/// stands after `director_key:` or `secret:` is masked, and any run of 32 or more characters of the base64 alphabet. Characters are masked
+/// one by one so that columns stay true.
+fn mask(line: &str) -> String {
     let mut masked = vec![false; line.len()];
     let mut set = |range: Range<usize>| masked[range].fill(true);
-    if let Some(range) = hide {
-        set(range);
-    }
     for word in ["director_key", "secret"] {
         for (at, _) in line.match_indices(word) {
             let after = at + word.len();
@@ -335,14 +323,13 @@ mod tests {
 
     #[test]
     fn a_shown_line_hides_its_keys() {
-        assert_eq!(mask("  director_key: abc # x", None), "  director_key: *** # x");
-        assert_eq!(mask("{ secret : abc, b: c }", None), "{ secret : ***, b: c }");
+        assert_eq!(mask("  director_key: abc # x"), "  director_key: *** # x");
+        assert_eq!(mask("{ secret : abc, b: c }"), "{ secret : ***, b: c }");
         assert_eq!(
-            mask(&format!("k: {}", "a1".repeat(16)), None),
+            mask(&format!("k: {}", "a1".repeat(16))),
             format!("k: {}", "*".repeat(32))
         );
-        assert_eq!(mask("name: secretary", None), "name: secretary");
-        assert_eq!(mask("key: abc", Some(5..8)), "key: ***");
+        assert_eq!(mask("name: secretary"), "name: secretary");
         assert_eq!(
             mask_message(&format!("no site is named `{}`", "a1".repeat(20))),
             format!("no site is named `{}`", "*".repeat(40))

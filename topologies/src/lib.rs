@@ -1,31 +1,32 @@
 //! Topology YAML: from a file that an operator wrote to a network that programs can run.
 //!
-//! **Problem.** A network that is only half right fails late and far away: a key with one digit missing shows up as a dropped
+//! **Problem.** A network that is only half right fails late and far away: a pool that clashes with a LAN shows up as a dropped
 //! packet. **Idea.** Three types, one per step, and a step is taken only if the whole of the one before holds:
 //!
 //! ```text
 //!   text ── yaml ──► node tree ── read ──► written ── check ──► validated ── compile ──► compiled
-//!                    (positions)           (Field<T>)           (plain values,           (keys derived,
-//!        │                 │                    │                references are           every peer with its path)
-//!        ▼                 ▼                    ▼                indexes)
+//!                    (positions)           (Field<T>)           (plain values,           (names in place of
+//!        │                 │                    │                references are           indexes)
+//!        ▼                 ▼                    ▼                indexes, every
+//!                                                                node has an address)
 //!      one list of diagnostics: file, line, column, what is wrong, what to do
 //! ```
 //!
 //! A value that cannot be read leaves a hole in `written`, not an end to the reading, so one run reports every mistake.
-//! **Cost.** Linear in the text but for the pair checks, which [`MAX_MEMBERS`] bounds; files over [`MAX_BYTES`] are refused.
+//! **Cost.** Linear in the text but for a few checks of all pairs, which [`MAX_MEMBERS`] bounds; files over [`MAX_BYTES`] are refused.
 //!
-//! Keys in a topology file are for labs, until the manager hands them out: who can read the file can read the traffic's keys.
+//! A file has neither keys nor virtual addresses: the manager gives them to those who enrol.
 #![forbid(unsafe_code)]
 
 mod check;
 mod compile;
 pub mod compiled;
 mod diagnostic;
+mod policy;
 mod read;
 mod render;
 mod scalars;
 mod schema;
-mod secret;
 mod validated;
 mod values;
 mod written;
@@ -34,16 +35,14 @@ mod yaml;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use scalars::{Fqdn, Name, Prefix};
 pub use schema::schema;
-pub use secret::Secret;
 
 use diagnostic::Sink;
 use std::{fs::File, io::Read as _, path::Path};
-use zeroize::Zeroizing;
 
 /// The largest topology file that is read, in octets.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// The most members that one topology may have: every pair of them gets a key.
+/// The most devices, and the most memberships, that one topology may have.
 pub const MAX_MEMBERS: usize = 512;
 
 /// What a good topology file gives.
@@ -58,7 +57,7 @@ pub struct Loaded {
 /// Reads, validates and compiles the file at `path`. The error carries all mistakes found, not only the first.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
     let file = path.display().to_string();
-    let mut bytes = Zeroizing::new(Vec::new());
+    let mut bytes = Vec::new();
     let opened = File::open(path).and_then(|f| f.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = opened {
         let mut sink = Sink::new(&file, "");
@@ -97,7 +96,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, Diagnostics> {
     let mut sink = Sink::new(file, text);
     let topology = written(text, &mut sink)
         .and_then(|w| check::check(&w, &mut sink))
-        .map(|v| compile::compile(&v));
+        .map(compile::compile);
     let diagnostics = sink.finish();
     match topology {
         Some(topology) if !diagnostics.has_errors() => Ok(Loaded {
@@ -116,5 +115,17 @@ fn written(text: &str, sink: &mut Sink<'_>) -> Option<written::Topology> {
         return None;
     }
     let root = yaml::tree(text, sink)?;
+    if let Some(span) = read::version_one(&root) {
+        let help = "write `version: 2`; take out every key, `virtual_ip`, `director` and `pseudo`; add `manager: { name: manager }`; call \
+                    `pool: …` of a community `pools: […]`, and write each member as a device: \
+                    `- { name: alice, site: …, members: [alice.acme.example], email: alice@acme.example }`";
+        sink.error(
+            span,
+            Code::OldVersion,
+            "this is version 1 of the format: there, keys stood in the file; now the manager hands them out",
+            help,
+        );
+        return None;
+    }
     <written::Topology as read::Value>::read(&root, sink)
 }

@@ -167,6 +167,18 @@ pub(crate) fn entries<'n, 'a>(
     Some(found.into_iter().map(|(key, (node, _))| (key, node)).collect())
 }
 
+/// Where a file says that it is of version 1, if it does.
+pub(crate) fn version_one(root: &Node<'_>) -> Option<Range<usize>> {
+    let Kind::Map(entries) = &root.kind else {
+        return None;
+    };
+    let version = entries.iter().find(|entry| entry.key == "version")?;
+    match &version.value.kind {
+        Kind::Scalar { text, plain: true } if text == "1" => Some(version.value.span.clone()),
+        _ => None,
+    }
+}
+
 /// A text that may be long, cut for a message.
 pub(crate) fn short(text: &str) -> String {
     if text.chars().count() <= 40 {

@@ -204,6 +204,49 @@ impl Serialize for Prefix {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) String);
 
+/// A line of text that a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line(pub(crate) String);
+
+impl Line {
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        match text.chars().count() {
+            0 => Err(("is empty", "write something, or leave it out")),
+            201.. => Err(("is too long", "write at most 200 characters")),
+            _ if text.chars().any(|c| c.is_ascii_control()) => {
+                Err(("has control characters", "write it on one line"))
+            }
+            _ => Ok(Self(text.into())),
+        }
+    }
+}
+
+/// A mail address, as far as a form can be told from none: the mail server knows the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mail(pub(crate) String);
+
+impl Mail {
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        let halves = text.split_once('@').filter(|(user, host)| {
+            let good =
+                |half: &str| !half.is_empty() && !half.contains(|c: char| c == '@' || c.is_whitespace());
+            good(user) && good(host) && text.len() <= 254 && !text.chars().any(char::is_control)
+        });
+        match halves {
+            Some(_) => Ok(Self(text.into())),
+            None => Err(("is no mail address", "write it like alice@acme.example")),
+        }
+    }
+}
+
+/// `true` or `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flag(pub(crate) bool);
+
+/// Where a policy stands among those of its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Priority(pub(crate) i32);
+
 /// A duration such as `10s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Period(pub(crate) Duration);

@@ -1,11 +1,12 @@
 //! Single values from nodes, with the message each gives when it cannot be read, and their JSON Schemas.
 
 use crate::{
-    Code, Fqdn, Name, Prefix, Secret,
-    compiled::{Ports, Role},
+    Code, Fqdn, Name, Prefix,
+    compiled::{Action, Level, Ports, Role},
     diagnostic::Sink,
+    policy::{Selector, Service},
     read::{Value, did_you_mean, scalar, short},
-    scalars::{Number, Period, Word},
+    scalars::{Flag, Line, Mail, Number, Period, Priority, Word},
     yaml::{Kind, Node},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -139,14 +140,61 @@ impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
     }
 }
 
-impl Value for Secret {
+/// Reads text by a grammar whose refusal is a message (behind the quoted text) and what to do.
+macro_rules! by_grammar {
+    ($($ty:ty, $wanted:literal;)*) => {$(
+        impl Value for $ty {
+            fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+                let text = scalar(node, $wanted, sink)?;
+                let read = Self::parse(text).map_err(|(why, help)| {
+                    bad(node, Code::BadValue, format!("`{}` {why}", short(text)), help, sink);
+                });
+                read.ok()
+            }
+        }
+    )*};
+}
+
+by_grammar! {
+    Line, "text";
+    Mail, "a mail address";
+    Selector, "a selector";
+    Service, "a service";
+}
+
+impl Value for Flag {
     fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
-        // The key's text stays out of the message: it may be nearly right.
-        let read = Self::parse(scalar(node, "a key", sink)?).map_err(|why| {
-            let help = "write 32 random octets as 64 hexadecimal digits or in base64; make one with `openssl rand -hex 32`";
-            bad(node, Code::BadKey, why.to_string(), help, sink);
-        });
-        read.ok()
+        if matches!(node.kind, Kind::Scalar { plain: false, .. }) {
+            let help = "write true or false, without quotes";
+            bad(
+                node,
+                Code::BadValue,
+                "a quoted text is neither true nor false".into(),
+                help,
+                sink,
+            );
+            return None;
+        }
+        choice(node, &[("true", Self(true)), ("false", Self(false))], sink)
+    }
+}
+
+impl Value for Priority {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = scalar(node, "a number", sink)?;
+        let plain = matches!(node.kind, Kind::Scalar { plain: true, .. });
+        let read = text.parse().ok().filter(|_| plain && !text.starts_with('+'));
+        if read.is_none() {
+            let message = format!("`{}` is not a priority", short(text));
+            bad(
+                node,
+                Code::BadValue,
+                message,
+                "write a whole number, as 10 or -10",
+                sink,
+            );
+        }
+        read.map(Self)
     }
 }
 
@@ -177,6 +225,23 @@ impl Value for Role {
     }
 }
 
+impl Value for Action {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(node, &[("allow", Self::Allow), ("deny", Self::Deny)], sink)
+    }
+}
+
+impl Value for Level {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        let words = [
+            ("domain", Self::Domain),
+            ("user", Self::User),
+            ("machine", Self::Machine),
+        ];
+        choice(node, &words, sink)
+    }
+}
+
 impl Value for Ports {
     fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
         choice(
@@ -202,7 +267,14 @@ schemas! {
     Word, "Reference", { "type": "string", "description": "The name of something defined in this file" };
     Prefix, "Prefix", { "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$", "description": "An IPv4 network, like 192.168.1.0/24" };
     Period, "Duration", { "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "description": "A duration, like 10s" };
-    Secret, "Key", { "type": "string", "pattern": "^([0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)$", "description": "32 random octets, as 64 hexadecimal digits or in base64; `openssl rand -hex 32`" };
+    Line, "Line", { "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f]*$", "description": "A line of text" };
+    Mail, "MailAddress", { "type": "string", "maxLength": 254, "pattern": "^[^@\\s]+@[^@\\s]+$", "description": "A mail address" };
+    Selector, "Selector", { "type": "string", "pattern": "^(any|user:\\S+|tag:\\S+|machine:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+)$", "description": "Whom a policy is about: any, user:NAME, machine:FULL.NAME or tag:WORD" };
+    Service, "Service", { "type": "string", "pattern": "^(any|icmp|tcp|udp|(tcp|udp)/[1-9][0-9]{0,4})$", "description": "A service: any, icmp, tcp, udp, or a port as tcp/22" };
+    Flag, "Flag", { "type": "boolean" };
+    Priority, "Priority", { "type": "integer", "minimum": -2147483648, "maximum": 2147483647 };
+    Action, "Action", { "enum": ["allow", "deny"] };
+    Level, "Level", { "enum": ["domain", "user", "machine"] };
     Role, "Role", { "enum": ["network"], "description": "What a director does: `network` sits in the public network" };
     Ports, "Ports", { "enum": ["random", "preserve"], "description": "What a NAT does to source ports" };
 }

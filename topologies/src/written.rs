@@ -1,36 +1,39 @@
 //! The topology as it is written. The comments here are the descriptions in `schema.json`: editors show them.
 
 use crate::{
-    Fqdn, Name, Prefix, Secret,
-    compiled::{Ports, Role},
+    Fqdn, Name, Prefix,
+    compiled::{Action, Level, Ports, Role},
+    policy::{Selector, Service},
     read::{Field, written},
-    scalars::{Number, Period, Word},
+    scalars::{Flag, Line, Mail, Number, Period, Priority, Word},
 };
 use std::net::Ipv4Addr;
 
 written! {
     /// A Kith network: what is in it, where it sits, who belongs together.
     pub(crate) struct Topology {
-        /// The version of this format: 1.
-        pub(crate) version: Field<Number<1, 1>>,
+        /// The version of this format: 2.
+        pub(crate) version: Field<Number<2, 2>>,
         /// The network's own name; a lab puts it before the names of its namespaces.
         pub(crate) name: Field<Name>,
         /// The UDP port that everybody speaks; 20202 if not given.
         pub(crate) udp_port: Option<Field<Number<1, 65535>>>,
         /// The network that all sites hang on.
         pub(crate) public: Field<Public>,
+        /// The manager: who belongs to which community, where they are, and what they may do.
+        pub(crate) manager: Field<Manager>,
         /// Route directors.
         #[schemars(default)]
         pub(crate) directors: Vec<Field<Director>>,
         /// Private networks behind NATs. They may use the same addresses.
         #[schemars(default)]
         pub(crate) sites: Vec<Field<Site>>,
-        /// Virtual networks: one domain, one pool of virtual addresses.
+        /// Virtual networks: a domain, pools of virtual addresses, policies.
         #[schemars(default)]
         pub(crate) communities: Vec<Field<Community>>,
-        /// Members of the communities.
+        /// Computers that are members of communities.
         #[schemars(default)]
-        pub(crate) members: Vec<Field<Member>>,
+        pub(crate) devices: Vec<Field<Device>>,
         /// Computers that are no members.
         #[schemars(default)]
         pub(crate) hosts: Vec<Field<Host>>,
@@ -44,14 +47,22 @@ written! {
         pub(crate) mtu: Option<Field<Number<0, 65535>>>,
     }
 
+    /// The manager's computer, in the public network.
+    pub(crate) struct Manager {
+        /// Its name.
+        pub(crate) name: Field<Name>,
+        /// Its address in the public network; the next free one if not given.
+        pub(crate) address: Option<Field<Ipv4Addr>>,
+    }
+
     /// A route director: relays packets into private networks.
     pub(crate) struct Director {
         /// Its name.
         pub(crate) name: Field<Name>,
         /// What it does.
         pub(crate) role: Field<Role>,
-        /// Its address in the public network.
-        pub(crate) address: Field<Ipv4Addr>,
+        /// Its address in the public network; the next free one if not given.
+        pub(crate) address: Option<Field<Ipv4Addr>>,
         /// Where it takes pseudo addresses from; 240.0.0.0/12 if not given.
         pub(crate) pseudo_pool: Option<Field<Prefix>>,
         /// How many cores forward; 1 if not given.
@@ -80,8 +91,8 @@ written! {
         pub(crate) name: Field<Name>,
         /// Its addresses; other sites may use the same.
         pub(crate) lan: Field<Prefix>,
-        /// The NAT router's address inside.
-        pub(crate) gateway: Field<Ipv4Addr>,
+        /// The NAT router's address inside; the next free one, which is the first, if not given.
+        pub(crate) gateway: Option<Field<Ipv4Addr>>,
         /// How the NAT behaves.
         pub(crate) nat: Field<Nat>,
         /// Largest IPv4 packet between the NAT and the public network; the public network's MTU if not given.
@@ -90,67 +101,81 @@ written! {
 
     /// A NAT.
     pub(crate) struct Nat {
-        /// Its address in the public network.
-        pub(crate) address: Field<Ipv4Addr>,
+        /// Its address in the public network; the next free one if not given.
+        pub(crate) address: Option<Field<Ipv4Addr>>,
         /// How long it remembers an idle UDP flow.
         pub(crate) udp_timeout: Field<Period>,
         /// What it does to source ports.
         pub(crate) ports: Field<Ports>,
     }
 
-    /// A community: a virtual network.
+    /// A community: a virtual network. Its members' virtual addresses and keys are the manager's affair.
     pub(crate) struct Community {
         /// Its domain; members' names end in it.
         pub(crate) domain: Field<Fqdn>,
-        /// Its virtual addresses.
-        pub(crate) pool: Field<Prefix>,
-        /// What the pre-shared keys of all pairs of members are derived from.
-        pub(crate) secret: Field<Secret>,
-        /// Pairs whose pre-shared key is not derived but given.
+        /// Where virtual addresses come from, in this order.
+        #[schemars(length(min = 1))]
+        pub(crate) pools: Vec<Field<Prefix>>,
+        /// What it is for.
+        pub(crate) description: Option<Field<Line>>,
+        /// Whether members may only do what a policy allows; without it they may do all that none denies.
+        pub(crate) deny_by_default: Option<Field<Flag>>,
+        /// Directors where its members may have their sessions; all directors of this file if not given.
         #[schemars(default)]
-        pub(crate) pairs: Vec<Field<Pair>>,
+        pub(crate) directors: Vec<Field<Word>>,
+        /// What its members may do.
+        #[schemars(default)]
+        pub(crate) policies: Vec<Field<Policy>>,
     }
 
-    /// A pair of members with a pre-shared key of its own.
-    pub(crate) struct Pair {
-        /// The full names of the two members.
-        #[schemars(length(equal = 2))]
-        pub(crate) members: Vec<Field<Word>>,
-        /// Their pre-shared key.
-        pub(crate) secret: Field<Secret>,
+    /// A policy: what may pass between whom.
+    pub(crate) struct Policy {
+        /// Its name in the community.
+        pub(crate) id: Field<Name>,
+        /// What becomes of what it is about.
+        pub(crate) action: Field<Action>,
+        /// Who begins the conversation: `any`, `user:NAME`, `machine:FULL.NAME` or `tag:WORD`; `any` if not given.
+        pub(crate) from: Option<Field<Selector>>,
+        /// Who is asked, in the same words; `any` if not given.
+        pub(crate) to: Option<Field<Selector>>,
+        /// Services, as `tcp/22`, `udp/53`, `tcp`, `udp`, `icmp`; all if not given.
+        #[schemars(default)]
+        pub(crate) services: Vec<Field<Service>>,
+        /// When it is asked: machine before user before domain; as `from` and `to` say if not given.
+        pub(crate) level: Option<Field<Level>>,
+        /// Of one level, higher ones are asked first; 0 if not given.
+        pub(crate) priority: Option<Field<Priority>>,
+        /// Why it is there.
+        pub(crate) comment: Option<Field<Line>>,
     }
 
-    /// A member. It sits in a site (`site` and `address`) or in the public network (`public`).
-    pub(crate) struct Member {
-        /// Its full name, in a community's domain.
-        pub(crate) name: Field<Fqdn>,
-        /// The name of its computer; the first label of `name` if not given.
-        pub(crate) node: Option<Field<Name>>,
-        /// Its virtual address, in the community's pool.
-        pub(crate) virtual_ip: Field<Ipv4Addr>,
-        /// The site it sits in.
+    /// A computer that is a member of one or several communities. It sits in a site, or in the public network if none is given.
+    pub(crate) struct Device {
+        /// Its name.
+        pub(crate) name: Field<Name>,
+        /// The site it sits in; the public network if not given.
         pub(crate) site: Option<Field<Word>>,
-        /// Its address in that site.
+        /// Its own address there; the next free one if not given.
         pub(crate) address: Option<Field<Ipv4Addr>>,
-        /// Its address in the public network.
-        pub(crate) public: Option<Field<Ipv4Addr>>,
-        /// The director where it has its session.
-        pub(crate) director: Field<Word>,
-        /// What it authenticates itself with there.
-        pub(crate) director_key: Field<Secret>,
-        /// The pseudo address kept for it there; the next free one if not given.
-        pub(crate) pseudo: Option<Field<Ipv4Addr>>,
+        /// Its full names, each in another community's domain.
+        #[schemars(length(min = 1))]
+        pub(crate) members: Vec<Field<Fqdn>>,
+        /// Where invitations and confirmation codes are mailed.
+        pub(crate) email: Field<Mail>,
+        /// To whom it belongs, for policies; the mail address if not given.
+        pub(crate) user: Option<Field<Line>>,
+        /// Words that policies select it by.
+        #[schemars(default)]
+        pub(crate) tags: Vec<Field<Name>>,
     }
 
-    /// A computer that is no member. It sits in a site (`site` and `address`) or in the public network (`public`).
+    /// A computer that is no member. It sits in a site, or in the public network if none is given.
     pub(crate) struct Host {
         /// Its name.
         pub(crate) name: Field<Name>,
-        /// The site it sits in.
+        /// The site it sits in; the public network if not given.
         pub(crate) site: Option<Field<Word>>,
-        /// Its address in that site.
+        /// Its own address there; the next free one if not given.
         pub(crate) address: Option<Field<Ipv4Addr>>,
-        /// Its address in the public network.
-        pub(crate) public: Option<Field<Ipv4Addr>>,
     }
 }

@@ -1,135 +1,136 @@
-//! What compiling decides: pseudo addresses, keys of pairs, who is whose peer.
+//! What compiling decides: addresses that the file leaves out, and defaults.
 
 use kith_topologies::{
-    compiled::{Member, Topology},
+    compiled::{Action, Level, Topology},
     parse,
 };
-use std::net::Ipv4Addr;
 
 const BASE: &str = include_str!("mistakes/base.yaml");
 
-/// The base with more members, all public: (name, virtual address, reserved pseudo address).
-fn with(members: &[(&str, &str, Option<&str>)], edit: (&str, &str)) -> Topology {
-    let more: String = members
-        .iter()
-        .zip(1..)
-        .map(|((name, virtual_ip, pseudo), n)| {
-            let pseudo = pseudo.map_or(String::new(), |p| format!("pseudo: {p}, "));
-            format!("  - {{ name: {name}, virtual_ip: {virtual_ip}, public: 203.0.113.{}, {pseudo}director: nrd1, director_key: {n:064x} }}\n", 100 + n)
-        })
-        .collect();
-    let text = BASE
-        .replace(edit.0, edit.1)
-        .replace("hosts:", &format!("{more}hosts:"));
+fn with<const N: usize>(edits: [(&str, &str); N]) -> Topology {
+    let text = edits.iter().fold(BASE.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the base has no {from:?}");
+        text.replace(from, to)
+    });
     parse("lab.yaml", &text)
         .unwrap_or_else(|errors| panic!("{errors}"))
         .topology
 }
 
-fn member<'t>(topology: &'t Topology, name: &str) -> &'t Member {
-    topology.members.iter().find(|m| m.fqdn.as_str() == name).unwrap()
-}
-
-fn psk(topology: &Topology, from: &str, to: &str) -> [u8; 32] {
-    *member(topology, from)
-        .peers
-        .iter()
-        .find(|p| p.fqdn.as_str() == to)
-        .unwrap()
-        .psk
-        .expose()
+/// Manager, directors, NATs, devices, hosts.
+fn addresses(t: &Topology) -> Vec<String> {
+    let directors = t.directors.iter().map(|d| d.address);
+    let nats = t.sites.iter().map(|s| s.nat.address);
+    let devices = t.devices.iter().map(|d| d.location.address());
+    let hosts = t.hosts.iter().map(|h| h.location.address());
+    let all = [t.manager.address].into_iter().chain(directors).chain(nats);
+    all.chain(devices).chain(hosts).map(|a| a.to_string()).collect()
 }
 
 #[test]
-fn pseudo_addresses_follow_the_order_of_the_file_around_the_reserved_ones() {
-    let t = with(
-        &[
-            ("c.acme.example", "10.77.0.3", Some("240.0.0.2")),
-            ("d.acme.example", "10.77.0.4", None),
-        ],
-        ("", ""),
-    );
-    let given: Vec<_> = t.members.iter().map(|m| m.pseudo.octets()[3]).collect();
-    assert_eq!(given, [1, 3, 2, 4]);
-}
-
-#[test]
-fn the_smallest_pool_is_used_to_the_last_address() {
-    let t = with(&[], ("240.0.0.0/12", "255.255.255.252/30"));
-    let given: Vec<_> = t.members.iter().map(|m| m.pseudo).collect();
+fn addresses_follow_the_order_of_the_file_around_those_that_are_given() {
+    let t = with([
+        ("address: 203.0.113.66", "address: 203.0.113.1"),
+        ("address: 203.0.113.22, ", ""),
+    ]);
     assert_eq!(
-        given,
+        addresses(&t),
         [
-            Ipv4Addr::new(255, 255, 255, 253),
-            Ipv4Addr::new(255, 255, 255, 254)
+            "203.0.113.2",  // the manager: .1 is the host's, below
+            "203.0.113.10", // given
+            "203.0.113.21", // given
+            "203.0.113.3",
+            "192.168.1.2", // .1 is the router
+            "192.168.1.10",
+            "203.0.113.4",
+            "203.0.113.1",
         ]
     );
 }
 
 #[test]
-fn members_of_different_communities_are_no_peers() {
-    let t = with(
-        &[
-            ("c.other.example", "10.78.0.3", None),
-            ("d.other.example", "10.78.0.4", None),
-        ],
-        ("", ""),
-    );
-    for m in &t.members {
-        assert_eq!(m.peers.len(), 1, "{}", m.fqdn);
-        assert!(
-            m.peers
-                .iter()
-                .all(|p| p.fqdn.is_in(&m.community) && m.pool.is_host(p.virtual_ip))
-        );
-    }
-    let communities = t.directors[0]
-        .grants
-        .iter()
-        .filter(|g| g.community.as_str() == "other.example");
-    assert_eq!(communities.count(), 2);
+fn nobody_but_a_prefix_is_needed_and_the_same_file_gives_the_same_addresses() {
+    let edits = [
+        ("    address: 203.0.113.10\n", ""),
+        ("address: 203.0.113.21, ", ""),
+        ("address: 203.0.113.22, ", ""),
+        ("    gateway: 192.168.1.1\n", ""),
+        ("    address: 192.168.1.10\n", ""),
+        ("\n    address: 203.0.113.66", ""),
+    ];
+    let t = with(edits);
+    let ends = |t: &Topology| -> Vec<String> {
+        let last = |a: &String| a.rsplit('.').next().unwrap().to_owned();
+        addresses(t).iter().map(last).collect()
+    };
+    assert_eq!(ends(&t), ["1", "2", "3", "4", "2", "2", "5", "6"]);
+    assert!(t.sites.iter().all(|s| s.gateway.octets()[3] == 1));
+    assert_eq!(addresses(&t), addresses(&with(edits)));
 }
 
 #[test]
-fn a_given_key_of_a_pair_takes_the_place_of_the_derived_one_at_both_ends_and_nowhere_else() {
-    let (alice, bob, carol) = ("alice.acme.example", "bob.acme.example", "carol.acme.example");
-    let key = "ab".repeat(32);
-    // Written the other way round than the file lists the two.
-    let pairs =
-        format!("pool: 10.77.0.0/24\n    pairs:\n    - {{ members: [{bob}, {alice}], secret: {key} }}\n");
-    let more = [(carol, "10.77.0.3", None)];
-    let (plain, given) = (with(&more, ("", "")), with(&more, ("pool: 10.77.0.0/24", &pairs)));
-    assert_eq!(
-        (psk(&given, alice, bob), psk(&given, bob, alice)),
-        ([0xab; 32], [0xab; 32])
-    );
-    assert_ne!(psk(&plain, alice, bob), [0xab; 32]);
-    assert_eq!(psk(&given, alice, carol), psk(&plain, alice, carol));
+fn the_smallest_network_is_used_to_the_last_address() {
+    let t = with([(
+        "name: site-a\n    lan: 192.168.1.0/24",
+        "name: site-a\n    lan: 192.168.1.0/30",
+    )]);
+    assert_eq!(addresses(&t)[4], "192.168.1.2");
 }
 
 #[test]
-fn a_derived_key_is_what_hkdf_says() {
-    // Computed apart from this code: HKDF-SHA-256, salt "kith pair psk 1", info 00000012 "alice.acme.example" 00000010 "bob.acme.example".
-    let t = with(&[], ("", ""));
-    let hex: String = psk(&t, "bob.acme.example", "alice.acme.example")
-        .iter()
-        .map(|o| format!("{o:02x}"))
+fn communities_without_a_common_device_may_use_the_same_addresses() {
+    let t = with([("[10.78.0.0/24]", "[10.77.0.0/24]")]);
+    assert_eq!(t.communities[0].pools, t.communities[1].pools);
+}
+
+#[test]
+fn a_device_may_be_in_several_communities() {
+    let t = with([("[dave.other.example]", "[dave.other.example, dave.acme.example]")]);
+    let names: Vec<_> = t
+        .members()
+        .map(|(d, m)| (d.name.as_str(), m.community.as_str()))
         .collect();
     assert_eq!(
-        hex,
-        "089e5b820d800b0751a1645867754926b92f4d9b8f21278dc07f09bb7e58053e"
+        names,
+        [
+            ("alice", "acme.example"),
+            ("bob", "acme.example"),
+            ("dave", "other.example"),
+            ("dave", "acme.example"),
+        ]
+    );
+}
+
+#[test]
+fn policies_keep_their_words() {
+    let t = with([]);
+    let [telnet, printing] = t.communities[0].policies.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (telnet.action, telnet.from.as_str(), telnet.to.as_str()),
+        (Action::Deny, "any", "any")
+    );
+    assert_eq!(
+        (telnet.services.as_slice(), telnet.level, telnet.priority),
+        (&["tcp/23".to_owned()][..], None, 0)
+    );
+    assert_eq!(
+        (printing.from.as_str(), printing.to.as_str()),
+        ("user:alice", "machine:bob.acme.example")
+    );
+    assert_eq!(
+        (printing.action, printing.level, printing.priority),
+        (Action::Allow, Some(Level::Machine), -1)
     );
 }
 
 #[test]
 fn what_the_file_leaves_out_has_its_default() {
-    let t = with(
-        &[],
-        (
-            "    pseudo_pool: 240.0.0.0/12\n    workers: 2\n    session_lifetime: 60s\n",
-            "",
-        ),
-    );
+    let t = with([(
+        "    pseudo_pool: 240.0.0.0/12\n    workers: 2\n    session_lifetime: 60s\n",
+        "",
+    )]);
     let d = &t.directors[0];
     assert_eq!(
         (t.udp_port, t.public.mtu, d.workers, d.session_lifetime.as_secs()),
@@ -143,4 +144,7 @@ fn what_the_file_leaves_out_has_its_default() {
         ),
         ("240.0.0.0/12", 1500, 1400)
     );
+    let other = &t.communities[1];
+    assert_eq!(other.directors, [d.name.clone()], "all there are");
+    assert!(!other.deny_by_default && other.policies.is_empty());
 }

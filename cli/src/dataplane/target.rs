@@ -105,16 +105,14 @@ impl Target {
         if let (Some(node), [lab]) = (&self.node, labs.as_slice()) {
             lab.node(node)?;
         }
-        let asked = |name: &str, fqdn: Option<&str>| {
+        let asked = |name: &str, members: &[String]| {
             self.node
                 .as_deref()
-                .is_none_or(|node| node == name || Some(node) == fqdn)
+                .is_none_or(|node| node == name || members.iter().any(|member| member == node))
         };
         let mut found = Vec::new();
         for lab in &labs {
-            let nodes = lab
-                .of(kind)
-                .filter(|node| asked(&node.name, node.fqdn.as_deref()));
+            let nodes = lab.of(kind).filter(|node| asked(&node.name, &node.members));
             for process in nodes.filter_map(|node| lab.process(&node.name)) {
                 found.push((format!("{}/{}", lab.name, process.node), socket(lab, process)));
             }

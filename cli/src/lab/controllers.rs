@@ -1,24 +1,27 @@
-//! A lab's controller: one `kith-controller` that decides for every director's dataplane.
+//! A lab's controller: one `kith-controller` that is the manager of all communities, and decides for every director's dataplane.
 //!
-//! It runs in a namespace of its own that has no link to anywhere: it needs no network, only the dataplanes' Unix sockets.
+//! Members reach it at its own address in the public network; the dataplanes it reaches over their Unix sockets.
 
 use super::daemons::Health;
 use super::directors::{DEVICE_ID, p4runtime_socket};
+use super::managers;
 use super::plan::Kind;
 use super::process::Process;
 use super::record::Record;
 use crate::error::Error;
 use kith_controller::config::{
-    Address, Community, Config, Dataplane, Director, Grant, Limits, PseudoPool, Rate, SecretKey, Span,
+    Address, Config, Dataplane, Director, Limits, Mail, Manager, PseudoPool, Rate, Span,
 };
 use kith_controller::status::{Client, ClientError, Part, Session, Standing};
 use kith_topologies::compiled::{self, Topology};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 /// The controller's configuration, as YAML. It holds keys.
 pub fn config(record: &Record, topology: &Topology, node: &str, socket: &Path) -> Result<String, Error> {
     let mut config = compile(topology, |director| p4runtime_socket(record, director));
     config.status_socket = socket.to_owned();
+    config.manager = Some(manager(record, topology));
     config.state_dir = Some(record.file(&format!("{node}.state")));
     config.to_yaml().map_err(|error| Error::Config {
         node: node.to_owned(),
@@ -44,7 +47,7 @@ fn compile(topology: &Topology, socket: impl Fn(&str) -> PathBuf) -> Config {
         max_sessions_per_community: None,
         limits: limits(director),
         sender_rate: director.limits.packets_per_second.map(rate),
-        grants: grants(director),
+        grants: Vec::new(),
         grants_file: None,
     };
     Config {
@@ -58,15 +61,28 @@ fn compile(topology: &Topology, socket: impl Fn(&str) -> PathBuf) -> Config {
     }
 }
 
-/// As many addresses as there may be sessions, but up to the last one that is kept for somebody.
+fn manager(record: &Record, topology: &Topology) -> Manager {
+    let address = topology.manager.address;
+    Manager {
+        listen: SocketAddrV4::new(address, 443),
+        tunnel: SocketAddrV4::new(address, topology.udp_port),
+        public_host: Some(address.to_string()),
+        admin_socket: managers::admin_socket(record),
+        mail: Mail {
+            spool: Some(managers::spool(record)),
+            ..Mail::default()
+        },
+        ..Manager::default()
+    }
+}
+
+/// As many addresses as there may be sessions.
 pub(super) fn pool(director: &compiled::Director) -> PseudoPool {
     let first = director.pseudo_pool.network().to_bits().saturating_add(1);
-    let last_kept = director.grants.iter().map(|grant| grant.pseudo.to_bits()).max();
-    let kept = last_kept.map_or(1, |last| last.saturating_sub(first).saturating_add(1));
     let hosts = u32::try_from(director.pseudo_pool.hosts()).unwrap_or(u32::MAX);
     PseudoPool {
         first: first.into(),
-        count: director.limits.sessions.max(kept).min(hosts),
+        count: director.limits.sessions.min(hosts),
     }
 }
 
@@ -87,32 +103,6 @@ fn rate(per_second: u32) -> Rate {
         per_second,
         burst: (per_second / 10).max(32),
     }
-}
-
-fn grants(director: &compiled::Director) -> Vec<Grant> {
-    // Numbers of communities mean something at this director only.
-    let mut communities: Vec<&str> = director
-        .grants
-        .iter()
-        .map(|grant| grant.community.as_str())
-        .collect();
-    communities.sort_unstable();
-    communities.dedup();
-    let number = |name: &str| communities.binary_search(&name).map_or(0, |at| at as u16 + 1);
-    director
-        .grants
-        .iter()
-        .map(|grant| Grant {
-            name: grant.member.to_string(),
-            key_id: grant.key_id.0,
-            key: SecretKey::new(*grant.key.expose()),
-            community: Community {
-                index: number(grant.community.as_str()),
-                name: grant.community.to_string(),
-            },
-            pseudo: Some(grant.pseudo),
-        })
-        .collect()
 }
 
 /// Whether a controller answers at this socket, and decides for its dataplanes.
@@ -204,8 +194,7 @@ mod tests {
         assert_eq!(config.mistakes(), []);
         let director = &config.directors[0];
         assert_eq!(director.dataplane.address.to_string(), "unix:/run/kith/nrd1.p4");
-        assert_eq!(director.grants.len(), 3);
-        assert!(director.grants.iter().all(|grant| grant.community.index == 1));
+        assert!(director.grants.is_empty(), "the manager gives them");
         let again = Config::from_yaml(&config.to_yaml().unwrap()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{config:?}"));
     }

@@ -1,5 +1,6 @@
 //! The daemons of a lab: configured from the topology, started in their namespaces, waited for until they are of use.
 
+use super::managers::Manager;
 use super::plan::Kind;
 use super::process::{self, Process};
 use super::progress::Progress;
@@ -7,6 +8,7 @@ use super::record::{self, Record};
 use super::{agents, controllers, directors};
 use crate::error::Error;
 use crate::stop::Stop;
+use crate::topology::network::network;
 use kith_topologies::compiled::Topology;
 use std::env;
 use std::net::Ipv4Addr;
@@ -24,8 +26,10 @@ pub struct Health {
     pub good: bool,
     /// In words.
     pub state: String,
-    /// Its pseudo address, if it has one.
-    pub pseudo: Option<Ipv4Addr>,
+    /// Its virtual addresses, as the manager gave them.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Its pseudo addresses.
+    pub pseudo: Vec<Ipv4Addr>,
 }
 
 impl Health {
@@ -34,7 +38,8 @@ impl Health {
         Self {
             good: true,
             state: state.into(),
-            pseudo: None,
+            addresses: Vec::new(),
+            pseudo: Vec::new(),
         }
     }
 
@@ -58,7 +63,8 @@ pub fn health(kind: Kind, socket: &Path) -> Health {
     }
 }
 
-/// Starts every dataplane, their controller, then every agent, and waits until all are of use.
+/// Starts every dataplane and their controller, tells the manager the network, enrols every device and starts its agent, and waits until
+/// all are of use.
 pub fn start_all(
     record: &mut Record,
     topology: &Topology,
@@ -73,11 +79,28 @@ pub fn start_all(
     progress.step("starting kith-controller");
     start_controller(record, topology)?;
     wait(record, Kind::Controller, stop)?;
-    for member in &topology.members {
-        progress.step(&format!("starting kith-agent on {}", member.node));
-        start_agent(record, topology, member.node.as_str())?;
+    progress.step("telling the manager the network");
+    let answer = Manager::connect(record)?.apply(network(topology))?;
+    for device in &topology.devices {
+        for membership in &device.members {
+            let fqdn = membership.fqdn.as_str();
+            progress.step(&format!("enrolling {fqdn} on {}", device.name));
+            let mut invitations = answer.invitations.iter();
+            let invitation = invitations.find(|invitation| invitation.fqdn == fqdn);
+            let fail = |said: String| Error::NotEnrolled {
+                fqdn: fqdn.to_owned(),
+                said,
+            };
+            let invitation = invitation.ok_or_else(|| fail("the manager gave no invitation".into()))?;
+            let enrolled = agents::enrol(record, device.name.as_str(), invitation, stop)?;
+            if !enrolled.ok {
+                return Err(fail(enrolled.said));
+            }
+        }
+        progress.step(&format!("starting kith-agent on {}", device.name));
+        start_agent(record, topology, device.name.as_str())?;
     }
-    progress.step("waiting for the members' sessions");
+    progress.step("waiting for the members to join");
     wait(record, Kind::Member, stop)
 }
 
@@ -88,7 +111,7 @@ pub fn start_director(record: &mut Record, topology: &Topology, node: &str) -> R
     launch(record, node, "kith-dataplane", &text, socket)
 }
 
-/// Configures and starts the controller, if the lab has one. Its record is written before anybody waits for it.
+/// Configures and starts the controller. Its record is written before anybody waits for it.
 pub fn start_controller(record: &mut Record, topology: &Topology) -> Result<(), Error> {
     let Some(node) = record.of(Kind::Controller).next().map(|node| node.name.clone()) else {
         return Ok(());
@@ -98,11 +121,12 @@ pub fn start_controller(record: &mut Record, topology: &Topology) -> Result<(), 
     launch(record, &node, "kith-controller", &text, socket)
 }
 
-/// Configures and starts a member's agent. Its record is written before anybody waits for it.
+/// Starts the agent of a device that is enrolled. Its record is written before anybody waits for it.
 pub fn start_agent(record: &mut Record, topology: &Topology, node: &str) -> Result<(), Error> {
     let socket = record.file(&format!("{node}.sock"));
-    let text = agents::config(topology, node, &socket)?;
-    launch(record, node, "kith-agent", &text, socket)
+    let site = record.node(node)?.site.clone();
+    let words = agents::up(record, node, &socket, topology.udp_port, site.as_deref());
+    run(record, node, "kith-agent", &words, socket)
 }
 
 fn launch(
@@ -114,8 +138,19 @@ fn launch(
 ) -> Result<(), Error> {
     let config = record.file(&format!("{node}.yaml"));
     record::write_private(&config, text)?;
-    let config = config.display().to_string();
-    let process = process::start(record, node, &find(program)?, &["--config", &config], socket)?;
+    let words = ["--config".to_owned(), config.display().to_string()];
+    run(record, node, program, &words, socket)
+}
+
+fn run(
+    record: &mut Record,
+    node: &str,
+    program: &'static str,
+    words: &[String],
+    socket: PathBuf,
+) -> Result<(), Error> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let process = process::start(record, node, &find(program)?, &words, socket)?;
     record.processes.retain(|old| old.node != node);
     record.processes.push(process);
     record.write()

@@ -100,12 +100,9 @@ mod tests {
         let text = config.to_yaml().unwrap();
         let again = Config::from_yaml(&text).unwrap();
         assert_eq!(format!("{again:?}"), format!("{config:?}"));
-        for member in &topology.members {
-            assert!(
-                !text.contains(member.fqdn.as_str()),
-                "{} is the controller's affair",
-                member.fqdn
-            );
+        for (_, member) in topology.members() {
+            let fqdn = member.fqdn.as_str();
+            assert!(!text.contains(fqdn), "{fqdn} is the controller's affair");
         }
     }
 }

@@ -1,16 +1,19 @@
-//! `kith lab exec`: a command on a node, in whose eyes `/etc/hosts` has the community's names.
+//! `kith lab exec`: a command on a node, in whose eyes `/etc/hosts` has the public network's names, and `/etc/resolv.conf` leads to the
+//! node's own agent.
 //!
-//! The file is bound over `/etc/hosts` in a mount namespace that only this command and its children see; the computer's own file is
-//! not written to.
+//! The files are bound over the computer's own in a mount namespace that only this command and its children see; the computer's are not
+//! written to.
 
-use super::need_root;
+use super::plan::Kind;
 use super::record::{self, Record};
+use super::{agents, need_root};
 use crate::dataplane::{LAB_VARIABLE, NODE_VARIABLE};
 use crate::error::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-const WITH_NAMES: &str = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+const WITH_NAMES: &str =
+    "mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/resolv.conf && shift 2 && exec \"$@\"";
 
 /// `kith lab exec NODE -- COMMAND…`: becomes the command, so that its exit status is ours.
 pub fn run(lab: Option<&str>, node: &str, command: &[String]) -> Result<u8, Error> {
@@ -41,5 +44,11 @@ pub fn inside(record: &Record, node: &str) -> Result<Command, Error> {
         ])
         .args(["sh", "-c", WITH_NAMES, "sh"])
         .arg(record.file("hosts"));
+    // Others than devices ask nobody: their names are those of the file.
+    let resolver = match record.node(node)?.kind {
+        Kind::Member => agents::resolv_conf(record, &record.node(node)?.name),
+        _ => record.file("resolv"),
+    };
+    command.arg(resolver);
     Ok(command)
 }

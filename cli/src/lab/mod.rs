@@ -5,7 +5,7 @@
 //! host's own interfaces, routes, firewall and files are never touched.
 //!
 //! ```text
-//!  FILE ── topologies ──► plan (commands, nothing run) ──► up: namespaces, dataplanes, controller, agents ──► record
+//!  FILE ── topologies ──► plan (commands, nothing run) ──► up: namespaces, dataplanes, manager, enrolment, agents ──► record
 //!                                                            │ fails or is interrupted              │
 //!                                                            └────────────► down ◄──────────────────┘
 //! ```
@@ -17,6 +17,7 @@ pub mod daemons;
 pub mod directors;
 pub mod down;
 pub mod exec;
+pub mod managers;
 pub mod nat;
 pub mod plan;
 pub mod process;
@@ -46,7 +47,7 @@ pub enum LabCommand {
     },
     /// Show every node and how it is
     Status(Which),
-    /// Run a command on a node, with the community's names resolving
+    /// Run a command on a node, with its communities' names resolving
     Exec {
         /// Which lab.
         #[command(flatten)]

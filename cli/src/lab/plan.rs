@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Every link is made inside its namespaces; nothing ever exists in the host's own. The bridges' names and ports have a dot, which
-//! names of nodes cannot have, so no topology can clash with them. The controller's namespace has no link at all.
+//! names of nodes cannot have, so no topology can clash with them. The controller is the manager too: it has the
+//! manager's name and address; the dataplanes it reaches over their Unix sockets.
 //!
 //! **A narrow site.** `wan_mtu` is the MTU of the router's routes, both to the public network and to its LAN, not of an interface: a
 //! router that is handed a packet too big for the next route answers with ICMP fragmentation-needed, where a virtual Ethernet link
@@ -34,7 +35,7 @@ pub enum Kind {
     Network,
     /// A route director's dataplane.
     Director,
-    /// The controller that decides for the dataplanes.
+    /// The controller: the manager of all communities, who decides for the dataplanes too.
     Controller,
     /// A site's NAT router.
     Router,
@@ -57,10 +58,8 @@ pub struct Node {
     pub address: Option<Ipv4Addr>,
     /// The site it sits in.
     pub site: Option<String>,
-    /// A member's full name.
-    pub fqdn: Option<String>,
-    /// A member's virtual address.
-    pub virtual_ip: Option<Ipv4Addr>,
+    /// A device's full names.
+    pub members: Vec<String>,
 }
 
 /// Some commands under one heading.
@@ -81,6 +80,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The file that names resolve with inside.
     pub hosts_file: String,
+    /// What a device's resolv.conf is before its agent writes itself into it.
+    pub resolv_conf: String,
 }
 
 const BRIDGE: &str = "br.public";
@@ -94,13 +95,8 @@ pub fn namespace(lab: &str, node: &str) -> String {
 /// Plans a lab under this name.
 #[must_use]
 pub fn plan(lab: &str, topology: &Topology) -> Plan {
-    // A node may be called `net` or `controller` too; the dot, which names cannot have, tells ours from it then.
+    // A node may be called `net` too; the dot, which names cannot have, tells ours from it then.
     let network = if has_node(topology, "net") { "net." } else { "net" };
-    let controller = if has_node(topology, "controller") {
-        "controller."
-    } else {
-        "controller"
-    };
     let mut builder = Builder {
         lab,
         topology,
@@ -111,13 +107,14 @@ pub fn plan(lab: &str, topology: &Topology) -> Plan {
             nodes: Vec::new(),
             steps: Vec::new(),
             hosts_file: hosts_file(topology),
+            resolv_conf: resolv_conf(topology),
         },
     };
     builder.network();
     builder.directors();
-    builder.controller(controller);
+    builder.controller();
     builder.sites();
-    builder.members();
+    builder.devices();
     builder.hosts();
     builder.plan
 }
@@ -125,22 +122,21 @@ pub fn plan(lab: &str, topology: &Topology) -> Plan {
 fn has_node(topology: &Topology, name: &str) -> bool {
     let names = topology.directors.iter().map(|d| &d.name);
     let names = names.chain(topology.sites.iter().map(|s| &s.name));
-    let names = names.chain(topology.members.iter().map(|m| &m.node));
+    let names = names.chain(topology.devices.iter().map(|d| &d.name));
+    let names = names.chain([&topology.manager.name]);
     let mut names = names.chain(topology.hosts.iter().map(|h| &h.name));
     names.any(|known| known.as_str() == name)
 }
 
-/// Members by full and by short name at their virtual addresses; directors and public hosts by name. A private address means
-/// something inside its site only, so other hosts of sites have no line.
+/// The manager, directors and public hosts by name. A private address means something inside its site only, so other hosts of sites have
+/// no line; members' names are the manager's affair.
 fn hosts_file(topology: &Topology) -> String {
     let mut out = String::from("127.0.0.1 localhost\n");
     let mut line = |address: Ipv4Addr, names: &str| {
         // Writing to a String does not fail.
         let _infallible = writeln!(out, "{address} {names}");
     };
-    for member in &topology.members {
-        line(member.virtual_ip, &format!("{} {}", member.fqdn, member.node));
-    }
+    line(topology.manager.address, topology.manager.name.as_str());
     for director in &topology.directors {
         line(director.address, director.name.as_str());
     }
@@ -150,6 +146,14 @@ fn hosts_file(topology: &Topology) -> String {
         }
     }
     out
+}
+
+/// Names outside every community go to the manager's computer, where nobody answers them: they end at once, and can be seen.
+fn resolv_conf(topology: &Topology) -> String {
+    format!(
+        "nameserver {}\noptions timeout:2 attempts:1\n",
+        topology.manager.address
+    )
 }
 
 struct Builder<'a> {
@@ -193,14 +197,12 @@ impl Builder<'_> {
         }
     }
 
-    /// It talks to the dataplanes over their sockets: no link leads to it.
-    fn controller(&mut self, name: &str) {
-        if self.topology.directors.is_empty() {
-            return;
-        }
-        let node = self.node(name, Kind::Controller);
-        self.step("controller", born(&node.namespace));
-        self.plan.nodes.push(node);
+    /// It talks to the dataplanes over their sockets, to members over the public network.
+    fn controller(&mut self) {
+        let manager = &self.topology.manager;
+        let node = self.node(manager.name.as_str(), Kind::Controller);
+        let address = manager.address;
+        self.computer(node, &Location::Public { address }, "manager");
     }
 
     fn sites(&mut self) {
@@ -238,12 +240,11 @@ impl Builder<'_> {
         }
     }
 
-    fn members(&mut self) {
-        for member in &self.topology.members {
-            let mut node = self.node(member.node.as_str(), Kind::Member);
-            node.fqdn = Some(member.fqdn.to_string());
-            node.virtual_ip = Some(member.virtual_ip);
-            self.computer(node, &member.location, "member");
+    fn devices(&mut self) {
+        for device in &self.topology.devices {
+            let mut node = self.node(device.name.as_str(), Kind::Member);
+            node.members = device.members.iter().map(|m| m.fqdn.to_string()).collect();
+            self.computer(node, &device.location, "device");
         }
     }
 
@@ -319,8 +320,7 @@ impl Builder<'_> {
             namespace: namespace(self.lab, name),
             address: None,
             site: None,
-            fqdn: None,
-            virtual_ip: None,
+            members: Vec::new(),
         }
     }
 
@@ -405,41 +405,26 @@ mod tests {
     }
 
     #[test]
-    fn the_controller_has_no_link() {
+    fn the_manager_sits_in_the_public_network() {
         let plan = quickstart();
-        let controllers: Vec<_> = plan
+        let managers: Vec<_> = plan
             .nodes
             .iter()
             .filter(|node| node.kind == Kind::Controller)
             .collect();
-        assert_eq!(controllers.len(), 1);
-        let named = plan
-            .steps
-            .iter()
-            .flat_map(|step| &step.commands)
-            .filter(|c| c.to_string().contains("controller"));
-        for command in named {
-            assert!(!command.to_string().contains("link add"), "{command}");
-        }
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/quickstart.yaml");
-        let text = std::fs::read_to_string(file)
-            .unwrap()
-            .replace("mallory", "controller");
-        let plan = super::plan("a", &kith_topologies::parse("c.yaml", &text).unwrap().topology);
-        let ours = plan
-            .nodes
-            .iter()
-            .find(|node| node.kind == Kind::Controller)
-            .unwrap();
-        assert_eq!(ours.name, "controller.");
+        let [manager] = managers.as_slice() else { panic!() };
+        assert_eq!(
+            (manager.name.as_str(), manager.site.as_deref()),
+            ("manager", None)
+        );
+        assert_eq!(manager.address, Some(Ipv4Addr::new(203, 0, 113, 1)));
     }
 
     #[test]
-    fn names_resolve_to_virtual_addresses() {
+    fn names_of_members_are_the_managers_affair() {
         assert_eq!(
             quickstart().hosts_file,
-            "127.0.0.1 localhost\n10.77.0.1 alice.acme.example alice\n10.77.0.2 bob.acme.example bob\n\
-             10.77.0.3 carol.acme.example carol\n203.0.113.10 nrd1\n203.0.113.66 mallory\n"
+            "127.0.0.1 localhost\n203.0.113.1 manager\n203.0.113.2 nrd1\n203.0.113.6 mallory\n"
         );
     }
 }

@@ -3,11 +3,13 @@
 //! ```text
 //!  /run/kith/lab/NAME.lock            held while somebody changes the lab
 //!  /run/kith/lab/NAME/lab.json        this record, replaced whole, written before the first namespace is made
-//!                     topology.yaml   a copy of the file (keys: folder and files are root's alone)
+//!                     topology.yaml   a copy of the file
 //!                     hosts           names inside
 //!                     NODE.yaml  NODE.sock  NODE.log    a daemon's configuration, where it is asked, what it says
 //!                     NODE.p4                           where a dataplane takes P4Runtime connections
-//!                     NODE.state/                       what the controller keeps
+//!                     NODE.state/                       what the controller keeps; registrations of a device
+//!                     NODE.resolv                       a device's resolv.conf
+//!                     admin.sock  manager.mail/         where the manager is asked, and its outgoing letters
 //! ```
 
 use super::plan::{Kind, Node};
@@ -76,7 +78,7 @@ impl Record {
         let found = self
             .nodes
             .iter()
-            .find(|node| node.name == name || node.fqdn.as_deref() == Some(name));
+            .find(|node| node.name == name || node.members.iter().any(|fqdn| fqdn == name));
         found.ok_or_else(|| Error::UnknownNode {
             lab: self.name.clone(),
             node: name.to_owned(),

@@ -33,7 +33,8 @@ struct NodeStatus<'a> {
     program: Option<&'a str>,
     pid: Option<i32>,
     state: String,
-    pseudo: Option<Ipv4Addr>,
+    addresses: Vec<Ipv4Addr>,
+    pseudo: Vec<Ipv4Addr>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +68,8 @@ fn look<'a>(record: &'a Record, node: &'a Node) -> NodeStatus<'a> {
         program: process.map(|process| process.program.as_str()),
         pid: process.map(|process| process.pid),
         state: "no namespace".into(),
-        pseudo: None,
+        addresses: Vec::new(),
+        pseudo: Vec::new(),
     };
     if !namespace_exists(&node.namespace) {
         return status;
@@ -80,7 +82,8 @@ fn look<'a>(record: &'a Record, node: &'a Node) -> NodeStatus<'a> {
         }
         None => daemons::Health::good("up"),
     };
-    (status.good, status.state, status.pseudo) = (health.good, health.state, health.pseudo);
+    (status.good, status.state) = (health.good, health.state);
+    (status.addresses, status.pseudo) = (health.addresses, health.pseudo);
     status
 }
 
@@ -97,6 +100,7 @@ fn describe(status: &LabStatus<'_>) -> String {
                  node,
                  pid,
                  state,
+                 addresses,
                  pseudo,
                  ..
              }| {
@@ -105,8 +109,8 @@ fn describe(status: &LabStatus<'_>) -> String {
                     format!("{:?}", node.kind).to_lowercase(),
                     node.site.clone().unwrap_or_else(|| "-".into()),
                     or_dash(node.address.as_ref()),
-                    or_dash(node.virtual_ip.as_ref()),
-                    or_dash(pseudo.as_ref()),
+                    all(addresses),
+                    all(pseudo),
                     or_dash(pid.as_ref()),
                     state.clone(),
                 ]
@@ -122,6 +126,16 @@ fn describe(status: &LabStatus<'_>) -> String {
         status.topology,
         output::table(&headers, &rows)
     )
+}
+
+/// Of a device in several communities there are several.
+fn all(addresses: &[Ipv4Addr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    if texts.is_empty() {
+        "-".into()
+    } else {
+        texts.join(", ")
+    }
 }
 
 fn or_dash<T: ToString>(value: Option<&T>) -> String {

@@ -1,7 +1,8 @@
 //! `kith lab up`: builds a lab, all of it or nothing.
 
+use super::agents;
 use super::daemons;
-use super::plan::{Plan, plan};
+use super::plan::{Kind, Plan, plan};
 use super::progress::Progress;
 use super::record::{self, Lock, Phase, Record};
 use super::{command::Command, down, need_root, status};
@@ -110,7 +111,16 @@ fn files(record: &Record, file: Option<&Path>, plan: &Plan) -> Result<(), Error>
     }
     record::write_private(&record.file("hosts"), &plan.hosts_file)?;
     // Names are for whoever runs in a namespace, root or not; the folder above keeps everybody else out.
-    Command::line(&format!("chmod 644 {}", record.file("hosts").display())).run()?;
+    record::write_private(&record.file("resolv"), "")?;
+    let mut shared = vec![record.file("hosts"), record.file("resolv")];
+    for node in record.of(Kind::Member) {
+        let file = agents::resolv_conf(record, &node.name);
+        record::write_private(&file, &plan.resolv_conf)?;
+        shared.push(file);
+    }
+    for file in shared {
+        Command::line(&format!("chmod 644 {}", file.display())).run()?;
+    }
     Ok(())
 }
 

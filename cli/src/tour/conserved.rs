@@ -2,8 +2,9 @@
 
 use super::{Check, Tour};
 use crate::error::Error;
+use crate::lab::agents;
 use crate::lab::plan::Kind;
-use kith_agent::status::{Status, query};
+use kith_agent::status::Status;
 use kith_api::client::Client;
 use std::time::Duration;
 
@@ -66,19 +67,22 @@ fn agent(tour: &mut Tour, check: &mut Check, node: &str) -> Result<(), Error> {
     let Some(process) = tour.record.process(node).cloned() else {
         return Ok(());
     };
-    let (mut words, mut drops) = (String::new(), Default::default());
-    let balanced = tour.stop.wait(PATIENCE, PAUSE, || {
-        let status = query(&process.socket)?;
-        let good;
-        (good, words) = sums(&status);
-        drops = status.drops;
-        Ok(good.then_some(()))
-    })?;
-    check.expect(balanced.is_some(), || format!("{node}: {words}"));
-    if !drops.is_empty() {
-        tour.figures.drops.insert(node.to_owned(), drops);
+    for membership in agents::memberships(&process.socket)? {
+        let fqdn = membership.fqdn;
+        let (mut words, mut drops) = (String::new(), Default::default());
+        let balanced = tour.stop.wait(PATIENCE, PAUSE, || {
+            let status = agents::status(&process.socket, &fqdn)?;
+            let good;
+            (good, words) = sums(&status);
+            drops = status.drops;
+            Ok(good.then_some(()))
+        })?;
+        check.expect(balanced.is_some(), || format!("{fqdn}: {words}"));
+        if !drops.is_empty() {
+            tour.figures.drops.insert(fqdn.clone(), drops);
+        }
+        tour.figures.conserved.insert(fqdn, words);
     }
-    tour.figures.conserved.insert(node.to_owned(), words);
     Ok(())
 }
 

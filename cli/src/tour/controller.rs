@@ -6,12 +6,12 @@
 //!  controller           ├────┤ SIGKILL        ├─ started, compares, decides ──
 //! ```
 
+use super::member::Member;
 use super::{Check, Tour, entries};
 use crate::error::Error;
 use crate::lab::plan::Kind;
 use crate::lab::{agents, controllers, daemons};
 use kith_controller::status::{Client, DirectorStatus};
-use kith_topologies::compiled::Member;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::path::Path;
@@ -124,7 +124,7 @@ fn down(tour: &Tour, check: &mut Check, when: &str) {
             .map(|process| agents::health(&process.socket));
         let kept = health
             .as_ref()
-            .is_some_and(|health| health.good || health.pseudo.is_some());
+            .is_some_and(|health| health.good || !health.pseudo.is_empty());
         check.expect(kept, || {
             let state = health.map_or_else(|| "no agent".into(), |health| health.state);
             format!("{}: {state}, {when}", node.name)

@@ -1,10 +1,11 @@
 //! The dataplane's entries, read over P4Runtime with `kith dataplane table`: what they say, and that their counters count.
 
+use super::member::Member;
 use super::{Check, Tour, controller};
 use crate::error::Error;
 use crate::lab::controllers;
 use crate::lab::daemons;
-use kith_topologies::compiled::{Director, Member};
+use kith_topologies::compiled::Director;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

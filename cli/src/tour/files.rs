@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 const MEGABYTES: usize = 50;
-const PORT: u16 = 8080;
+pub(super) const PORT: u16 = 8080;
 
 pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let pairs = tour.pairs();

@@ -1,9 +1,10 @@
 //! An idle member behind a NAT stays reachable longer than its NAT remembers: keep-alives at work.
 
+use super::member::Member;
 use super::{Check, Tour};
 use crate::error::Error;
 use crate::lab::command::Command;
-use kith_topologies::compiled::{Member, Site};
+use kith_topologies::compiled::Site;
 use std::time::Duration;
 
 /// Longer waits belong into another test.

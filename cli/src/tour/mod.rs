@@ -12,14 +12,20 @@ mod capture;
 mod conserved;
 mod controller;
 mod dataplane;
+mod enrolment;
 mod entries;
 mod files;
 mod idle;
 mod leave;
+mod manager;
+mod member;
 mod mtu;
+mod names;
 mod nat;
 mod ping;
+mod policy;
 mod report;
+mod revocation;
 mod secrecy;
 mod stranger;
 mod sysping;
@@ -35,7 +41,8 @@ use crate::lab::{down, up};
 use crate::output::{self, Format};
 use crate::stop::Stop;
 use crate::topology;
-use kith_topologies::compiled::{Member, Topology};
+use kith_topologies::compiled::Topology;
+use member::Member;
 use report::Figures;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,6 +53,7 @@ use std::{fs, process};
 pub struct Tour {
     record: Record,
     topology: Topology,
+    members: Vec<Member>,
     stop: Stop,
     work: PathBuf,
     figures: Figures,
@@ -62,14 +70,19 @@ const STEPS: &[(&str, Step)] = &[
     ("files", files::step),
     ("throughput", throughput::step),
     ("entries", entries::step),
+    ("names", names::step),
+    ("policy", policy::step),
     ("secrecy", secrecy::step),
     ("nat-timeout", idle::step),
     ("nat-restart", nat::step),
     ("stranger", stranger::step),
     ("conservation", conserved::step),
     ("controller-away", controller::step),
+    ("manager-away", manager::step),
     ("dataplane-restart", dataplane::step),
     ("leave", leave::step),
+    ("revocation", revocation::step),
+    ("enrolment", enrolment::step),
 ];
 
 /// `kith lab tour`.
@@ -156,9 +169,11 @@ impl Tour {
             path: work.clone(),
             source,
         })?;
+        let members = member::members(&record, &topology)?;
         Ok(Self {
             record,
             topology,
+            members,
             stop,
             work,
             figures: Figures::default(),
@@ -174,7 +189,7 @@ impl Tour {
             }
             eprintln!("· {name}");
             let since = Instant::now();
-            let mut check = match step(self) {
+            let mut check = match self.look().and_then(|()| step(self)) {
                 Ok(check) => check,
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => Check::broken(&error),
@@ -192,16 +207,5 @@ impl Tour {
             figures: std::mem::take(&mut self.figures),
             checks,
         })
-    }
-
-    /// Every ordered pair of members of one community.
-    fn pairs(&self) -> Vec<(Member, Member)> {
-        let members = &self.topology.members;
-        let pairs = members
-            .iter()
-            .flat_map(|from| members.iter().map(move |to| (from.clone(), to.clone())));
-        pairs
-            .filter(|(from, to)| from.fqdn != to.fqdn && from.community == to.community)
-            .collect()
     }
 }

@@ -6,10 +6,10 @@
 //!    ping too big ──► director: ICMP too-big ──► alice's agent: path MTU is 1400 ──► ping: "Frag needed, mtu = …"
 //! ```
 
+use super::member::Member;
 use super::{Check, Tour, files};
 use crate::error::Error;
 use kith_pipeline::host::virtual_mtu;
-use kith_topologies::compiled::Member;
 use std::fs;
 
 /// IPv4 and ICMP headers around ping's data.

@@ -1,10 +1,11 @@
 //! A NAT forgets everything and gives new ports: the session must come back by itself, under the same pseudo address.
 
+use super::member::Member;
 use super::{Check, Tour};
 use crate::error::Error;
 use crate::lab::{controllers, nat};
 use kith_controller::status::Session;
-use kith_topologies::compiled::{Member, Ports};
+use kith_topologies::compiled::Ports;
 use std::time::{Duration, Instant};
 
 /// Two keep-alives and what answers them take.

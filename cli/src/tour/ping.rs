@@ -11,6 +11,8 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         "every member pings every other by address and by name, {} ordered pairs",
         pairs.len()
     ));
+    let (joined, all) = (tour.members.len(), tour.topology.members().count());
+    check.expect(joined == all, || format!("{joined} of {all} members are joined"));
     for (from, to) in &pairs {
         let (a, b) = (from.node.as_str(), to.node.as_str());
         let address = to.virtual_ip.to_string();

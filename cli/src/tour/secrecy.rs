@@ -4,11 +4,11 @@
 //! nothing, it must be in what the receiver's adapter sees.
 
 use super::capture::{Capture, Seen, judge};
+use super::member::Member;
 use super::tools::Running;
 use super::{Check, Tour, files};
 use crate::error::Error;
 use crate::lab::plan::Kind;
-use kith_topologies::compiled::Member;
 use std::time::Duration;
 use std::{fs, process};
 
@@ -29,7 +29,7 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         .next()
         .unwrap_or_default();
     let outside = sniff(tour, &public, "any", "outside")?;
-    let inside = sniff(tour, to.node.as_str(), "kith0", "inside")?;
+    let inside = sniff(tour, to.node.as_str(), &to.adapter, "inside")?;
     talk(tour, &mut check, &from, &to, &marker)?;
     // Let the last packets be written.
     tour.stop.sleep(Duration::from_millis(300))?;

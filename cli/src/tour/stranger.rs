@@ -1,6 +1,7 @@
 //! A computer that is no member tries to get in: with a member's pseudo address, with one that nobody has, with forged requests, with
 //! garbage; at the director, and at members in the public network. Everything must be dropped under a name, and nothing may arrive.
 
+use super::member::Member;
 use super::secrecy::{read, sniff};
 use super::{Check, Tour};
 use crate::error::Error;
@@ -9,7 +10,7 @@ use crate::lab::{controllers, daemons};
 use crate::stranger::MARKER;
 use kith_agent::status::query;
 use kith_api::client::Client;
-use kith_topologies::compiled::{Director, Location, Member};
+use kith_topologies::compiled::{Director, Location};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const COUNT: u32 = 20;
 pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let hosts = tour.topology.hosts.iter();
     let mut hosts = hosts.filter(|host| matches!(host.location, Location::Public { .. }));
-    let members = tour.topology.members.iter();
+    let members = tour.members.iter();
     let mut inside = members.filter(|member| member.location.site().is_some()).cloned();
     let (Some(host), Some(first)) = (hosts.next().map(|host| host.name.to_string()), inside.next()) else {
         return Ok(Check::skip(
@@ -41,11 +42,11 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         "{host}, no member, sends {COUNT} packets of each kind to the director and to members"
     ));
     at_director(tour, &mut check, &host, &director, &first, &victim)?;
+    // Of a device in several communities the first: the others have other ports.
     let public = tour
-        .topology
         .members
         .iter()
-        .filter(|member| member.location.site().is_none());
+        .filter(|member| member.location.site().is_none() && member.adapter == "kith0");
     for member in public.cloned().collect::<Vec<_>>() {
         at_member(tour, &mut check, &host, &member)?;
     }
@@ -150,7 +151,7 @@ fn at_director(
 /// What is sent straight to a member in the public network: its agent drops it, its programs never see it.
 fn at_member(tour: &Tour, check: &mut Check, host: &str, member: &Member) -> Result<(), Error> {
     let node = member.node.as_str();
-    let sniffer = sniff(tour, node, "kith0", "stranger-tun")?;
+    let sniffer = sniff(tour, node, &member.adapter, "stranger-tun")?;
     let address = member.location.address();
     let attempts = [
         ("forged data", ["--kind", "1"]),
@@ -167,12 +168,9 @@ fn at_member(tour: &Tour, check: &mut Check, host: &str, member: &Member) -> Res
             format!("{what} straight to {node}: expected {COUNT} drops, got {words}")
         });
     }
-    let peer = member.peers.first().and_then(|peer| {
-        let mut members = tour.topology.members.iter();
-        members
-            .find(|other| other.fqdn == peer.fqdn)
-            .map(|other| other.node.to_string())
-    });
+    let mut pairs = tour.pairs().into_iter();
+    let peer = pairs.find(|(_, to)| to.fqdn == member.fqdn);
+    let peer = peer.map(|(from, _)| from.node.to_string());
     if let Some(peer) = peer {
         tour.on(
             &peer,

@@ -1,64 +1,119 @@
-//! Addresses: inside their network, usable there, and nobody else's there.
+//! Addresses: inside their network, usable there, and nobody else's there. Who is given none gets the next free one, in the order of the
+//! file: manager, directors, NATs, devices, hosts; in a LAN, its router first.
 
 use super::refer::{Place, Refs};
-use crate::{Code, Prefix, diagnostic::Sink, written::Topology};
+use crate::{Code, Prefix, diagnostic::Sink, read::Field, written::Topology};
 use std::{collections::HashMap, net::Ipv4Addr, ops::Range};
 
-pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
-    let mut public = Segment::new(
-        "the public network",
-        w.public.get().and_then(|p| p.prefix.get()).copied(),
-    );
-    let mut lans: Vec<_> = w
-        .sites
-        .iter()
-        .map(|s| Segment::new("the site's LAN", s.get().and_then(|s| s.lan.get()).copied()))
-        .collect();
-    let mut pools: Vec<_> = w
-        .communities
-        .iter()
-        .map(|c| {
-            Segment::new(
-                "the community's pool",
-                c.get().and_then(|c| c.pool.get()).copied(),
-            )
-        })
-        .collect();
+/// Every node's address, in the order of the file. `None`: there is a hole, and it was reported.
+pub(crate) struct Addresses {
+    pub(crate) manager: Option<Ipv4Addr>,
+    pub(crate) directors: Vec<Option<Ipv4Addr>>,
+    pub(crate) nats: Vec<Option<Ipv4Addr>>,
+    pub(crate) gateways: Vec<Option<Ipv4Addr>>,
+    pub(crate) devices: Vec<Option<Ipv4Addr>>,
+    pub(crate) hosts: Vec<Option<Ipv4Addr>>,
+}
 
-    for (address, span) in w.directors.iter().filter_map(|d| d.get()?.address.at()) {
-        public.put(*address, span, sink);
+/// A node that needs an address: in which network, where it stands, and what the file says.
+struct Wish<'a> {
+    place: Option<Place>,
+    span: Range<usize>,
+    given: Option<&'a Field<Ipv4Addr>>,
+}
+
+pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) -> Addresses {
+    let mut networks = Networks::new(w);
+    let public = |span: &Range<usize>, given| Wish {
+        place: Some(Place::Public),
+        span: span.clone(),
+        given,
+    };
+    let manager = w.manager.get().and_then(|m| m.address.as_ref());
+    let manager = vec![public(&w.manager.span, manager)];
+    let directors = w.directors.iter();
+    let directors = directors
+        .map(|d| public(&d.span, d.get().and_then(|d| d.address.as_ref())))
+        .collect();
+    let nats = w.sites.iter().map(|s| {
+        let nat = s.get().and_then(|s| s.nat.get());
+        public(&s.span, nat.and_then(|nat| nat.address.as_ref()))
+    });
+    let nats = nats.collect();
+    let gateways = w.sites.iter().enumerate().map(|(at, s)| Wish {
+        place: Some(Place::Site(at)),
+        span: s.span.clone(),
+        given: s.get().and_then(|s| s.gateway.as_ref()),
+    });
+    let gateways = gateways.collect();
+    let devices = w.devices.iter().zip(&refs.devices).map(|(d, refs)| Wish {
+        place: refs.place,
+        span: d.span.clone(),
+        given: d.get().and_then(|d| d.address.as_ref()),
+    });
+    let devices = devices.collect();
+    let hosts = w.hosts.iter().zip(&refs.hosts).map(|(h, place)| Wish {
+        place: *place,
+        span: h.span.clone(),
+        given: h.get().and_then(|h| h.address.as_ref()),
+    });
+    let hosts = hosts.collect();
+    let all: [Vec<Wish<'_>>; 6] = [manager, directors, nats, gateways, devices, hosts];
+    // What is given stays free of what is not.
+    for wish in all.iter().flatten() {
+        networks.keep(wish, sink);
     }
-    for (site, lan) in w
-        .sites
-        .iter()
-        .zip(&mut lans)
-        .filter_map(|(s, lan)| Some((s.get()?, lan)))
-    {
-        if let Some((address, span)) = site.gateway.at() {
-            lan.put(*address, span, sink);
-        }
-        if let Some((address, span)) = site.nat.get().and_then(|n| n.address.at()) {
-            public.put(*address, span, sink);
+    let mut give =
+        |wishes: &[Wish<'_>]| -> Vec<_> { wishes.iter().map(|wish| networks.give(wish, sink)).collect() };
+    let [manager, directors, nats, gateways, devices, hosts] = &all;
+    Addresses {
+        manager: give(manager).into_iter().next().flatten(),
+        directors: give(directors),
+        nats: give(nats),
+        gateways: give(gateways),
+        devices: give(devices),
+        hosts: give(hosts),
+    }
+}
+
+struct Networks {
+    public: Segment,
+    lans: Vec<Segment>,
+}
+
+impl Networks {
+    fn new(w: &Topology) -> Self {
+        let public = w.public.get().and_then(|p| p.prefix.get());
+        let lan = |site: &Field<crate::written::Site>| site.get().and_then(|s| s.lan.get()).copied();
+        Self {
+            public: Segment::new("the public network", public.copied()),
+            lans: w
+                .sites
+                .iter()
+                .map(|site| Segment::new("the site's LAN", lan(site)))
+                .collect(),
         }
     }
-    for place in refs.places() {
-        match place {
-            Place::Public(address, span) => public.put(*address, span.clone(), sink),
-            Place::Site(site, address, span) => lans[*site].put(*address, span.clone(), sink),
+
+    fn of(&mut self, wish: &Wish<'_>) -> Option<&mut Segment> {
+        match wish.place? {
+            Place::Public => Some(&mut self.public),
+            Place::Site(at) => self.lans.get_mut(at),
         }
     }
-    for (member, community) in w
-        .members
-        .iter()
-        .zip(&refs.members)
-        .filter_map(|(m, r)| Some((m.get()?, r.community?)))
-    {
-        if let Some((address, span)) = member.virtual_ip.at() {
-            pools[community].put(*address, span, sink);
+
+    fn keep(&mut self, wish: &Wish<'_>, sink: &mut Sink<'_>) {
+        let given = wish.given.and_then(|field| field.at());
+        if let (Some((address, span)), Some(segment)) = (given, self.of(wish)) {
+            segment.put(*address, span, sink);
         }
     }
-    for (community, pool) in w.communities.iter().zip(&pools) {
-        pool.room(community.get().map_or(0..0, |c| c.pool.span.clone()), sink);
+
+    fn give(&mut self, wish: &Wish<'_>, sink: &mut Sink<'_>) -> Option<Ipv4Addr> {
+        match wish.given {
+            Some(field) => field.get().copied(),
+            None => self.of(wish)?.next(wish.span.clone(), sink),
+        }
     }
 }
 
@@ -67,7 +122,8 @@ struct Segment {
     what: &'static str,
     prefix: Option<Prefix>,
     taken: HashMap<Ipv4Addr, usize>,
-    wanted: u64,
+    /// Where to look on.
+    next: Option<Ipv4Addr>,
 }
 
 impl Segment {
@@ -76,12 +132,11 @@ impl Segment {
             what,
             prefix,
             taken: HashMap::new(),
-            wanted: 0,
+            next: None,
         }
     }
 
     fn put(&mut self, address: Ipv4Addr, span: Range<usize>, sink: &mut Sink<'_>) {
-        self.wanted += 1;
         if let Some(prefix) = self.prefix.filter(|p| !p.is_host(address)) {
             let why = if !prefix.contains(address) {
                 format!("{address} is not in {}, {prefix}", self.what)
@@ -117,16 +172,28 @@ impl Segment {
         }
     }
 
-    /// Whether the pool has an address for everybody in it.
-    fn room(&self, span: Range<usize>, sink: &mut Sink<'_>) {
-        if let Some(prefix) = self.prefix.filter(|p| p.hosts() < self.wanted) {
-            let message = format!(
-                "{prefix} has {} addresses for {} members",
-                prefix.hosts(),
-                self.wanted
-            );
-            sink.error(span, Code::TooMany, message, "make the pool larger");
+    /// The first address from the network's first host on that nobody has.
+    fn next(&mut self, span: Range<usize>, sink: &mut Sink<'_>) -> Option<Ipv4Addr> {
+        let prefix = self.prefix?;
+        let mut at = self.next.unwrap_or(first(prefix));
+        let line = sink.line(span.start);
+        while prefix.is_host(at) {
+            let following = Ipv4Addr::from_bits(at.to_bits().saturating_add(1));
+            if let std::collections::hash_map::Entry::Vacant(place) = self.taken.entry(at) {
+                place.insert(line);
+                self.next = Some(following);
+                return Some(at);
+            }
+            if following == at {
+                break;
+            }
+            at = following;
         }
+        self.next = Some(at);
+        let message = format!("{prefix}, {}, has no address left for this", self.what);
+        let span = span.start..span.start;
+        sink.error(span, Code::TooMany, message, "make the network larger");
+        None
     }
 }
 

@@ -1,21 +1,21 @@
 //! The validated form from a written one that nothing is wrong with.
 
 use super::{
-    keys::pair_of,
+    addresses::Addresses,
     numbers::{DEFAULT_KEEP_ALIVE, DEFAULT_LIFETIME, DEFAULT_MTU},
     prefixes::DEFAULT_PSEUDO_POOL,
     refer::{Place, Refs},
 };
 use crate::{
-    Name, Prefix,
-    compiled::{Host, Limits, Location, Nat, Network, Site},
-    diagnostic::Sink,
+    Prefix,
+    compiled::{Director, Host, Limits, Location, Manager, Nat, Network, Policy, Site},
+    policy::Selector,
     read::Field,
-    scalars::{Number, Period},
-    validated::{Community, Director, Member, Topology},
+    scalars::{Line, Number, Period},
+    validated::{Community, Device, Topology},
     written,
 };
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 /// The UDP port if the file says nothing.
 const DEFAULT_PORT: u16 = 20202;
@@ -23,64 +23,65 @@ const DEFAULT_PORT: u16 = 20202;
 const DEFAULT_SESSIONS: u64 = 65536;
 
 /// `None` only where a hole was reported.
-pub(crate) fn build(w: &written::Topology, refs: &Refs) -> Option<Topology> {
+pub(crate) fn build(w: &written::Topology, refs: &Refs, addresses: &Addresses) -> Option<Topology> {
     w.version.get()?;
     let public = w.public.get()?;
     let public = Network {
         prefix: *public.prefix.get()?,
         mtu: number16(&public.mtu, DEFAULT_MTU)?,
     };
-    let members = w.members.iter().zip(&refs.members);
-    let hosts = w.hosts.iter().zip(&refs.hosts);
+    let manager = Manager {
+        name: w.manager.get()?.name.get()?.clone(),
+        address: addresses.manager?,
+    };
+    let directors = w.directors.iter().zip(&addresses.directors);
+    let sites = w.sites.iter().zip(&addresses.gateways).zip(&addresses.nats);
+    let communities = w.communities.iter().zip(&refs.communities);
+    let hosts = w.hosts.iter().zip(&refs.hosts).zip(&addresses.hosts);
     Some(Topology {
         name: w.name.get()?.clone(),
         udp_port: number16(&w.udp_port, DEFAULT_PORT)?,
         public,
-        directors: w
-            .directors
-            .iter()
-            .map(|d| director(d.get()?))
+        manager,
+        directors: directors
+            .map(|(d, address)| director(d.get()?, (*address)?))
             .collect::<Option<_>>()?,
-        sites: w
-            .sites
-            .iter()
-            .map(|s| site(s.get()?, public.mtu))
+        sites: sites
+            .map(|((s, gateway), nat)| site(s.get()?, (*gateway)?, (*nat)?, public.mtu))
             .collect::<Option<_>>()?,
-        communities: (0..w.communities.len())
-            .map(|at| community(w, refs, at))
+        communities: communities
+            .map(|(c, directors)| community(c.get()?, directors))
             .collect::<Option<_>>()?,
-        members: members
-            .map(|(m, r)| {
-                let m = m.get()?;
-                let name = m.name.get()?;
-                Some(Member {
-                    fqdn: name.clone(),
-                    node: match &m.node {
-                        Some(node) => node.get()?.clone(),
-                        None => Name::parse(name.first_label()).ok()?,
-                    },
-                    community: r.community?,
-                    virtual_ip: *m.virtual_ip.get()?,
-                    location: location(w, r.place.as_ref()?)?,
-                    director: r.director?,
-                    director_key: m.director_key.get()?.clone(),
-                    pseudo: given(&m.pseudo)?.copied(),
-                })
-            })
+        devices: (0..w.devices.len())
+            .map(|at| device(w, refs, addresses, at))
             .collect::<Option<_>>()?,
         hosts: hosts
-            .map(|(h, place)| {
+            .map(|((h, place), address)| {
                 let name = h.get()?.name.get()?.clone();
-                Some(Host {
-                    name,
-                    location: location(w, place.as_ref()?)?,
-                })
+                let location = location(w, (*place)?, (*address)?)?;
+                Some(Host { name, location })
             })
             .collect::<Option<_>>()?,
     })
 }
 
-fn director(d: &written::Director) -> Option<Director> {
+fn device(w: &written::Topology, refs: &Refs, addresses: &Addresses, at: usize) -> Option<Device> {
+    let (d, refs) = (w.devices[at].get()?, &refs.devices[at]);
+    let members = d.members.iter().zip(&refs.communities);
+    let tags = d.tags.iter().map(|tag| Some(tag.get()?.as_str().to_owned()));
+    Some(Device {
+        name: d.name.get()?.clone(),
+        location: location(w, refs.place?, addresses.devices[at]?)?,
+        members: members
+            .map(|(name, community)| Some((name.get()?.clone(), (*community)?)))
+            .collect::<Option<_>>()?,
+        email: d.email.get()?.0.clone(),
+        user: line(&d.user)?,
+        tags: tags.collect::<Option<_>>()?,
+    })
+}
+
+fn director(d: &written::Director, address: Ipv4Addr) -> Option<Director> {
     let pseudo_pool = match given(&d.pseudo_pool)? {
         Some(pool) => *pool,
         None => Prefix::around(DEFAULT_PSEUDO_POOL.0, DEFAULT_PSEUDO_POOL.1)?,
@@ -94,7 +95,7 @@ fn director(d: &written::Director) -> Option<Director> {
     Some(Director {
         name: d.name.get()?.clone(),
         role: *d.role.get()?,
-        address: *d.address.get()?,
+        address,
         pseudo_pool,
         workers: number16(&d.workers, 1)?,
         session_lifetime: period(&d.session_lifetime, DEFAULT_LIFETIME)?,
@@ -111,14 +112,14 @@ fn director(d: &written::Director) -> Option<Director> {
     })
 }
 
-fn site(s: &written::Site, public_mtu: u16) -> Option<Site> {
+fn site(s: &written::Site, gateway: Ipv4Addr, address: Ipv4Addr, public_mtu: u16) -> Option<Site> {
     let nat = s.nat.get()?;
     Some(Site {
         name: s.name.get()?.clone(),
         lan: *s.lan.get()?,
-        gateway: *s.gateway.get()?,
+        gateway,
         nat: Nat {
-            address: *nat.address.get()?,
+            address,
             udp_timeout: nat.udp_timeout.get()?.0,
             ports: *nat.ports.get()?,
         },
@@ -126,31 +127,50 @@ fn site(s: &written::Site, public_mtu: u16) -> Option<Site> {
     })
 }
 
-fn community(w: &written::Topology, refs: &Refs, at: usize) -> Option<Community> {
-    let c = w.communities[at].get()?;
-    // The check has looked at the pairs: nothing is put there any more.
-    let mut sink = Sink::new("", "");
-    let pairs = c.pairs.iter().map(|field| {
-        let pair = field.get()?;
-        Some((
-            pair_of(w, refs, at, (field, pair), &mut sink)?,
-            pair.secret.get()?.clone(),
-        ))
-    });
+fn community(c: &written::Community, directors: &[usize]) -> Option<Community> {
     Some(Community {
         domain: c.domain.get()?.clone(),
-        pool: *c.pool.get()?,
-        secret: c.secret.get()?.clone(),
-        pairs: pairs.collect::<Option<_>>()?,
+        pools: c
+            .pools
+            .iter()
+            .map(|pool| pool.get().copied())
+            .collect::<Option<_>>()?,
+        description: line(&c.description)?,
+        deny_by_default: given(&c.deny_by_default)?.is_some_and(|flag| flag.0),
+        directors: directors.to_vec(),
+        policies: c
+            .policies
+            .iter()
+            .map(|p| policy(p.get()?))
+            .collect::<Option<_>>()?,
     })
 }
 
-fn location(w: &written::Topology, place: &Place) -> Option<Location> {
+fn policy(p: &written::Policy) -> Option<Policy> {
+    let selector = |field| Some(given(field)?.map_or_else(|| Selector::Any.text(), Selector::text));
+    let services = p.services.iter().map(|service| Some(service.get()?.0.clone()));
+    Some(Policy {
+        id: p.id.get()?.clone(),
+        action: *p.action.get()?,
+        from: selector(&p.from)?,
+        to: selector(&p.to)?,
+        services: services.collect::<Option<_>>()?,
+        level: given(&p.level)?.copied(),
+        priority: given(&p.priority)?.map_or(0, |priority| priority.0),
+        comment: line(&p.comment)?,
+    })
+}
+
+fn line(field: &Option<Field<Line>>) -> Option<String> {
+    Some(given(field)?.map_or_else(String::new, |line| line.0.clone()))
+}
+
+fn location(w: &written::Topology, place: Place, address: Ipv4Addr) -> Option<Location> {
     Some(match place {
-        Place::Public(address, _) => Location::Public { address: *address },
-        Place::Site(site, address, _) => Location::Site {
-            site: w.sites[*site].get()?.name.get()?.clone(),
-            address: *address,
+        Place::Public => Location::Public { address },
+        Place::Site(site) => Location::Site {
+            site: w.sites[site].get()?.name.get()?.clone(),
+            address,
         },
     })
 }

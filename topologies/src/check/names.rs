@@ -1,6 +1,6 @@
-//! Names: no two nodes, members, or communities share one.
+//! Names: no two nodes, members, or communities share one, nor do two policies of a community.
 
-use crate::{Code, Name, diagnostic::Sink, written::Topology};
+use crate::{Code, Fqdn, diagnostic::Sink, written::Topology};
 use std::{collections::HashMap, ops::Range};
 
 pub(crate) fn check(w: &Topology, sink: &mut Sink<'_>) {
@@ -8,41 +8,55 @@ pub(crate) fn check(w: &Topology, sink: &mut Sink<'_>) {
         "nodes",
         "every node gets a namespace of that name: give this one another name",
     );
-    for director in w.directors.iter().filter_map(|d| d.get()?.name.at()) {
-        nodes.see(director.0.as_str(), director.1, sink);
-    }
-    for site in w.sites.iter().filter_map(|s| s.get()?.name.at()) {
-        nodes.see(site.0.as_str(), site.1, sink);
+    let manager = w.manager.get().map(|m| &m.name);
+    let directors = w.directors.iter().filter_map(|d| Some(&d.get()?.name));
+    let sites = w.sites.iter().filter_map(|s| Some(&s.get()?.name));
+    let devices = w.devices.iter().filter_map(|d| Some(&d.get()?.name));
+    let hosts = w.hosts.iter().filter_map(|h| Some(&h.get()?.name));
+    let all = manager.into_iter().chain(directors).chain(sites);
+    for (name, span) in all.chain(devices).chain(hosts).filter_map(|name| name.at()) {
+        nodes.see(name.as_str(), span, sink);
     }
     let mut members = Seen::new("members", "give this one another first label");
-    for member in w.members.iter().filter_map(|m| m.get()) {
-        if let Some((name, span)) = member.name.at() {
-            if !members.see(name.as_str(), span.clone(), sink) {
-                continue;
-            }
-            match &member.node {
-                Some(node) => {
-                    node.at().map(|(node, span)| nodes.see(node.as_str(), span, sink));
-                }
-                None => match Name::parse(name.first_label()) {
-                    Ok(node) => {
-                        nodes.see(node.as_str(), span, sink);
-                    }
-                    Err(why) => {
-                        let message =
-                            format!("`{}`, the name of this member's node, {why}", name.first_label());
-                        sink.error(span, Code::BadName, message, "add `node: …` with a short name");
-                    }
-                },
-            }
+    for device in w.devices.iter().filter_map(|d| d.get()) {
+        for (name, span) in device.members.iter().filter_map(|name| name.at()) {
+            members.see(name.as_str(), span, sink);
+        }
+        if device.members.is_empty() {
+            let help = "add `members: [alice.acme.example]`, or write it under `hosts`";
+            let span = device.name.span.clone();
+            let message = "this device is a member of nothing";
+            sink.error(span, Code::MissingField, message, help);
         }
     }
-    for host in w.hosts.iter().filter_map(|h| h.get()?.name.at()) {
-        nodes.see(host.0.as_str(), host.1, sink);
-    }
+    communities(w, sink);
+}
+
+fn communities(w: &Topology, sink: &mut Sink<'_>) {
     let mut domains = Seen::new("communities", "give each community a domain of its own");
-    for domain in w.communities.iter().filter_map(|c| c.get()?.domain.at()) {
-        domains.see(domain.0.as_str(), domain.1, sink);
+    let mut before: Vec<(&Fqdn, usize)> = Vec::new();
+    for community in w.communities.iter().filter_map(|c| c.get()) {
+        let mut policies = Seen::new("policies", "give each policy of a community a name of its own");
+        for policy in community.policies.iter().filter_map(|p| p.get()) {
+            policy
+                .id
+                .at()
+                .map(|(id, span)| policies.see(id.as_str(), span, sink));
+        }
+        let Some((domain, span)) = community.domain.at() else {
+            continue;
+        };
+        let line = sink.line(span.start);
+        if domains.see(domain.as_str(), span.clone(), sink) {
+            for (other, line) in &before {
+                if domain.is_in(other) || other.is_in(domain) {
+                    let message = format!("`{domain}` and `{other}` (line {line}) lie in each other");
+                    let help = "take domains of which none ends in another";
+                    sink.error(span.clone(), Code::Overlap, message, help);
+                }
+            }
+        }
+        before.push((domain, line));
     }
 }
 

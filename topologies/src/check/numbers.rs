@@ -1,6 +1,6 @@
 //! MTUs that can carry the encapsulation, and times that can work together.
 
-use super::refer::{Place, Refs};
+use super::refer::Refs;
 use crate::{
     Code,
     diagnostic::Sink,
@@ -102,15 +102,12 @@ fn times(w: &Topology, refs: &Refs, at: usize, director: &Director, sink: &mut S
         let help = "make the session lifetime at least three times the keep-alive interval";
         sink.error(span.clone(), Code::Timing, message, help);
     }
-    // The shortest timeout among the NATs that members of this director sit behind.
-    let sites = refs
-        .members
-        .iter()
-        .filter(|m| m.director == Some(at))
-        .filter_map(|m| match m.place {
-            Some(Place::Site(site, ..)) => w.sites[site].get(),
-            _ => None,
-        });
+    // The shortest timeout among the NATs that members who may be at this director sit behind.
+    let communities = refs.communities.iter().enumerate();
+    let here = communities.filter(|(_, directors)| directors.contains(&at));
+    let sites = here
+        .flat_map(|(community, _)| refs.sites_of(community))
+        .filter_map(|site| w.sites[site].get());
     let shortest = sites
         .filter_map(|s| Some((s.nat.get()?.udp_timeout.get()?, s.name.get()?)))
         .min();

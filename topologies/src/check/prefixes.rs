@@ -2,9 +2,16 @@
 //!
 //! LANs of different sites may overlap, that is the point of the system; everything that one computer sees at once may not.
 
-use super::refer::{Place, Refs};
-use crate::{Code, Prefix, diagnostic::Sink, written::Topology};
-use std::{collections::BTreeSet, net::Ipv4Addr, ops::Range};
+use super::refer::Refs;
+use crate::{
+    Code, Prefix,
+    diagnostic::Sink,
+    written::{Community, Topology},
+};
+use std::{
+    net::Ipv4Addr,
+    ops::{Range, RangeInclusive},
+};
 
 /// Where pseudo addresses come from if the file says nothing: class E, which no LAN uses.
 pub(crate) const DEFAULT_PSEUDO_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(240, 0, 0, 0), 12);
@@ -36,12 +43,16 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
                 .and_then(|s| named(format!("the LAN of `{}`", s.name.get()?), s.lan.at()))
         })
         .collect();
-    let pools: Vec<_> = w
+    let pools: Vec<Vec<Named>> = w
         .communities
         .iter()
         .map(|c| {
-            c.get()
-                .and_then(|c| named(format!("the pool of `{}`", c.domain.get()?), c.pool.at()))
+            let of = |c: &Community| {
+                let what = format!("the pool of `{}`", c.domain.get()?);
+                let pools = c.pools.iter().filter_map(|pool| named(what.clone(), pool.at()));
+                Some(pools.collect())
+            };
+            c.get().and_then(of).unwrap_or_default()
         })
         .collect();
     let pseudo: Vec<_> = w
@@ -70,7 +81,10 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
             .chain(lans.iter().flatten())
             .chain(pools.iter().flatten())
     };
-    real().for_each(|n| usable(n, 8, sink));
+    let nets = public.iter().chain(lans.iter().flatten());
+    nets.for_each(|n| usable(n, 8..=30, sink));
+    // The manager takes an address too: a pool of two has none left for a pair.
+    pools.iter().flatten().for_each(|n| usable(n, 8..=29, sink));
     pseudo.iter().for_each(|n| pool_size(n, sink));
 
     for lan in lans.iter().flatten() {
@@ -81,36 +95,17 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
             sink,
         );
     }
-    for (at, pool) in pools.iter().enumerate() {
-        let Some(pool) = pool else { continue };
-        apart(
-            pool,
-            public.iter(),
-            "take the pool from private addresses, like 10.77.0.0/24",
-            sink,
-        );
-        apart(
-            pool,
-            pools[..at].iter().flatten(),
-            "give each community addresses of its own",
-            sink,
-        );
-        let sites: BTreeSet<usize> = refs
-            .members
-            .iter()
-            .filter(|m| m.community == Some(at))
-            .filter_map(|m| match m.place {
-                Some(Place::Site(site, ..)) => Some(site),
-                _ => None,
-            })
-            .collect();
-        let help = "a member sits there and could not tell the two apart: move the pool or the LAN";
-        apart(
-            pool,
-            sites.into_iter().filter_map(|site| lans[site].as_ref()),
-            help,
-            sink,
-        );
+    for (at, own) in pools.iter().enumerate() {
+        for (nth, pool) in own.iter().enumerate() {
+            let help = "take the pool from private addresses, like 10.77.0.0/24";
+            apart(pool, public.iter(), help, sink);
+            let help = "give each pool addresses of its own";
+            apart(pool, own[..nth].iter(), help, sink);
+            let sites = refs.sites_of(at).into_iter();
+            let help = "a member sits there and could not tell the two apart: move the pool or the LAN";
+            apart(pool, sites.filter_map(|site| lans[site].as_ref()), help, sink);
+            shared(w, refs, at, pool, &pools, sink);
+        }
     }
     for pool in &pseudo {
         apart(
@@ -119,6 +114,31 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
             "leave it at 240.0.0.0/12: class E clashes with nothing",
             sink,
         );
+    }
+}
+
+/// A device in two communities sees the pools of both: they must differ. Communities that share no device may use the same addresses.
+fn shared(w: &Topology, refs: &Refs, at: usize, pool: &Named, pools: &[Vec<Named>], sink: &mut Sink<'_>) {
+    for other in 0..at {
+        let mut both = w.devices.iter().zip(&refs.devices).filter(|(_, device)| {
+            let here = |community| device.communities.contains(&Some(community));
+            here(at) && here(other)
+        });
+        let Some((device, _)) = both.next() else { continue };
+        let name = device.get().and_then(|d| d.name.get());
+        let name = name.map_or("a device", |name| name.as_str());
+        let help = format!("`{name}` is in both and could not tell them apart: move one of the pools");
+        apart(pool, pools[other].iter(), &help, sink);
+    }
+    for (device, found) in w.devices.iter().zip(&refs.devices) {
+        let twice = found.communities.iter().filter(|c| **c == Some(at)).count() > 1;
+        if let Some(device) = device.get().filter(|_| twice) {
+            let name = device.name.get().map_or("this device", |name| name.as_str());
+            let message =
+                format!("`{name}` has two names in one community, whose addresses are the same network");
+            let help = "keep one name of each community";
+            sink.error(device.name.span.clone(), Code::Overlap, message, help);
+        }
     }
 }
 
@@ -134,7 +154,7 @@ fn apart<'n>(one: &Named, others: impl Iterator<Item = &'n Named>, help: &str, s
 }
 
 /// RFC 1122, section 3.2.1.3: addresses that no host may have.
-fn usable(n: &Named, shortest: u8, sink: &mut Sink<'_>) {
+fn usable(n: &Named, lengths: RangeInclusive<u8>, sink: &mut Sink<'_>) {
     let special = [
         ([0, 0, 0, 0], 8, "this network"),
         ([127, 0, 0, 0], 8, "loopback"),
@@ -151,14 +171,14 @@ fn usable(n: &Named, shortest: u8, sink: &mut Sink<'_>) {
             );
         }
     }
-    if !(shortest..=30).contains(&n.prefix.len()) {
+    if !lengths.contains(&n.prefix.len()) {
         let message = format!("{} is a /{}", n.what, n.prefix.len());
-        let help = format!("use a length from /{shortest} to /30");
+        let help = format!("use a length from /{} to /{}", lengths.start(), lengths.end());
         sink.error(n.span.clone(), Code::BadPrefix, message, help);
     }
 }
 
 /// The relay's table is an array with a slot per pseudo address, so the pool is memory.
 fn pool_size(n: &Named, sink: &mut Sink<'_>) {
-    usable(n, 10, sink);
+    usable(n, 10..=30, sink);
 }

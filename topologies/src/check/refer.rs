@@ -3,101 +3,130 @@
 use crate::{
     Code, Fqdn,
     diagnostic::Sink,
+    policy::Selector,
     read::{Field, did_you_mean, short},
     scalars::Word,
     written::{Community, Topology},
 };
-use std::{collections::BTreeMap, net::Ipv4Addr, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
-/// Where a node sits, as far as it could be read.
-#[derive(Debug, Clone, PartialEq)]
+/// Where a node sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    Public(Ipv4Addr, Range<usize>),
-    Site(usize, Ipv4Addr, Range<usize>),
+    Public,
+    Site(usize),
 }
 
-/// What each member and host refers to, in the order of the file. `None`: there is a hole, and it was reported.
+/// What each community, device and host refers to, in the order of the file. `None`: there is a hole, and it was reported.
 pub(crate) struct Refs {
-    pub(crate) members: Vec<MemberRefs>,
+    /// Every community's directors.
+    pub(crate) communities: Vec<Vec<usize>>,
+    pub(crate) devices: Vec<DeviceRefs>,
     pub(crate) hosts: Vec<Option<Place>>,
 }
 
 #[derive(Default)]
-pub(crate) struct MemberRefs {
-    pub(crate) community: Option<usize>,
-    pub(crate) director: Option<usize>,
+pub(crate) struct DeviceRefs {
     pub(crate) place: Option<Place>,
+    /// The community of each of its names.
+    pub(crate) communities: Vec<Option<usize>>,
 }
 
 impl Refs {
     pub(crate) fn resolve(w: &Topology, sink: &mut Sink<'_>) -> Self {
-        let mut members = Vec::new();
-        for field in &w.members {
-            members.push(field.get().map_or_else(MemberRefs::default, |m| {
-                MemberRefs {
-                    community: m
-                        .name
-                        .at()
-                        .and_then(|(name, span)| community(name, span, &w.communities, sink)),
-                    director: reference(
-                        &m.director,
-                        "director",
-                        director_names(w),
-                        w.directors.len(),
-                        sink,
-                    ),
-                    place: place(w, field.span.clone(), (&m.site, &m.address, &m.public), sink),
+        let communities = w.communities.iter().map(|field| directors(w, field, sink));
+        let communities = communities.collect();
+        let mut devices = Vec::new();
+        for field in &w.devices {
+            devices.push(field.get().map_or_else(DeviceRefs::default, |device| {
+                let of = |name: &Field<Fqdn>, sink: &mut Sink<'_>| {
+                    let (name, span) = name.at()?;
+                    community(name, span, &w.communities, sink)
+                };
+                DeviceRefs {
+                    place: place(w, &device.site, sink),
+                    communities: device.members.iter().map(|name| of(name, sink)).collect(),
                 }
             }));
         }
-        let mut hosts = Vec::new();
-        for field in &w.hosts {
-            let fields = field.get().map(|h| (&h.site, &h.address, &h.public));
-            hosts.push(fields.and_then(|fields| place(w, field.span.clone(), fields, sink)));
+        let hosts = w.hosts.iter().map(|host| place(w, &host.get()?.site, sink));
+        let hosts = hosts.collect();
+        machines(w, sink);
+        Self {
+            communities,
+            devices,
+            hosts,
         }
-        let refs = Self { members, hosts };
-        refs.same_director(w, sink);
-        refs
     }
 
-    /// All nodes that sit somewhere: members, then hosts.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
-        self.members
+    /// The devices that are members of a community.
+    pub(crate) fn devices_of(&self, community: usize) -> impl Iterator<Item = &DeviceRefs> {
+        self.devices
             .iter()
-            .filter_map(|m| m.place.as_ref())
-            .chain(self.hosts.iter().flatten())
+            .filter(move |device| device.communities.contains(&Some(community)))
     }
 
-    /// Directors do not relay to each other, so a community that is split over two would fall apart without a word.
-    fn same_director(&self, w: &Topology, sink: &mut Sink<'_>) {
-        let mut first: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-        for (at, refs) in self.members.iter().enumerate() {
-            let (Some(community), Some(director), Some(member)) =
-                (refs.community, refs.director, w.members[at].get())
-            else {
+    /// The sites where a community's members sit.
+    pub(crate) fn sites_of(&self, community: usize) -> BTreeSet<usize> {
+        let site = |device: &DeviceRefs| match device.place {
+            Some(Place::Site(site)) => Some(site),
+            _ => None,
+        };
+        self.devices_of(community).filter_map(site).collect()
+    }
+}
+
+/// The directors that a community names, or all there are.
+fn directors(w: &Topology, field: &Field<Community>, sink: &mut Sink<'_>) -> Vec<usize> {
+    let Some(community) = field.get() else {
+        return Vec::new();
+    };
+    let span = match community.directors.as_slice() {
+        [] => community.domain.span.clone(),
+        [first, ..] => first.span.clone(),
+    };
+    let found: Vec<usize> = if community.directors.is_empty() {
+        (0..w.directors.len()).collect()
+    } else {
+        let named = community.directors.iter();
+        named
+            .filter_map(|name| reference(name, "director", director_names(w), w.directors.len(), sink))
+            .collect()
+    };
+    if found.len() > 1 {
+        let message = format!("members of this community may be at {} directors", found.len());
+        let help = "directors do not relay to each other: name one with `directors: […]`, or members at different ones will not reach each other";
+        sink.warning(span, Code::SplitCommunity, message, help);
+    }
+    found
+}
+
+/// A policy about a machine that is no member says nothing: likely a slip.
+fn machines(w: &Topology, sink: &mut Sink<'_>) {
+    let members: BTreeSet<&str> = w
+        .devices
+        .iter()
+        .filter_map(|device| Some(&device.get()?.members))
+        .flatten()
+        .filter_map(|name| Some(name.get()?.as_str()))
+        .collect();
+    let policies = w.communities.iter().filter_map(|community| community.get());
+    let policies = policies.flat_map(|community| community.policies.iter().map(move |p| (community, p)));
+    for (community, policy) in policies {
+        let Some(policy) = policy.get() else { continue };
+        for field in [&policy.from, &policy.to].into_iter().flatten() {
+            let Some((Selector::Machine(name), span)) = field.at() else {
                 continue;
             };
-            let (other, line) = *first
-                .entry(community)
-                .or_insert((director, sink.line(member.director.span.start)));
-            if other != director {
-                let name = |at: usize| {
-                    w.directors[at]
-                        .get()
-                        .and_then(|d| d.name.get())
-                        .map_or("?", |n| n.as_str())
-                };
-                let message = format!(
-                    "its community is at `{}` (line {line}), this member at `{}`",
-                    name(other),
-                    name(director)
-                );
-                let help = format!(
-                    "write `director: {}`: directors do not relay to each other",
-                    name(other)
-                );
-                sink.error(member.director.span.clone(), Code::SplitCommunity, message, help);
+            if members.contains(name.as_str()) && community.domain.get().is_some_and(|d| name.is_in(d)) {
+                continue;
             }
+            let help = match did_you_mean(name.as_str(), members.iter().copied()) {
+                Some(near) => format!("did you mean `machine:{near}`?"),
+                None => "write the full name of a member of this community".into(),
+            };
+            let message = format!("no member of this community is named `{}`", short(name.as_str()));
+            sink.error(span, Code::UnknownReference, message, help);
         }
     }
 }
@@ -183,54 +212,10 @@ fn community(
     found.map(|(at, _)| at)
 }
 
-type PlaceFields<'f> = (
-    &'f Option<Field<Word>>,
-    &'f Option<Field<Ipv4Addr>>,
-    &'f Option<Field<Ipv4Addr>>,
-);
-
-fn place(w: &Topology, span: Range<usize>, fields: PlaceFields<'_>, sink: &mut Sink<'_>) -> Option<Place> {
-    let help = "give either `site` and `address`, or `public`";
-    let start = span.start..span.start;
-    match fields {
-        (None, None, Some(public)) => public.at().map(|(address, span)| Place::Public(*address, span)),
-        (Some(site), Some(address), None) => {
-            let site = reference(site, "site", site_names(w), w.sites.len(), sink);
-            address
-                .at()
-                .zip(site)
-                .map(|((address, span), site)| Place::Site(site, *address, span))
-        }
-        (None, None, None) => {
-            sink.error(start, Code::Location, "it is not said where this sits", help);
-            None
-        }
-        (Some(site), None, None) => {
-            sink.error(
-                site.span.clone(),
-                Code::Location,
-                "its address in the site is missing",
-                "add `address: …`",
-            );
-            None
-        }
-        (None, Some(address), None) => {
-            sink.error(
-                address.span.clone(),
-                Code::Location,
-                "the site of this address is missing",
-                "add `site: …`, or call the address `public`",
-            );
-            None
-        }
-        (_, _, Some(public)) => {
-            sink.error(
-                public.span.clone(),
-                Code::Location,
-                "this sits in a site and in the public network",
-                help,
-            );
-            None
-        }
+/// No site is the public network.
+fn place(w: &Topology, site: &Option<Field<Word>>, sink: &mut Sink<'_>) -> Option<Place> {
+    match site {
+        None => Some(Place::Public),
+        Some(site) => reference(site, "site", site_names(w), w.sites.len(), sink).map(Place::Site),
     }
 }
