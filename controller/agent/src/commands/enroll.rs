@@ -67,11 +67,16 @@ pub fn read_invitation(argument: &str) -> Result<Invitation, EnrollError> {
     } else {
         return Ok(Invitation::parse(argument)?);
     }
+    // A mail as it travels (RFC 2045 6.7) breaks long lines with "=": no invitation has one.
+    let whole = Zeroizing::new(text.replace("=\r\n", "").replace("=\n", ""));
     // The one word of a mail that is an invitation; else all of it, which says best what is wrong.
-    let word = text.split_whitespace().find(|word| word.contains("kith1-"));
-    Ok(word
-        .and_then(|word| Invitation::parse(word).ok())
-        .map_or_else(|| Invitation::parse(&text), Ok)?)
+    let words = [&text, &whole]
+        .into_iter()
+        .flat_map(|text| text.split_whitespace());
+    let found = words
+        .filter(|word| word.contains("kith1-"))
+        .find_map(|word| Invitation::parse(word).ok());
+    Ok(found.map_or_else(|| Invitation::parse(&text), Ok)?)
 }
 
 /// Enrols this device. `code`: typed already.

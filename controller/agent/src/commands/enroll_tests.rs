@@ -156,6 +156,13 @@ fn an_invitation_is_read_from_the_word_a_file_or_a_whole_mail() {
     );
     std::fs::write(&path, mail).unwrap();
     same(read_invitation(path.to_str().unwrap()).unwrap());
+    let (begin, end) = text.split_at(70);
+    std::fs::write(
+        &path,
+        format!("Subject: x\r\n\r\nsudo kith-agent enroll {begin}=\r\n{end}\r\n"),
+    )
+    .unwrap();
+    same(read_invitation(path.to_str().unwrap()).unwrap());
     std::fs::write(&path, "no such thing").unwrap();
     assert!(matches!(
         read_invitation(path.to_str().unwrap()),

@@ -14,13 +14,14 @@ use crate::dns::zones::{Zone, Zones};
 use crate::keying::Moment;
 use crate::link::Link;
 use crate::manager::Manager;
-use crate::manager::membership::{Ending, Event, Input, Membership, Output, Place, View};
+use crate::manager::membership::{Ending, Event, Input, Membership, Network, Output, Place, View};
 use crate::manager::request::{Failure, Request, StreamId};
 use crate::orders::Order;
 use crate::state::State;
 use kith_protocol::member::{Envelope, Peer};
 use kith_protocol::names::Fqdn;
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -78,6 +79,8 @@ struct Driver {
     links: Vec<(Manager, Arc<Link>)>,
     stream: Option<(StreamId, AbortHandle)>,
     beats: Option<Beats>,
+    /// The local address that reached the manager last.
+    local: Option<Ipv4Addr>,
     ending: Option<Ending>,
 }
 
@@ -90,6 +93,7 @@ impl Member {
             links: Vec::new(),
             stream: None,
             beats: None,
+            local: None,
             ending: None,
         };
         driver.run().await;
@@ -140,6 +144,7 @@ impl Driver {
 
     fn told(&mut self, message: Message) {
         match message {
+            Message::Input(Input::Network(network)) => self.attached(network),
             Message::Input(input) => self.member.machine.input(now(), input),
             Message::Found(peer, taken) => {
                 self.member.machine.input(now(), Input::Found(peer));
@@ -156,6 +161,23 @@ impl Driver {
                 let _asker_gone = answer.send(self.member.machine.view());
             }
         }
+    }
+
+    /// Connections from an address that is ours no more are dead, and would be found so only after a while.
+    fn attached(&mut self, network: Option<Network>) {
+        let local = network.as_ref().map(|network| network.local);
+        if local.is_some() && self.local.is_some() && local != self.local {
+            self.links.clear();
+            if let Some((stream, task)) = self.stream.take() {
+                task.abort();
+                let failure = Failure::Unreachable("this computer's address has changed".into());
+                self.member
+                    .machine
+                    .input(now(), Input::StreamEnded { stream, failure });
+            }
+        }
+        self.local = local.or(self.local);
+        self.member.machine.input(now(), Input::Network(network));
     }
 
     /// Does what the machine wants, until it wants nothing more.

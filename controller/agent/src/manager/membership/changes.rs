@@ -12,6 +12,9 @@ use kith_protocol::member::{Peer, Update};
 use kith_protocol::ticket;
 use std::net::Ipv4Addr;
 
+/// Members whose runs are remembered: as many as the datapath has places for.
+const MOST_MET: usize = 1_024;
+
 impl Membership {
     pub(super) fn update(&mut self, now: Moment, stream: StreamId, update: Update) {
         if !self.on_stream(stream) {
@@ -24,6 +27,7 @@ impl Membership {
             Some(Change::Peer(peer)) => self.peer(now, &peer),
             Some(Change::Gone(gone)) => {
                 let address = Ipv4Addr::from_bits(gone.virtual_address);
+                self.met.remove(&address);
                 self.order(Order::Gone(address));
             }
             Some(Change::Policy(policy)) => self.order(Order::Policy(convert::policy(Some(&policy)))),
@@ -62,10 +66,27 @@ impl Membership {
             return self.seek(now, address);
         }
         match self.opened(now, peer, address) {
-            Ok(order) => self.order(Order::Peer(Box::new(order))),
+            Ok(order) => {
+                self.meet(address, peer.joined_at_ms);
+                self.order(Order::Peer(Box::new(order)));
+            }
             Err(why) => {
                 tracing::warn!(peer = %address, why, "what the manager says of a member cannot be used")
             }
+        }
+    }
+
+    /// A member that has begun anew knows no key of before: nor should we, else packets go nowhere until the silence is noticed.
+    fn meet(&mut self, address: Ipv4Addr, joined_at_ms: u64) {
+        if self.met.len() >= MOST_MET && !self.met.contains_key(&address) {
+            self.met.pop_first();
+        }
+        if self
+            .met
+            .insert(address, joined_at_ms)
+            .is_some_and(|before| joined_at_ms > before)
+        {
+            self.order(Order::Gone(address));
         }
     }
 

@@ -38,7 +38,8 @@ impl Membership {
     pub(super) fn network(&mut self, now: Moment, network: Option<Network>) {
         let before = std::mem::replace(&mut self.network, network);
         let Some(network) = &self.network else {
-            if let (Phase::Resting(None), Some(manager)) = (&self.phase, self.manager().cloned()) {
+            if let (Phase::Resting(None) | Phase::In, Some(manager)) = (&self.phase, self.manager().cloned())
+            {
                 self.trouble(Trouble::NoNetwork(manager), 0);
             }
             return;

@@ -40,7 +40,7 @@ use kith_protocol::member::Envelope;
 use kith_protocol::secret::Secret32;
 use seeking::Seeking;
 use staying::Joined;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub use types::{Ending, Event, Input, Network, Output, Place, Settings, Trouble, View};
@@ -99,6 +99,8 @@ pub struct Membership {
     refresh: Option<Awaited<Box<Half>>>,
     moving: Option<Awaited<kith_protocol::member::Location>>,
     seeking: Seeking,
+    /// When the members that we deal with joined, by the manager's clock.
+    met: BTreeMap<Ipv4Addr, u64>,
     volume: (u64, u64),
     backoff: Backoff,
     /// Requests dropped in a row.
@@ -156,6 +158,7 @@ impl Membership {
             refresh: None,
             moving: None,
             seeking: Seeking::default(),
+            met: BTreeMap::new(),
             volume: (0, 0),
             backoff: Backoff::new(REST_MS.0, REST_MS.1),
             dropped: 0,

@@ -55,6 +55,21 @@ fn a_pushed_member_is_ordered_with_the_pairs_secret_and_its_departure_too() {
 }
 
 #[test]
+fn a_member_that_has_begun_anew_is_forgotten_first_and_one_that_moved_is_not() {
+    let mut world = World::joined(1);
+    let run = |world: &mut World, joined_at_ms| {
+        let peer = world.manager.peer(world.now, BOB, 5);
+        world.push(Change::Peer(member::Peer { joined_at_ms, ..peer }));
+        world.run(1_000);
+    };
+    run(&mut world, 1_000);
+    run(&mut world, 1_000);
+    assert_eq!(world.seen[3..], [Seen::Peer(BOB, 5), Seen::Peer(BOB, 5)]);
+    run(&mut world, 2_000);
+    assert_eq!(world.seen[5..], [Seen::Gone(BOB), Seen::Peer(BOB, 5)]);
+}
+
+#[test]
 fn a_member_sealed_for_somebody_else_or_under_another_name_is_not_let_in() {
     let mut world = World::joined(1);
     let mut renamed = world.manager.peer(world.now, BOB, 5);
