@@ -20,11 +20,13 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     fs::create_dir_all(&served).map_err(|source| io("make", &served, source))?;
     let file = served.join("random");
     write_random(&file)?;
+    // One for each membership: a device in two communities has two addresses.
     let mut servers: Vec<(String, Running)> = Vec::new();
     for (_, to) in &pairs {
-        if !servers.iter().any(|(node, _)| node == to.node.as_str()) {
-            let server = serve(tour, to.node.as_str(), &to.virtual_ip.to_string(), &served)?;
-            servers.push((to.node.to_string(), server));
+        let address = to.virtual_ip.to_string();
+        if !servers.iter().any(|(served, _)| *served == address) {
+            let server = serve(tour, to.node.as_str(), &address, &served)?;
+            servers.push((address, server));
         }
     }
     let expected = sum(tour, &pairs[0].0.node.to_string(), &file)?;
@@ -84,7 +86,7 @@ pub(super) fn serve(tour: &Tour, node: &str, address: &str, folder: &Path) -> Re
         "python3"
     };
     let (port, folder) = (PORT.to_string(), folder.display().to_string());
-    let log = format!("http-{node}.log");
+    let log = format!("http-{node}-{address}.log");
     let argv = [
         python,
         "-m",
@@ -96,7 +98,7 @@ pub(super) fn serve(tour: &Tour, node: &str, address: &str, folder: &Path) -> Re
         &folder,
     ];
     let server = tour.background(node, &log, &argv)?;
-    if tour.wait_listen(node, PORT)? {
+    if tour.wait_listen_at(node, address, PORT)? {
         Ok(server)
     } else {
         Err(Error::Command {

@@ -122,7 +122,15 @@ impl Tour {
 
     /// Waits until somebody listens on a TCP port of a node.
     pub(super) fn wait_listen(&self, node: &str, port: u16) -> Result<bool, Error> {
-        let filter = format!("sport = :{port}");
+        self.wait_listen_at(node, "", port)
+    }
+
+    /// The same at one address of the node; at any, if it is empty.
+    pub(super) fn wait_listen_at(&self, node: &str, address: &str, port: u16) -> Result<bool, Error> {
+        let filter = match address {
+            "" => format!("sport = :{port}"),
+            address => format!("src {address} and sport = :{port}"),
+        };
         let found = self
             .stop
             .wait(Duration::from_secs(10), Duration::from_millis(50), || {
