@@ -119,7 +119,7 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
 
 /// A device in two communities sees the pools of both: they must differ. Communities that share no device may use the same addresses.
 fn shared(w: &Topology, refs: &Refs, at: usize, pool: &Named, pools: &[Vec<Named>], sink: &mut Sink<'_>) {
-    for other in 0..at {
+    for (other, theirs) in pools.iter().enumerate().take(at) {
         let mut both = w.devices.iter().zip(&refs.devices).filter(|(_, device)| {
             let here = |community| device.communities.contains(&Some(community));
             here(at) && here(other)
@@ -128,7 +128,7 @@ fn shared(w: &Topology, refs: &Refs, at: usize, pool: &Named, pools: &[Vec<Named
         let name = device.get().and_then(|d| d.name.get());
         let name = name.map_or("a device", |name| name.as_str());
         let help = format!("`{name}` is in both and could not tell them apart: move one of the pools");
-        apart(pool, pools[other].iter(), &help, sink);
+        apart(pool, theirs.iter(), &help, sink);
     }
     for (device, found) in w.devices.iter().zip(&refs.devices) {
         let twice = found.communities.iter().filter(|c| **c == Some(at)).count() > 1;
