@@ -1,7 +1,7 @@
 //! `kith accounting`: how long members were joined, and what they moved.
 
 use super::link::Link;
-use super::pages::pages;
+use super::pages::{self, pages};
 use super::place::Reach;
 use super::span::{ago, now};
 use super::view::{self, Accounting};
@@ -98,12 +98,7 @@ fn table(now: u64, records: &[Accounting], more: bool) -> String {
         "first",
         "seen",
     ];
-    let more = if more {
-        "\nthere are more; raise --limit\n"
-    } else {
-        ""
-    };
-    output::table(&headers, &rows) + more
+    output::table(&headers, &rows) + pages::more(more)
 }
 
 #[cfg(test)]

@@ -6,6 +6,15 @@ use kith_protocol::admin::MemberQuery;
 /// Records in a page, as managers have it.
 const PAGE: u32 = 1000;
 
+/// What stands below a table that not all found room in.
+pub(super) fn more(more: bool) -> &'static str {
+    if more {
+        "\nthere are more; raise --limit\n"
+    } else {
+        ""
+    }
+}
+
 /// All that `query` finds, `limit` at most; and whether there are more.
 pub(super) fn pages<T>(
     mut query: MemberQuery,

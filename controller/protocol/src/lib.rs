@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
+pub mod call;
 pub mod facts;
 pub mod heartbeat;
 pub mod identity;

@@ -1,5 +1,6 @@
 //! Members as people read them.
 
+use crate::manager::pages;
 use crate::manager::span::{ago, since};
 use crate::manager::view::Member;
 use crate::manager::words::{facts, or_dash};
@@ -77,12 +78,7 @@ pub(super) fn table(now: u64, members: &[Member], more: bool) -> String {
         "reached at",
         ">heard",
     ];
-    let more = if more {
-        "\nthere are more; raise --limit\n"
-    } else {
-        ""
-    };
-    output::table(&headers, &rows) + more
+    output::table(&headers, &rows) + pages::more(more)
 }
 
 #[cfg(test)]

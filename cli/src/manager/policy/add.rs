@@ -171,18 +171,8 @@ fn same(there: &admin::Policy, wish: &admin::Policy) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::wish;
     use super::*;
-
-    fn wish() -> admin::Policy {
-        admin::Policy {
-            community: "acme.example".into(),
-            allow: true,
-            from: "user:Alice@acme.example".into(),
-            to: "tag:servers".into(),
-            services: vec!["tcp/22".into(), "icmp".into()],
-            ..admin::Policy::default()
-        }
-    }
 
     #[test]
     fn services_are_written_as_the_manager_writes_them() {

@@ -228,7 +228,7 @@ fn table(policies: &[Policy]) -> String {
 mod tests {
     use super::*;
 
-    fn wish() -> admin::Policy {
+    pub(super) fn wish() -> admin::Policy {
         admin::Policy {
             community: "acme.example".into(),
             allow: true,

@@ -88,30 +88,25 @@ impl Zones {
                     .strip_suffix(&zone.domain)
                     .is_some_and(|rest| rest.ends_with('.'))
         };
-        self.zones
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .find(inside)
-            .cloned()
+        self.find(inside)
     }
 
     /// The community that this address is of.
     #[must_use]
     pub fn of_address(&self, address: Ipv4Addr) -> Option<Zone> {
         let inside = |zone: &&Zone| zone.networks.iter().any(|network| network.has_host(address));
-        self.zones
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .find(inside)
-            .cloned()
+        self.find(inside)
     }
 
     /// Tells of changes.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    fn find(&self, inside: impl FnMut(&&Zone) -> bool) -> Option<Zone> {
+        let zones = self.zones.read().unwrap_or_else(PoisonError::into_inner);
+        zones.iter().find(inside).cloned()
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Zone>)) {

@@ -1,6 +1,6 @@
 //! Who we are to the manager: the registration file and the device's identity, ready for use.
 
-use super::request::{Call, Manager};
+use super::request::Manager;
 use kith_protocol::authenticator::{AuthKey, Kind, TicketKey, seal_envelope};
 use kith_protocol::identity::DeviceIdentity;
 use kith_protocol::member::{Envelope, RegistrationFile};
@@ -96,21 +96,5 @@ impl Credentials {
             None,
             kind.signed().then_some(&self.identity),
         )
-    }
-}
-
-impl From<Call> for Kind {
-    fn from(call: Call) -> Self {
-        match call {
-            Call::Register => Self::Register,
-            Call::Confirm => Self::Confirm,
-            Call::Init => Self::Init,
-            Call::Join => Self::Join,
-            Call::Move => Self::Move,
-            Call::Refresh => Self::Refresh,
-            Call::Locate => Self::Locate,
-            Call::Query => Self::Query,
-            Call::Leave => Self::Leave,
-        }
     }
 }

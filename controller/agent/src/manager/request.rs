@@ -1,5 +1,6 @@
 //! Requests to a manager, and what can come back: what the machines and their hosts speak about.
 
+pub use kith_protocol::call::Call;
 use kith_protocol::member::{
     ConfirmAnswer, Envelope, InitAnswer, JoinAnswer, LeaveAnswer, LocateAnswer, ManagerAddress, MoveAnswer,
     QueryAnswer, RefreshAnswer, RegisterAnswer,
@@ -17,21 +18,6 @@ pub struct StreamId(pub u64);
 /// How long to wait for an answer, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Patience(pub u64);
-
-/// What is called at the manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "they are the calls of member.proto")]
-pub enum Call {
-    Register,
-    Confirm,
-    Init,
-    Join,
-    Move,
-    Refresh,
-    Locate,
-    Query,
-    Leave,
-}
 
 /// Where a manager is, and by what it is recognised.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,11 +6,10 @@
 use super::Manager;
 use super::ids::{CommunityIndex, MemberId, Time};
 use super::outbox::Held;
-use super::state::{Member, Selector};
+use crate::policy::Touched;
 use kith_protocol::member::peer_gone::Why;
 use kith_protocol::member::update::Change;
 use kith_protocol::member::{PeerGone, Policy, Rule, Update};
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 
@@ -111,33 +110,25 @@ impl Manager {
 
     /// Members whose rules may name this one: the other side of every policy that is about it.
     fn concerned(&self, id: MemberId) -> Vec<MemberId> {
-        let member = self.state.member(id);
-        let community = member.and_then(|member| self.state.community(member.community));
-        let (Some(member), Some(community)) = (member, community) else {
+        let Some(member) = self.state.member(id) else {
             return Vec::new();
         };
-        let mut sides: BTreeSet<Selector> = BTreeSet::new();
-        for policy in community.policies() {
-            let (Ok(from), Ok(to)) = (policy.from.parse::<Selector>(), policy.to.parse::<Selector>()) else {
-                continue;
-            };
-            // Rules about everybody do not name addresses.
-            if from != Selector::Any && from.matches(member) {
-                sides.insert(to.clone());
-            }
-            if to != Selector::Any && to.matches(member) {
-                sides.insert(from);
-            }
-        }
-        if sides.is_empty() {
+        let Some(community) = self.state.community(member.community) else {
             return Vec::new();
-        }
-        let concerned = |other: &&Member| sides.iter().any(|side| side.matches(other));
-        let all = community
-            .members()
-            .filter_map(|(_, other)| self.state.member(other));
-        let others = all.filter(|other| other.id != id && other.session().is_some());
-        others.filter(concerned).map(|other| other.id).collect()
+        };
+        let naming = self
+            .state
+            .with_book(member.community, |book| book.naming(&member.who()));
+        let mut others: Vec<MemberId> = match naming {
+            Some(Touched::Owners(owners)) => owners
+                .into_iter()
+                .filter_map(|owner| community.owner_of(owner))
+                .collect(),
+            Some(Touched::Everybody) => community.members().map(|(_, other)| other).collect(),
+            None => Vec::new(),
+        };
+        others.retain(|other| *other != id);
+        others
     }
 }
 

@@ -26,14 +26,10 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use crate::core::{MemberId, Target};
 use hickory_proto::op::ResponseCode;
 use kith_protocol::member::Peer;
 use question::{Parsed, Read};
-use std::net::Ipv4Addr;
-
-/// A member, by the number under which the manager keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MemberId(pub u64);
 
 /// How long an address may be cached, seconds. Members are told of every change by push; this is for applications.
 pub const TTL_S: u32 = 30;
@@ -41,15 +37,6 @@ pub const TTL_S: u32 = 30;
 pub const MAX_UDP: u16 = 1232;
 /// The longest answer over TCP: the longest that is ever made fits by far.
 pub const MAX_TCP: usize = 4094;
-
-/// Who is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
-    /// A full name: lower case, no dot at the end.
-    Name(&'a str),
-    /// A virtual address.
-    Address(Ipv4Addr),
-}
 
 /// Why a target is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

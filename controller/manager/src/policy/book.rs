@@ -185,6 +185,12 @@ impl Book {
         Touched::Owners(owners)
     }
 
+    /// Whose rules name this member's address: the other ends of the policies that are about it.
+    #[must_use]
+    pub fn naming(&self, who: &Who<'_>) -> Touched {
+        self.touched(&self.sets_of(who).into_iter().collect(), None)
+    }
+
     /// What this member must keep: the first rule that matches decides, and what matches none is denied.
     #[must_use]
     pub fn compile(&self, who: &Who<'_>) -> Vec<Rule> {

@@ -55,14 +55,14 @@ impl Tunnel {
                 };
                 let now = self.handle.now().clock;
                 Command::Install(Box::new(Install {
-                    member: MemberId(install.member.0),
+                    member: install.member,
                     virtual_address: install.virtual_address,
                     manager_address: install.manager_address,
                     run_id: install.run_id.0,
                     association: Association::new(ours, theirs, &install.keys, now),
                 }))
             }
-            ChannelOp::Remove { member } => Command::Remove(MemberId(member.0)),
+            ChannelOp::Remove { member } => Command::Remove(member),
             // Names are looked up in the manager itself.
             ChannelOp::Community { .. } | ChannelOp::NoCommunity { .. } => return,
         };
@@ -120,12 +120,8 @@ impl Names for Desk {
 
     fn locate(&mut self, _: u64, asker: MemberId, target: Target<'_>) -> Result<Peer, Unlocated> {
         let found = self.ask(|now, manager| {
-            let wanted = match target {
-                Target::Name(name) => core::Target::Name(name),
-                Target::Address(address) => core::Target::Address(address),
-            };
             manager
-                .locate(now, core::MemberId(asker.0), wanted)
+                .locate(now, asker, target)
                 .map_err(|refusal| match refusal {
                     LocateRefusal::AskerNotJoined => Unlocated::AskerUnknown,
                     LocateRefusal::Unknown if !is_ours(manager, asker, target) => Unlocated::NotOurs,
@@ -141,7 +137,7 @@ impl Names for Desk {
 impl Office for Desk {
     fn heard(&mut self, member: MemberId, heartbeat: &Heartbeat, from: SocketAddrV4) {
         let input = Input::Heartbeat {
-            member: core::MemberId(member.0),
+            member,
             run_id: RunId(heartbeat.run_id),
             sent: heartbeat.octets_sent,
             received: heartbeat.octets_received,
@@ -154,7 +150,7 @@ impl Office for Desk {
 /// Is it in the asker's community, joined or not?
 fn is_ours(manager: &core::Manager, asker: MemberId, target: Target<'_>) -> bool {
     let state = manager.state();
-    let Some(member) = state.member(core::MemberId(asker.0)) else {
+    let Some(member) = state.member(asker) else {
         return false;
     };
     let Some(community) = state.community(member.community) else {

@@ -52,7 +52,9 @@ pub fn server_config(
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, TlsError> {
     let provider = provider();
-    let clients = Arc::new(verify::AnyClient(provider.signature_verification_algorithms));
+    let clients = Arc::new(verify::AnyClient {
+        algorithms: provider.signature_verification_algorithms,
+    });
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)

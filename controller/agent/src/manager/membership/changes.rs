@@ -53,12 +53,7 @@ impl Membership {
             return;
         }
         let address = Ipv4Addr::from_bits(peer.virtual_address);
-        let ours = joined
-            .place
-            .networks
-            .iter()
-            .any(|network| network.has_host(address));
-        if !ours || address == joined.place.address || address == joined.place.manager {
+        if !joined.place.is_anothers(address) {
             return;
         }
         if peer.sealed_key.is_empty() {

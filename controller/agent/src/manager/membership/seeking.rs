@@ -55,12 +55,7 @@ impl Membership {
     /// Packets go there.
     pub(super) fn seek(&mut self, now: Moment, address: Ipv4Addr) {
         let Some(joined) = &self.joined else { return };
-        let ours = joined
-            .place
-            .networks
-            .iter()
-            .any(|network| network.has_host(address));
-        if !ours || address == joined.place.address || address == joined.place.manager {
+        if !joined.place.is_anothers(address) {
             return;
         }
         if self.seeking.0.len() < MOST {

@@ -147,6 +147,15 @@ pub struct Place {
     pub networks: Vec<Prefix>,
 }
 
+impl Place {
+    /// Could another member of the community have this address?
+    #[must_use]
+    pub fn is_anothers(&self, address: Ipv4Addr) -> bool {
+        let ours = self.networks.iter().any(|network| network.has_host(address));
+        ours && address != self.address && address != self.manager
+    }
+}
+
 /// Why it does not work for now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {

@@ -28,17 +28,17 @@ fn every_act_is_recorded_with_who_did_it() {
     );
 }
 
+/// Of all that is kept, but for the audit log.
+fn keys(world: &World) -> Vec<String> {
+    let keys = world.disk.entries.keys();
+    keys.filter(|key| !key.starts_with("audit/")).cloned().collect()
+}
+
 #[test]
 fn what_was_refused_is_recorded_too_and_changed_nothing() {
     let mut world = world();
     invited(&mut world, invitee("pc.acme.example"));
-    let before = world
-        .disk
-        .entries
-        .keys()
-        .filter(|key| !key.starts_with("audit/"))
-        .cloned()
-        .collect::<Vec<_>>();
+    let before = keys(&world);
     let Err(error) = by(
         &mut world,
         Role::Viewer,
@@ -59,13 +59,7 @@ fn what_was_refused_is_recorded_too_and_changed_nothing() {
     assert!(!audit(&world).pop().unwrap().allowed);
     refused(&mut world, Command::DeleteMember(name("nobody.acme.example")));
     assert!(!audit(&world).pop().unwrap().allowed);
-    let after = world
-        .disk
-        .entries
-        .keys()
-        .filter(|key| !key.starts_with("audit/"))
-        .cloned()
-        .collect::<Vec<_>>();
+    let after = keys(&world);
     assert_eq!(before, after);
 }
 

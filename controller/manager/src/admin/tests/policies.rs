@@ -10,6 +10,22 @@ fn delete(id: &str) -> Command {
     })
 }
 
+fn alices_pc(world: &mut World) -> Agent {
+    let invitee = a::Invitee {
+        user: "alice".into(),
+        ..invitee("pc.acme.example")
+    };
+    joined(world, invitee)
+}
+
+fn vault(world: &mut World) -> Agent {
+    let invitee = a::Invitee {
+        tags: vec!["server".into()],
+        ..invitee("vault.acme.example")
+    };
+    joined(world, invitee)
+}
+
 fn explain(world: &mut World, from: &str, to: &str, service: &str) -> a::Explanation {
     let asked = a::ExplainRequest {
         from: from.into(),
@@ -25,20 +41,8 @@ fn explain(world: &mut World, from: &str, to: &str, service: &str) -> a::Explana
 #[test]
 fn a_policy_is_told_to_those_whose_rules_it_changes_and_to_nobody_else() {
     let mut world = world();
-    let alice = joined(
-        &mut world,
-        a::Invitee {
-            user: "alice".into(),
-            ..invitee("pc.acme.example")
-        },
-    );
-    let vault = joined(
-        &mut world,
-        a::Invitee {
-            tags: vec!["server".into()],
-            ..invitee("vault.acme.example")
-        },
-    );
+    let alice = alices_pc(&mut world);
+    let vault = vault(&mut world);
     let other = joined(&mut world, invitee("other.acme.example"));
     let told = |world: &mut World| [&alice, &vault, &other].map(|agent| told_policy(world, agent));
 
@@ -79,21 +83,9 @@ fn a_new_member_is_told_of_to_those_whose_policies_name_it() {
         &mut world,
         policy("ssh", false, "user:alice", "tag:server", "tcp/22"),
     );
-    let alice = joined(
-        &mut world,
-        a::Invitee {
-            user: "alice".into(),
-            ..invitee("pc.acme.example")
-        },
-    );
+    let alice = alices_pc(&mut world);
     let other = joined(&mut world, invitee("other.acme.example"));
-    let vault = joined(
-        &mut world,
-        a::Invitee {
-            tags: vec!["server".into()],
-            ..invitee("vault.acme.example")
-        },
-    );
+    let vault = vault(&mut world);
     let heard = world.heard(&alice);
     let [Change::Policy(policy)] = changes(&heard)[..] else {
         panic!("{heard:?}")
@@ -115,20 +107,8 @@ fn tags_and_users_change_the_rules_of_both_ends() {
         &mut world,
         policy("ssh", false, "user:alice", "tag:server", "tcp/22"),
     );
-    let alice = joined(
-        &mut world,
-        a::Invitee {
-            user: "alice".into(),
-            ..invitee("pc.acme.example")
-        },
-    );
-    let vault = joined(
-        &mut world,
-        a::Invitee {
-            tags: vec!["server".into()],
-            ..invitee("vault.acme.example")
-        },
-    );
+    let alice = alices_pc(&mut world);
+    let vault = vault(&mut world);
     let other = joined(&mut world, invitee("other.acme.example"));
     for agent in [&alice, &vault, &other] {
         world.heard(agent);
@@ -151,13 +131,7 @@ fn tags_and_users_change_the_rules_of_both_ends() {
 #[test]
 fn rules_outlive_a_restart() {
     let mut world = world();
-    let alice = joined(
-        &mut world,
-        a::Invitee {
-            user: "alice".into(),
-            ..invitee("pc.acme.example")
-        },
-    );
+    let alice = alices_pc(&mut world);
     done(&mut world, policy("ssh", false, "user:alice", "any", "tcp/22"));
     let before = crate::policy::compile(world.manager.state(), alice.id);
     world.restart();

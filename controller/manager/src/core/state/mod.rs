@@ -17,7 +17,6 @@ mod load;
 mod member;
 mod prefix;
 mod reading;
-mod selector;
 mod session;
 mod writes;
 
@@ -26,7 +25,6 @@ pub use director::{Director, Health};
 pub use load::LoadError;
 pub use member::{Confirmed, Member, Password, Registering, Standing, Token};
 pub use prefix::{Prefix, PrefixError};
-pub use selector::{Selector, SelectorError};
 pub use session::{Live, Location, Session};
 
 use super::ids::{CommunityIndex, MemberId, StreamId};

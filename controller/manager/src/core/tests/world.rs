@@ -2,6 +2,7 @@
 
 use super::agent::Agent;
 use crate::core::*;
+use crate::policy::Selector;
 use kith_protocol::authenticator::{Argon2Cost, PasswordKey};
 use kith_protocol::member::{ManagerAddress, Rule, Update};
 use kith_protocol::{admin, records, secret::Secret32};
@@ -97,13 +98,13 @@ pub(super) fn compile(state: &State, id: MemberId) -> Vec<Rule> {
     let community = state.community(member.community).unwrap();
     let mut rules = Vec::new();
     for policy in community.policies() {
-        let sides: [state::Selector; 2] = [policy.from.parse().unwrap(), policy.to.parse().unwrap()];
-        let addresses = |side: &state::Selector| -> Vec<(u32, u32)> {
-            if *side == state::Selector::Any {
+        let sides: [Selector; 2] = [policy.from.parse().unwrap(), policy.to.parse().unwrap()];
+        let addresses = |side: &Selector| -> Vec<(u32, u32)> {
+            if *side == Selector::Any {
                 return vec![(0, 0)];
             }
             let members = community.members().filter_map(|(_, id)| state.member(id));
-            let matching = members.filter(|other| side.matches(other));
+            let matching = members.filter(|other| side.matches(&other.who()));
             matching
                 .filter_map(|other| Some((other.virtual_address?.into(), u32::MAX)))
                 .collect()
@@ -117,10 +118,10 @@ pub(super) fn compile(state: &State, id: MemberId) -> Vec<Rule> {
             destination_mask,
             ..Rule::default()
         };
-        if sides[0].matches(member) {
+        if sides[0].matches(&member.who()) {
             rules.extend(addresses(&sides[1]).into_iter().map(|to| rule(own, to)));
         }
-        if sides[1].matches(member) {
+        if sides[1].matches(&member.who()) {
             rules.extend(addresses(&sides[0]).into_iter().map(|from| rule(from, own)));
         }
     }

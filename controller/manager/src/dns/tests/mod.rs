@@ -6,6 +6,7 @@ mod shape;
 use super::*;
 use hickory_proto::op::Message;
 use kith_protocol::member::Location;
+use std::net::Ipv4Addr;
 
 const ASKER: MemberId = MemberId(7);
 const PRINTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
