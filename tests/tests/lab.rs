@@ -58,6 +58,24 @@ fn a_lab_comes_up_can_be_asked_and_is_gone_afterwards() {
         controller.out,
         controller.err
     );
+    for (question, answer) in [
+        ("manager status", "joined"),
+        ("community list", "globex.example"),
+        ("member list", "carol.globex.example"),
+        ("policy list", "acme.example"),
+        ("director list", "nrd1"),
+        ("accounting", "bob.acme.example"),
+        ("audit", "network.apply"),
+    ] {
+        let words: Vec<&str> = question.split(' ').collect();
+        let shown = kith(&[&words[..], &["--lab", "kt-e2e"]].concat());
+        assert!(
+            shown.status == Some(0) && shown.out.contains(answer),
+            "{question}: {}{}",
+            shown.out,
+            shown.err
+        );
+    }
     let log = kith(&["lab", "logs", "--name", "kt-e2e", "manager"]);
     assert!(log.out.contains("session opened"), "{}{}", log.out, log.err);
     let again = kith(&["lab", "up", &quickstart(), "--name", "kt-e2e"]);

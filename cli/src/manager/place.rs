@@ -3,14 +3,14 @@
 //! ```text
 //!  --manager, or KITH_MANAGER ─► unix:/PATH         who asks is the process's user
 //!                                https://HOST:PORT  --fingerprint says whom to believe; a token or a certificate who asks
-//!  --lab NAME ────────────────► the lab's own        in its folder, NODE.admin.sock
+//!  --lab NAME ────────────────► the lab's own        in its folder, admin.sock
 //!  neither ───────────────────► /run/kith/admin.sock, or the only lab that has a manager
 //! ```
 
 use super::error::{ManagerError, Shown};
 use crate::dataplane::LAB_VARIABLE;
 use crate::error::Error;
-use crate::lab::plan::Kind;
+use crate::lab::managers::admin_socket;
 use crate::lab::record::{self, Record};
 use clap::Args;
 use kith_api::config::read_private;
@@ -184,12 +184,9 @@ fn here() -> Result<PathBuf, Error> {
     }
 }
 
-/// A lab's manager: the one of its controllers whose socket is there.
+/// A lab's manager, while its socket is there.
 fn in_lab(lab: &Record) -> Option<PathBuf> {
-    let mut sockets = lab
-        .of(Kind::Controller)
-        .map(|node| lab.file(&format!("{}.admin.sock", node.name)));
-    sockets.find(|path| path.exists())
+    Some(admin_socket(lab)).filter(|path| path.exists())
 }
 
 fn client_certificate(certificate: &Path, key: &Path) -> Result<ClientCertificate, Error> {

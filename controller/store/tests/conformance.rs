@@ -178,11 +178,12 @@ fn what_was_acknowledged_is_there_after_a_restart() {
 #[test]
 fn a_lease_that_ends_takes_its_keys_in_one_revision() {
     both(|store| {
-        let lease = store.grant(Duration::from_millis(150));
+        // Longer than a busy disk may keep the writes below waiting.
+        let lease = store.grant(Duration::from_secs(2));
         store.do_(vec![leased("a", lease), leased("b", lease), put("c", "1")]);
         store.do_(vec![leased("d", lease)]);
         let events = store.watch("", Revision(2));
-        store.pass(Duration::from_millis(250));
+        store.pass(Duration::from_millis(2100));
         assert_eq!(next(&events), "3: -a -b -d");
         assert_eq!(store.all("").len(), 1);
         assert!(matches!(
@@ -195,14 +196,14 @@ fn a_lease_that_ends_takes_its_keys_in_one_revision() {
 #[test]
 fn a_lease_kept_alive_lives() {
     both(|store| {
-        let lease = store.grant(Duration::from_millis(800));
+        let lease = store.grant(Duration::from_secs(2));
         store.do_(vec![leased("a", lease)]);
         for _ in 0..6 {
-            store.pass(Duration::from_millis(100));
+            store.pass(Duration::from_millis(400));
             wait(store.store().keep_alive(lease)).expect("it lives");
         }
         assert!(store.get("a").is_some());
-        store.pass(Duration::from_millis(1000));
+        store.pass(Duration::from_millis(2100));
         assert!(store.get("a").is_none());
     });
 }

@@ -172,7 +172,7 @@ pub fn when(name: &str, is: Compare) -> Condition {
 
 /// The next event as text: `5: +a=1 -b`, or `resync`, or `end`, or `nothing`.
 pub fn next(watch: &flume::Receiver<WatchEvent>) -> String {
-    match watch.recv_timeout(Duration::from_millis(300)) {
+    match watch.recv_timeout(Duration::from_millis(1500)) {
         Ok(event) => told(&event),
         Err(flume::RecvTimeoutError::Timeout) => "nothing".to_owned(),
         Err(flume::RecvTimeoutError::Disconnected) => "end".to_owned(),
