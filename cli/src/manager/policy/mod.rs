@@ -75,9 +75,11 @@ Examples:
         from: String,
         /// With whom.
         to: String,
-        /// tcp/22, udp/53, tcp, udp, icmp or any.
-        #[arg(default_value = "any")]
-        service: String,
+        /// tcp/22, udp/53, tcp, udp, icmp or any; any without.
+        service: Option<String>,
+        /// The same, as `kith policy add` takes it.
+        #[arg(long = "service", value_name = "SERVICE", conflicts_with = "service")]
+        named: Option<String>,
         /// Which manager.
         #[command(flatten)]
         reach: Reach,
@@ -136,8 +138,10 @@ pub fn run(command: PolicyCommand, format: Format) -> Result<u8, Error> {
             from,
             to,
             service,
+            named,
             reach,
         } => {
+            let service = service.or(named).unwrap_or_else(|| "any".to_owned());
             let about = format!("{from} to {to}, {service}");
             let request = admin::ExplainRequest { from, to, service };
             let answer = Link::connect(&reach)?.ask("explain policies", async |admin| {

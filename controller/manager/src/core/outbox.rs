@@ -117,7 +117,8 @@ pub(super) fn stream_failed(stream: StreamId) -> Output {
     }
 }
 
-pub(super) fn store_refusal() -> Refusal {
+/// To everybody whose request the store could not take.
+pub(crate) fn store_refusal() -> Refusal {
     Refusal {
         code: refusal::Code::Store.into(),
         reason: "the manager cannot keep anything at the moment; try again in a few seconds".to_owned(),

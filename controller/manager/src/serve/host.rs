@@ -20,11 +20,12 @@ use super::clock::Clock;
 use super::commit::Committer;
 use super::limits::Limits;
 use super::outlets::Outlets;
-use super::outputs::{store_refusal, unavailable};
+use super::outputs::unavailable;
 use super::peer::Peer;
 use super::streams::{self, Pusher, Updates};
 use crate::core::{
     Actor, AdminError, AdminReply, Answer, Call, Command, Input, Manager, StreamId, Time, Token,
+    store_refusal,
 };
 use crate::mail::Mailer;
 use crate::metrics::Metrics;

@@ -3,9 +3,9 @@
 use super::commit::Job;
 use super::host::{Desk, Host};
 use super::streams::Full;
-use crate::core::{AdminError, Answer, Input, Manager, Output, StreamEnd, Time};
+use crate::core::{AdminError, Answer, Input, Manager, Output, StreamEnd, Time, store_refusal};
 use crate::mail::{Letter, MailError};
-use kith_protocol::member::{Refusal, refusal, update};
+use kith_protocol::member::update;
 use std::sync::Arc;
 use tonic::Status;
 
@@ -191,13 +191,4 @@ pub(super) fn dropped() -> Status {
 
 pub(super) fn unavailable() -> Status {
     Status::unavailable("the manager cannot keep anything now; try again")
-}
-
-pub(super) fn store_refusal() -> Refusal {
-    Refusal {
-        code: refusal::Code::Store.into(),
-        reason: "the manager cannot keep anything now; try again".into(),
-        retry_after_ms: 1_000,
-        attempts_left: 0,
-    }
 }
