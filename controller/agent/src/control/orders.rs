@@ -24,6 +24,12 @@ impl Control {
             Order::Joined(joined) => self.join(now, joined),
             Order::Channel(channel) => self.open_channel(now, *channel),
             Order::Peer(peer) => self.admit(now, *peer),
+            Order::NoPeer(address, refusal) => {
+                // Who came by itself meanwhile is there.
+                if self.thread.parts.members.find(address).is_none() {
+                    self.tell_outbound(ToOutbound::Refuse(address, refusal));
+                }
+            }
             Order::Gone(address) => self.expel(address),
             Order::Policy(rules) => {
                 self.thread.parts.members.set_policy(table(&rules));
@@ -118,7 +124,7 @@ impl Control {
             since.get_or_insert(now.millis());
         }
         management.channel.push_back((spi, None));
-        self.publish();
+        self.arrived(channel.address);
         self.tell_inbound(ToInbound::InstallBeside(index, Box::new(channel.inbound)));
         self.tell_outbound(ToOutbound::Install(index, Box::new(channel.outbound)));
         // The manager answers to where it heard us last.
@@ -144,7 +150,7 @@ impl Control {
             match entered {
                 Some(index) => {
                     self.agreement.add(index, peer.address, secret);
-                    self.publish();
+                    self.arrived(peer.address);
                 }
                 None => tracing::warn!(address = %peer.address, "no place is left for another member"),
             }
@@ -179,6 +185,12 @@ impl Control {
             *base = counted;
         }
         Some(index)
+    }
+
+    /// Somebody has been given a place: tables first, then what waits for them.
+    pub(super) fn arrived(&mut self, address: Ipv4Addr) {
+        self.publish();
+        self.tell_outbound(ToOutbound::Found(address));
     }
 
     /// Somebody is gone, or may not be talked to. Tickets that it was given before are worth nothing.

@@ -1,5 +1,6 @@
 //! Members whose manager is the test: orders by hand, tickets sealed here.
 
+mod first;
 mod manager;
 mod member;
 mod strangers;

@@ -8,6 +8,7 @@ use super::super::fake::{self, Fake};
 use super::super::request::{Answer, Call, Failure, RequestId, StreamId};
 use super::super::{Credentials, Entropy};
 use super::*;
+use crate::orders::Refusal;
 use kith_protocol::heartbeat::{Heartbeat, Sender};
 use kith_protocol::member;
 use kith_protocol::member::Update;
@@ -21,6 +22,7 @@ pub(super) enum Seen {
     Joined(Ipv4Addr),
     Channel,
     Peer(Ipv4Addr, u64),
+    NoPeer(Ipv4Addr, Refusal),
     Gone(Ipv4Addr),
     Policy(usize),
     Out,
@@ -318,6 +320,7 @@ impl World {
             Order::Joined(joined) => Seen::Joined(joined.address),
             Order::Channel(_) => Seen::Channel,
             Order::Peer(peer) => Seen::Peer(peer.address, peer.sequence),
+            Order::NoPeer(address, refusal) => Seen::NoPeer(*address, *refusal),
             Order::Gone(address) => Seen::Gone(*address),
             Order::Policy(rules) => Seen::Policy(rules.len()),
             Order::Out => Seen::Out,

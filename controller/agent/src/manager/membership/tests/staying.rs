@@ -301,6 +301,34 @@ fn who_packets_go_to_is_asked_for_and_a_scan_is_not_passed_on() {
 }
 
 #[test]
+fn who_cannot_be_reached_is_said_to_the_datapath_and_again_without_asking_again() {
+    for (why, refusal) in [
+        (Why::UnknownName, Refusal::Unreachable),
+        (Why::Denied, Refusal::Prohibited),
+    ] {
+        let mut world = World::joined(1);
+        world.manager.refuse.insert(Call::Locate, fake::refusal(why));
+        for times in 1..=2 {
+            world.input(Input::Report(Report::NeedPeer(BOB)));
+            world.run(200);
+            let told = Seen::NoPeer(BOB, refusal);
+            assert_eq!(world.seen.iter().filter(|seen| **seen == told).count(), times);
+            assert_eq!(world.manager.count(Call::Locate), 1);
+        }
+    }
+    // The manager being busy says nothing about who is sought.
+    let mut world = World::joined(1);
+    world
+        .manager
+        .refuse
+        .insert(Call::Locate, fake::refusal(Why::Busy));
+    world.input(Input::Report(Report::NeedPeer(BOB)));
+    world.run(200);
+    assert_eq!(world.manager.count(Call::Locate), 1);
+    assert!(!world.seen.iter().any(|seen| matches!(seen, Seen::NoPeer(..))));
+}
+
+#[test]
 fn leaving_tells_the_manager_and_takes_no_longer_than_two_seconds() {
     let mut world = World::joined(1);
     world.input(Input::Leave);
