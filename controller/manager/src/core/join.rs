@@ -333,7 +333,7 @@ fn is_of(request: &JoinRequest, pending: &Pending) -> bool {
         && request.run_id == pending.run_id.0
 }
 
-fn prefix(pool: Prefix) -> member::Prefix {
+pub(super) fn prefix(pool: Prefix) -> member::Prefix {
     member::Prefix {
         address: pool.network().into(),
         length: pool.length().into(),

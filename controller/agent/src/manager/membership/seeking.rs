@@ -76,6 +76,14 @@ impl Membership {
         self.seek_on(now);
     }
 
+    /// Each of these, whatever was known of them a moment ago.
+    pub(super) fn seek_all(&mut self, now: Moment, addresses: Vec<Ipv4Addr>) {
+        for address in addresses.into_iter().take(2 * MOST) {
+            self.seeking.0.insert(address, State::Wanted);
+        }
+        self.seek_on(now);
+    }
+
     /// What is due, and the next questions.
     pub(super) fn seek_on(&mut self, now: Moment) {
         let time = now.millis();
@@ -140,6 +148,10 @@ impl Membership {
                 let wait = refused.retry_after_ms.unwrap_or(REFUSED_MS);
                 let refusal = about_it(refused.code);
                 if let Some(refusal) = refusal {
+                    if self.met.remove(&address).is_some() {
+                        // We dealt with it, and have not heard that this is over.
+                        self.order(Order::Gone(address));
+                    }
                     self.order(Order::NoPeer(address, refusal));
                 }
                 self.event(Event::NoPeer(address, refused));
