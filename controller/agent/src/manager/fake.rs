@@ -99,7 +99,6 @@ pub struct Fake {
     pub moves: Vec<MoveRequest>,
     pub channel: Option<ManagerEnd>,
     pub managers: (Vec<ManagerAddress>, u64),
-    pub next_token: Vec<u8>,
     pub revision: u64,
     identity: Vec<u8>,
     registering: Option<(KeyShare, Vec<u8>)>,
@@ -121,7 +120,6 @@ impl Fake {
             moves: Vec::new(),
             channel: None,
             managers: (Vec::new(), 1),
-            next_token: Vec::new(),
             revision: 10,
             identity: identity().public().to_vec(),
             registering: None,
@@ -353,7 +351,6 @@ impl Fake {
             }),
             managers: self.managers.0.clone(),
             managers_version: self.managers.1,
-            next_token: self.next_token.clone(),
             revision: self.revision,
         }
     }

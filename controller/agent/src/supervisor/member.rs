@@ -210,10 +210,6 @@ impl Driver {
                         .keep_managers(&self.member.fqdn, managers, version);
                     self.complain(kept);
                 }
-                Output::Token { key, timestamp } => {
-                    let kept = self.member.state.keep_token(&self.member.fqdn, &key, timestamp);
-                    self.complain(kept);
-                }
             }
         }
     }

@@ -288,7 +288,6 @@ impl Manager {
             policy: Some(self.policy_of(id)),
             managers: self.settings.managers.clone(),
             managers_version: self.settings.managers_version,
-            next_token: Vec::new(),
             revision,
         })))
     }

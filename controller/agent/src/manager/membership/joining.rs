@@ -15,7 +15,6 @@ use kith_esp::Millis;
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest};
 use kith_protocol::member::{init_answer, join_answer};
-use kith_protocol::registration::open_next_token;
 use std::net::Ipv4Addr;
 
 /// What Init gave: enough to join, for a while.
@@ -80,9 +79,6 @@ impl Membership {
             self.phase = Phase::Resting(None);
             return;
         };
-        if let Some((key, timestamp)) = self.next_token.take() {
-            self.me.renew(key, timestamp);
-        }
         let seed = self.random();
         let request = InitRequest {
             variants: 0,
@@ -262,7 +258,6 @@ impl Membership {
         let channel = half.join(now, &self.me, self.run_id, seeds, ack)?;
         let policy = convert::policy(ack.policy.as_ref());
         self.managers_said(&ack.managers, ack.managers_version);
-        self.token_said(&ack.next_token);
         let order = crate::orders::Joined {
             address: place.address,
             networks: place.networks.clone(),
@@ -366,23 +361,6 @@ impl Membership {
     pub(super) fn trouble(&mut self, why: Trouble, retry_ms: u64) {
         self.trouble = Some(why.to_string());
         self.event(Event::Trouble { why, retry_ms });
-    }
-
-    /// A newer token key: kept now, used from the next join on, so that nothing changes under what is joined.
-    fn token_said(&mut self, sealed: &[u8]) {
-        if sealed.is_empty() {
-            return;
-        }
-        match open_next_token(self.me.token_key(), self.me.fqdn(), sealed) {
-            Ok((key, timestamp)) => {
-                self.outputs.push_back(super::Output::Token {
-                    key: key.clone(),
-                    timestamp,
-                });
-                self.next_token = Some((key, timestamp));
-            }
-            Err(error) => tracing::warn!(%error, "the manager's next token key is of no use"),
-        }
     }
 
     /// A newer list of managers. The one in use stays in use.

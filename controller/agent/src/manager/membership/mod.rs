@@ -41,7 +41,6 @@ use crate::orders::{Order, Report};
 use joining::Offer;
 use kith_esp::Millis;
 use kith_protocol::member::Envelope;
-use kith_protocol::secret::Secret32;
 use seeking::Seeking;
 use staying::Joined;
 use std::collections::{BTreeMap, VecDeque};
@@ -90,8 +89,6 @@ pub struct Membership {
     current: usize,
     run_id: [u8; 16],
     network: Option<Network>,
-    /// A newer token key: for the next join.
-    next_token: Option<(Secret32, u64)>,
     /// The director that the control thread was told, and what names its key.
     director: Option<Ordered>,
     /// Our pseudo address there.
@@ -162,7 +159,6 @@ impl Membership {
             current: 0,
             run_id,
             network: None,
-            next_token: None,
             director: None,
             pseudo: None,
             phase: Phase::Resting(None),

@@ -6,7 +6,6 @@ use crate::config::Prefix;
 use crate::orders::{Order, Report};
 use kith_protocol::heartbeat::Heartbeat;
 use kith_protocol::member::{Envelope, ManagerAddress, Peer, Update};
-use kith_protocol::secret::Secret32;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What a membership is told at its start.
@@ -102,13 +101,6 @@ pub enum Output {
         managers: Vec<ManagerAddress>,
         /// Which version of it.
         version: u64,
-    },
-    /// Keep this token key in place of the old one.
-    Token {
-        /// The key.
-        key: Secret32,
-        /// When it was made, as the manager says.
-        timestamp: u64,
     },
 }
 

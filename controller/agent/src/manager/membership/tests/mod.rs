@@ -292,7 +292,6 @@ impl World {
                 Output::Heartbeat(_) => {}
                 Output::Event(event) => self.events.push(event),
                 Output::Managers { version, .. } => self.lists.push(version),
-                Output::Token { .. } => {}
             }
         }
     }
