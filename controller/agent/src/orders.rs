@@ -35,6 +35,8 @@ pub enum Order {
     Gone(Ipv4Addr),
     /// What may pass, from now on: the first rule that matches decides, none denies.
     Policy(Vec<Rule>),
+    /// This computer's address or way out is another one: the director and the manager are to see that at once.
+    Roamed,
     /// Forget every member and key; nothing passes until [`Order::Joined`].
     Out,
     /// Say so when all orders before this one are in force.

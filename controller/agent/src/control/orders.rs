@@ -35,6 +35,7 @@ impl Control {
                 self.thread.parts.members.set_policy(table(&rules));
                 self.publish();
             }
+            Order::Roamed => return self.roam(now),
             Order::Out => self.forget_all(),
             Order::Barrier(answer) => {
                 // Who asked may have gone.
@@ -42,6 +43,18 @@ impl Control {
             }
         }
         Change::default()
+    }
+
+    /// Who relays for us, and who answers to where it heard us last, hear us from where we are now.
+    fn roam(&mut self, now: Moment) -> Change {
+        let manager = self.thread.parts.members.iter().find(|(_, one)| one.is_manager());
+        if let Some((index, _)) = manager {
+            self.tell_outbound(ToOutbound::Dummy(index));
+        }
+        match &mut self.session {
+            Some(session) => session.roamed(now),
+            None => Change::default(),
+        }
     }
 
     fn begin_session(&mut self, now: Moment, director: Director) -> Change {

@@ -15,6 +15,7 @@ mod attachment;
 mod beats;
 pub mod control;
 pub mod member;
+mod netlink;
 mod volume;
 
 use crate::agent::{Agent, Handle, StartError, drop_capabilities};
