@@ -36,6 +36,9 @@ const HURRY_MS: u64 = 200;
 impl Membership {
     pub(super) fn network(&mut self, now: Moment, network: Option<Network>) {
         let before = std::mem::replace(&mut self.network, network);
+        if before != self.network {
+            self.udp.reset();
+        }
         let Some(network) = &self.network else {
             if let (Phase::Resting(None) | Phase::In, Some(manager)) = (&self.phase, self.manager().cloned())
             {
@@ -86,7 +89,7 @@ impl Membership {
             local_address: network.local.to_bits(),
             local_networks: network.lans.iter().map(convert::written_prefix).collect(),
             site: self.settings.site.clone(),
-            udp_blocked: false,
+            udp_blocked: self.udp.say(),
             run_id: self.run_id.to_vec(),
         };
         let envelope = self.me.envelope(Call::Init, &request);
@@ -103,9 +106,15 @@ impl Membership {
             Ok(Answer::Init(answer)) => match answer.answer {
                 Some(init_answer::Answer::Ack(ack)) => match self.offer(now, sent, seed, &ack) {
                     Ok(offer) => self.take_session(now, offer),
-                    Err(what) => self.rest(now, Trouble::Untrue(what), None),
+                    Err(trouble) => self.rest(now, trouble, None),
                 },
-                Some(init_answer::Answer::Refusal(refusal)) => self.refused(now, &Refused::read(&refusal)),
+                Some(init_answer::Answer::Refusal(refusal)) => {
+                    let refused = Refused::read(&refusal);
+                    if refused.code == Code::NoDirector && self.udp.was_said() {
+                        return self.rest(now, Trouble::UdpBlocked(refused), None);
+                    }
+                    self.refused(now, &refused);
+                }
                 None => self.rest(now, Trouble::Untrue("an empty answer"), None),
             },
             Ok(_) => self.rest(now, Trouble::Untrue("an answer of another kind"), None),
@@ -113,21 +122,16 @@ impl Membership {
         }
     }
 
-    fn offer(
-        &mut self,
-        now: Moment,
-        sent: Moment,
-        seed: [u8; 32],
-        ack: &InitAck,
-    ) -> Result<Offer, &'static str> {
+    fn offer(&mut self, now: Moment, sent: Moment, seed: [u8; 32], ack: &InitAck) -> Result<Offer, Trouble> {
+        let untrue = Trouble::Untrue;
         if ack.member_seed != seed {
-            return Err("it answers another question");
+            return Err(untrue("it answers another question"));
         }
         let manager_seed = ack
             .manager_seed
             .as_slice()
             .try_into()
-            .map_err(|_| "the seed's length")?;
+            .map_err(|_| untrue("the seed's length"))?;
         let observed = Ipv4Addr::from_bits(ack.observed_address);
         let way = match &ack.director {
             Some(director) => {
@@ -140,7 +144,7 @@ impl Membership {
             }
             None => {
                 if ack.behind_nat {
-                    return Err("no director for a member behind an address translator");
+                    return Err(untrue("no director for a member behind an address translator"));
                 }
                 if self.director.take().is_some() {
                     self.pseudo = None;
@@ -151,8 +155,8 @@ impl Membership {
         };
         // The manager read its clock about half way between our asking and its answer's arrival.
         let middle = sent.wall_nanos / 2 + now.wall_nanos / 2;
-        let ours = i64::try_from(middle / 1_000_000).map_err(|_| "our own clock")?;
-        let theirs = i64::try_from(ack.init_time_ms).map_err(|_| "the time")?;
+        let ours = i64::try_from(middle / 1_000_000).map_err(|_| untrue("our own clock"))?;
+        let theirs = i64::try_from(ack.init_time_ms).map_err(|_| untrue("the time"))?;
         Ok(Offer {
             manager_seed,
             member_seed: seed,
@@ -297,6 +301,7 @@ impl Membership {
             Phase::Init { .. } => self.init_answered(now, Err(Failure::TimedOut)),
             Phase::Join { .. } => self.join_answered(now, Err(Failure::TimedOut)),
             Phase::Session(_) => {
+                self.udp.no_session();
                 let director = self.director.as_ref().map(|ordered| ordered.address);
                 let trouble = director.map_or(Trouble::Untrue("no director"), Trouble::NoSession);
                 self.rest(now, trouble, None);

@@ -38,6 +38,7 @@ use super::{Credentials, Entropy};
 use crate::config::Secret;
 use crate::keying::Moment;
 use crate::orders::{Order, Report};
+use director::UdpBlocked;
 use joining::Offer;
 use kith_esp::Millis;
 use kith_protocol::member::Envelope;
@@ -93,6 +94,8 @@ pub struct Membership {
     director: Option<Ordered>,
     /// Our pseudo address there.
     pseudo: Option<Ipv4Addr>,
+    /// UDP to directors seems to be blocked.
+    udp: UdpBlocked,
     phase: Phase,
     /// When the request of the phase is given up.
     phase_until: Option<Millis>,
@@ -161,6 +164,7 @@ impl Membership {
             network: None,
             director: None,
             pseudo: None,
+            udp: UdpBlocked::default(),
             phase: Phase::Resting(None),
             phase_until: None,
             joined: None,

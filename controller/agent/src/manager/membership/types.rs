@@ -160,6 +160,15 @@ pub enum Trouble {
     /// The director does not give a session.
     #[error("the route director {0} gives no session; is UDP let through?")]
     NoSession(SocketAddrV4),
+    /// The same, and the manager knows no other way.
+    #[error("UDP to route directors gets no answer here: have UDP port 20202 let through. {0}")]
+    UdpBlocked(Refused),
+    /// A director that takes TCP would do.
+    #[error(
+        "UDP to route directors gets no answer here, and the route director {0}, which takes TCP, is not to be reached by this version: \
+         have UDP port 20202 let through"
+    )]
+    TcpOnly(String),
     /// What it says makes no sense.
     #[error("the manager's answer cannot be used ({0}); is it of another version?")]
     Untrue(&'static str),
