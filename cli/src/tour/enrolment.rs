@@ -125,12 +125,8 @@ fn joins(tour: &Tour, check: &mut Check, host: &str, state: &Path, address: &str
     let joined = tour.stop.wait(PATIENCE, Duration::from_millis(50), || {
         Ok(agents::health(&socket).good.then(|| since.elapsed()))
     })?;
-    // Nobody has told the guest's agent the name: the first packet to the address makes it ask the manager, and is lost.
-    let pinged = tour.on(
-        host,
-        5,
-        &["ping", "-n", "-q", "-c", "3", "-i", "0.3", "-W", "3", address],
-    )?;
+    // Nobody has told the guest's agent of the address: the first packet to it waits while the manager is asked.
+    let pinged = tour.on(host, 5, &["ping", "-n", "-q", "-c", "1", "-W", "3", address])?;
     running.finish();
     match joined {
         Some(time) => check.measure(format!(

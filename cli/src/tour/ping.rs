@@ -1,4 +1,4 @@
-//! Everybody pings everybody, by name and by virtual address.
+//! Everybody pings everybody, by virtual address and by name.
 
 use super::{Check, Tour};
 use crate::error::Error;
@@ -8,7 +8,7 @@ const COUNT: u32 = 5;
 pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let pairs = tour.pairs();
     let mut check = Check::of(format!(
-        "every member pings every other by name and by address, {} ordered pairs",
+        "every member pings every other by address and by name, {} ordered pairs, from the first packet on",
         pairs.len()
     ));
     let (joined, all) = (tour.members.len(), tour.topology.members().count());
@@ -16,7 +16,11 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     for (from, to) in &pairs {
         let (a, b) = (from.node.as_str(), to.node.as_str());
         let address = to.virtual_ip.to_string();
-        // By name first, as people do: whoever is only known by address is met by a packet that is lost.
+        // The very first packet between the two, to an address that nobody was told about: it waits while the manager is asked.
+        let first = tour.on(a, 5, &["ping", "-n", "-q", "-c", "1", "-W", "3", &address])?;
+        check.expect(first.ok, || {
+            format!("{a} to {b}: the very first packet was lost\n{}", first.said())
+        });
         let named = tour.on(a, 5, &["ping", "-c", "1", "-W", "2", to.fqdn.as_str()])?;
         let resolved = named.out.contains(&format!("({address})"));
         check.expect(named.ok && resolved, || {

@@ -27,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Enrol this computer with an invitation. The confirmation code that comes by mail is asked for.
+    /// Enrol this computer with an invitation. The confirmation code that comes by mail is asked for. A running agent joins at once.
     Enroll {
         /// The invitation (kith1-…), a file that holds it, or - for standard input.
         invitation: String,
@@ -36,6 +36,8 @@ enum Command {
         code: Option<String>,
         #[command(flatten)]
         kept: Kept,
+        #[command(flatten)]
+        running: Running,
     },
     /// Join all communities that this computer is enrolled in, and stay joined.
     Up(Up),
@@ -58,7 +60,7 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
-    /// Forget an enrolment for good.
+    /// Leave, and forget an enrolment for good.
     Forget {
         /// The name to forget.
         fqdn: String,
@@ -143,12 +145,13 @@ fn execute(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
             invitation,
             code,
             kept,
+            running,
         } => {
             let invitation = read_invitation(&invitation)?;
             enroll(
                 &invitation,
                 code,
-                &State::at(&kept.state_dir),
+                (&State::at(&kept.state_dir), &running.socket),
                 Argon2Cost::DEFAULT,
                 user,
             )?;

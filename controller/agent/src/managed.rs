@@ -126,7 +126,7 @@ impl Adapter {
 }
 
 /// Gives up all rights but that to set up network interfaces.
-fn keep_net_admin() {
+pub(crate) fn keep_net_admin() {
     let kept = CapsHashSet::from_iter([Capability::CAP_NET_ADMIN]);
     let none = CapsHashSet::new();
     // What is effective must be permitted: in this order.

@@ -10,6 +10,7 @@
 //! again if it still matters, but for [`Report::Introduced`].
 
 use crate::config::{Prefix, Secret};
+pub use crate::datapath::hold::Refusal;
 use crate::keying::Whereabouts;
 use kith_esp::{Inbound, Outbound};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -28,10 +29,14 @@ pub enum Order {
     Channel(Box<Channel>),
     /// This member may be talked to, is reached there, and shares this secret with us.
     Peer(Box<Peer>),
+    /// Nobody is to be reached at this address for now, or nobody may be: who sends packets there is told.
+    NoPeer(Ipv4Addr, Refusal),
     /// Forget this member and its keys at once.
     Gone(Ipv4Addr),
     /// What may pass, from now on: the first rule that matches decides, none denies.
     Policy(Vec<Rule>),
+    /// This computer's address or way out is another one: the director and the manager are to see that at once.
+    Roamed,
     /// Forget every member and key; nothing passes until [`Order::Joined`].
     Out,
     /// Say so when all orders before this one are in force.

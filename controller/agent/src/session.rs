@@ -64,6 +64,12 @@ impl Session {
         self.drain(now)
     }
 
+    /// Our own address or way out is another one: asks at once, and does not wait for the next keep-alive.
+    pub fn roamed(&mut self, now: Moment) -> Change {
+        self.client.network_changed(time(now));
+        self.drain(now)
+    }
+
     /// Gives the session back.
     pub fn leave(&mut self, now: Moment) -> Change {
         self.client.leave(time(now));

@@ -155,14 +155,6 @@ impl State {
         self.keep(fqdn, &file)
     }
 
-    /// Keeps a newer token key.
-    pub fn keep_token(&self, fqdn: &Fqdn, key: &Secret32, timestamp: u64) -> Result<(), StateError> {
-        let mut file = self.load(fqdn)?.file;
-        file.token_key = key.expose().to_vec();
-        file.token_timestamp = timestamp;
-        self.keep(fqdn, &file)
-    }
-
     /// Forgets a registration, and that this device ever had it.
     pub fn forget(&self, fqdn: &Fqdn) -> Result<(), StateError> {
         let folder = self.0.join(fqdn.as_str());
@@ -306,14 +298,9 @@ mod tests {
         state
             .keep_managers(&alice, vec![ManagerAddress::default()], 4)
             .unwrap();
-        state.keep_token(&alice, &Secret32::new([8; 32]), 5).unwrap();
         let loaded = state.load(&alice).unwrap();
         assert_eq!(loaded.identity.public(), made.public());
         assert_eq!((loaded.file.managers_version, loaded.file.managers.len()), (4, 1));
-        assert_eq!(
-            (loaded.file.token_timestamp, loaded.file.token_key),
-            (5, vec![8; 32])
-        );
         assert_eq!(mode(&state.file(&alice, REGISTRATION)), 0o600);
         assert_eq!(mode(&state.file(&alice, IDENTITY)), 0o600);
         assert_eq!(mode(state.path()), 0o700);

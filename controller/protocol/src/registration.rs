@@ -17,7 +17,6 @@ use crate::Rng;
 use crate::authenticator::{CodeHash, PasswordKey};
 use crate::crypto;
 use crate::member::{ConfirmAck, RegisterAck, RegistrationFile};
-use crate::octets::Octets;
 use crate::secret::Secret32;
 use crate::share::{BadShare, KeyShare};
 use prost::Message;
@@ -26,7 +25,6 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 const LABEL: &[u8] = b"kith registration 1";
-const TOKEN_LABEL: &[u8] = b"kith next token 1";
 const CRYPTO_TYPE: u32 = 1;
 /// Octets of a sealed registration file at most.
 const MAX_SEALED: usize = 16 << 10;
@@ -162,43 +160,6 @@ fn ack_authenticator(key: &PasswordKey, member_share: &[u8], ack: &RegisterAck) 
             ack.code_sent_to.as_bytes(),
         ],
     )
-}
-
-/// A newer token key for a member that joins with an older one (`JoinAck.next_token`).
-///
-/// ```text
-///  nonce, 12 | AES-256-GCM(HKDF(old token key), token timestamp u64 | token key, 32) | tag, 16
-/// ```
-#[must_use]
-pub fn seal_next_token(old: &Secret32, fqdn: &str, next: &Secret32, timestamp: u64, rng: Rng<'_>) -> Vec<u8> {
-    let mut plain = Zeroizing::new([0; 40]);
-    plain[..8].copy_from_slice(&timestamp.to_be_bytes());
-    plain[8..].copy_from_slice(next.expose());
-    crypto::seal(
-        &next_token_key(old),
-        &[TOKEN_LABEL, fqdn.as_bytes()],
-        plain.as_slice(),
-        rng,
-    )
-}
-
-/// The newer token key and its timestamp.
-///
-/// # Errors
-/// If it is not authentic or malformed.
-pub fn open_next_token(old: &Secret32, fqdn: &str, sealed: &[u8]) -> Result<(Secret32, u64), OpenError> {
-    let plain = crypto::open(&next_token_key(old), &[TOKEN_LABEL, fqdn.as_bytes()], sealed);
-    let plain = plain.ok_or(OpenError::NotAuthentic)?;
-    let mut octets = Octets(&plain);
-    let read = |octets: &mut Octets<'_>| {
-        let timestamp = octets.u64()?;
-        Some((Secret32::from_slice(octets.0)?, timestamp))
-    };
-    read(&mut octets).ok_or(OpenError::Malformed)
-}
-
-fn next_token_key(old: &Secret32) -> Secret32 {
-    crypto::hkdf(&[], old.expose(), &[TOKEN_LABEL])
 }
 
 /// What is wrong with a code that somebody typed.

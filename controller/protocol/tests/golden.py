@@ -80,10 +80,6 @@ say(
     "ack_authenticator",
     hmac(token, b"kith register ack 1" + sha256(m) + u(600, 4) + sha256(M) + b"a@acme.example"),
 )
-say(
-    "next_token",
-    seal(hkdf(b"", token, b"kith next token 1"), nonce, b"kith next token 1" + FQDN, u(NOW, 8) + bytes([2] * 32)),
-)
 
 salt = sha256(bytes([5] * 32)) + sha256(bytes([6] * 32))
 for name in ("join", "refresh"):

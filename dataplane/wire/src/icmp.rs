@@ -1,4 +1,4 @@
-//! ICMP (RFC 792): echo, and "fragmentation needed" with the next hop's MTU (RFC 1191 section 4).
+//! ICMP (RFC 792): echo, destination unreachable, and "fragmentation needed" with the next hop's MTU (RFC 1191 section 4).
 
 use crate::Malformed;
 use crate::checksum::Sum;
@@ -15,6 +15,10 @@ pub const ECHO_REPLY: u8 = 0;
 pub const UNREACHABLE: u8 = 3;
 /// Type of an echo request.
 pub const ECHO_REQUEST: u8 = 8;
+/// Code, under [`UNREACHABLE`]: the host is not to be reached.
+pub const HOST_UNREACHABLE: u8 = 1;
+/// Code, under [`UNREACHABLE`]: somebody forbids it (RFC 1812 section 5.2.7.1).
+pub const PROHIBITED: u8 = 13;
 /// Code, under [`UNREACHABLE`]: fragmentation needed and DF set.
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 /// An ICMP error is at most this long, IPv4 header included (RFC 1812 section 4.3.2.3).
@@ -103,12 +107,24 @@ pub fn reply_to_echo(packet: &mut [u8]) -> Result<(), Malformed> {
 
 /// Writes an ICMP "fragmentation needed" about `offending` into `out`; gives its length.
 ///
-/// `quote` octets of the offending packet are quoted at most, never more than keeps the error within 576 octets.
+/// As much of the offending packet is quoted as keeps the error within 576 octets.
 pub fn write_too_big(
     out: &mut [u8],
     from: Ipv4Addr,
     to: Ipv4Addr,
     mtu: u16,
+    offending: &[u8],
+) -> Result<usize, Malformed> {
+    write_unreachable(out, from, to, (FRAGMENTATION_NEEDED, mtu), offending)
+}
+
+/// Writes a "destination unreachable" of this code, with this in the second half of its unused word, about `offending` into `out`; gives
+/// its length.
+pub fn write_unreachable(
+    out: &mut [u8],
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    (code, mtu): (u8, u16),
     offending: &[u8],
 ) -> Result<usize, Malformed> {
     let room = MAX_ERROR_LEN - ipv4::HEADER_LEN - HEADER_LEN;
@@ -119,7 +135,7 @@ pub fn write_too_big(
     head.copy_from_slice(Ipv4::new(from, to, PROTOCOL_ICMP, total as u16).as_bytes());
     let header = Icmp {
         kind: UNREACHABLE,
-        code: FRAGMENTATION_NEEDED,
+        code,
         checksum: U16::ZERO,
         id: U16::ZERO,
         seq: U16::new(mtu),
@@ -128,6 +144,22 @@ pub fn write_too_big(
     body[HEADER_LEN..].copy_from_slice(quote);
     fill_checksum(body);
     Ok(total)
+}
+
+/// May an ICMP error be sent about this packet? Not about another ICMP error, nor about a fragment but the first, nor about what went
+/// to many (RFC 1122 section 3.2.2).
+#[must_use]
+pub fn may_be_answered(packet: &[u8]) -> bool {
+    let Ok((ip, payload)) = Ipv4::ref_from_prefix(packet) else {
+        return false;
+    };
+    let first = packet[6] & 0x1f == 0 && packet[7] == 0;
+    let to = ip.destination();
+    let to_one = !to.is_multicast() && !to.is_broadcast();
+    // Of the messages of RFC 792 and 950 these are questions and answers; all others are errors, or unknown.
+    let kind = payload.first();
+    let no_error = ip.protocol() != PROTOCOL_ICMP || kind.is_some_and(|kind| matches!(kind, 0 | 8 | 13..=18));
+    first && to_one && no_error
 }
 
 /// The checksum of a message: over all of it, its own field taken as zero.
@@ -192,6 +224,27 @@ mod tests {
             (1400, A, B)
         );
         assert_eq!(told.quoted_payload, &offending[20..]);
+    }
+
+    #[test]
+    fn who_cannot_be_reached_is_told_about_questions_and_not_about_errors() {
+        let mut out = [0u8; MAX_ERROR_LEN];
+        let len = write_unreachable(&mut out, B, A, (HOST_UNREACHABLE, 0), &echo()).unwrap();
+        let (_, payload) = Ipv4::parse(&out[..len]).unwrap();
+        let (icmp, data) = Icmp::parse(payload).unwrap();
+        assert_eq!((icmp.kind, icmp.code, data), (UNREACHABLE, 1, &echo()[..]));
+        assert!(icmp.too_big(data).is_none());
+        assert!(may_be_answered(&echo()));
+        assert!(!may_be_answered(&out[..len]), "an error about an error");
+        assert!(!may_be_answered(&out[..20]) && !may_be_answered(&[]));
+        let with = |at: usize, octet: u8| {
+            let mut packet = echo();
+            packet[at] = octet;
+            packet
+        };
+        assert!(may_be_answered(&with(6, 0x20)), "the first fragment");
+        assert!(!may_be_answered(&with(7, 1)), "a later one");
+        assert!(!may_be_answered(&with(16, 224)), "to many");
     }
 
     #[test]

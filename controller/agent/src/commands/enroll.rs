@@ -7,10 +7,12 @@ use crate::link::Link;
 use crate::manager::enrolment::{Candidate, Enrolment, Hindrance, Input, Output};
 use crate::manager::request::Manager;
 use crate::state::{State, StateError};
+use crate::supervisor::control::{AskError, Request, ask};
 use crate::supervisor::platform;
 use kith_protocol::authenticator::{Argon2Cost, CostError};
 use kith_protocol::invitation::{Invitation, InvitationError};
 use kith_protocol::member::RegistrationFile;
+use kith_protocol::names::Fqdn;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -79,11 +81,11 @@ pub fn read_invitation(argument: &str) -> Result<Invitation, EnrollError> {
     Ok(found.map_or_else(|| Invitation::parse(&text), Ok)?)
 }
 
-/// Enrols this device. `code`: typed already.
+/// Enrols this device. `code`: typed already. The agent at this socket, if one runs, begins the membership at once.
 pub fn enroll(
     invitation: &Invitation,
     mut code: Option<String>,
-    state: &State,
+    (state, socket): (&State, &Path),
     cost: Argon2Cost,
     user: &mut dyn Terminal,
 ) -> Result<(), EnrollError> {
@@ -155,7 +157,11 @@ pub fn enroll(
                 machine.input(now(), Input::Code(typed));
             }
             Output::Retrying(why) => user.say(&format!("{}; trying again …", capitalised(&why.to_string()))),
-            Output::Registered(file) => return registered(&file, invitation, state, user),
+            Output::Registered(file) => {
+                registered(&file, invitation, state, user)?;
+                begin(&invitation.fqdn, state, socket, user);
+                return Ok(());
+            }
             Output::Failed(hindrance) => return Err(EnrollError::Hindrance(hindrance)),
         }
     }
@@ -170,8 +176,22 @@ fn registered(
     state.keep(&invitation.fqdn, file)?;
     user.say(&format!("This computer is enrolled as {}.", file.fqdn));
     user.say("The invitation and the code are used up: they are of no use to anybody any more.");
-    user.say("Next: `kith-agent up` joins, or `systemctl restart kith-agent` where it runs as a service.");
     Ok(())
+}
+
+/// Enrolled it is, whatever comes of this.
+fn begin(fqdn: &Fqdn, state: &State, socket: &Path, user: &mut dyn Terminal) {
+    let request = Request::Start {
+        fqdn: fqdn.as_str().into(),
+        state: state.path().to_owned(),
+    };
+    match ask(socket, &request) {
+        Ok(_) => user.say("The running agent joins now: `kith-agent status` shows how far it is."),
+        Err(AskError::Connect { .. }) => {
+            user.say("Next: `kith-agent up` joins, or `systemctl start kith-agent` where it is a service.");
+        }
+        Err(error) => user.say(&format!("The running agent does not join: {error}")),
+    }
 }
 
 fn now() -> Moment {

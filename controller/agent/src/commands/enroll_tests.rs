@@ -3,7 +3,6 @@
 use super::*;
 use crate::manager::fake::{self, CODE, FQDN};
 use crate::manager::fake_server::{Served, serve};
-use kith_protocol::names::Fqdn;
 use kith_protocol::tls::Fingerprint;
 
 /// A user who types these lines.
@@ -56,7 +55,7 @@ impl World {
         enroll(
             &invitation,
             code.map(Into::into),
-            &self.state(),
+            (&self.state(), &self.folder.path().join("none.sock")),
             Argon2Cost::SIMULATION,
             user,
         )
@@ -126,7 +125,7 @@ fn another_manager_at_the_same_place_is_not_spoken_to() {
     let error = enroll(
         &invitation,
         None,
-        &world.state(),
+        (&world.state(), &world.folder.path().join("none.sock")),
         Argon2Cost::SIMULATION,
         &mut user,
     )

@@ -5,6 +5,7 @@ use crate::state::{State, StateError};
 use crate::supervisor::control::{Answer, AskError, Membership, Request, ask};
 use kith_protocol::names::{Fqdn, NameError};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Why it is not done.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum KeepError {
     #[error("{0:?} is no member's name: {1}")]
     Name(String, NameError),
     /// It is in use.
-    #[error("the agent is joined as {0}: `kith-agent leave {0}` first")]
+    #[error("the agent is joined as {0}, and does not leave in time; try again")]
     InUse(String),
     /// An answer of another kind.
     #[error("the agent's answer cannot be understood; is it of another version?")]
@@ -28,6 +29,9 @@ pub enum KeepError {
     #[error("cannot write: {0}")]
     Write(#[from] serde_json::Error),
 }
+
+/// A membership that leaves is over within this time.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Shows all memberships of the running agent; as JSON, if wanted.
 pub fn status(socket: &Path, json: bool, user: &mut dyn Terminal) -> Result<(), KeepError> {
@@ -105,7 +109,9 @@ pub fn leave(socket: &Path, fqdn: Option<String>, user: &mut dyn Terminal) -> Re
     };
     match ask(socket, &request)? {
         Answer::Done => {
-            user.say(&format!("Leaving {what}. `kith-agent up` joins again."));
+            user.say(&format!(
+                "Leaving {what}, until `kith-agent up` is started again."
+            ));
             Ok(())
         }
         _ => Err(KeepError::Kind),
@@ -115,19 +121,34 @@ pub fn leave(socket: &Path, fqdn: Option<String>, user: &mut dyn Terminal) -> Re
 /// Forgets a registration of this device.
 pub fn forget(state: &State, socket: &Path, fqdn: &str, user: &mut dyn Terminal) -> Result<(), KeepError> {
     let name = name(fqdn)?;
-    // If no agent runs, none uses it.
-    let running = memberships(socket).unwrap_or_default();
-    if running
-        .iter()
-        .any(|membership| membership.fqdn == name.as_str() && membership.phase != "over")
-    {
-        return Err(KeepError::InUse(name.as_str().into()));
+    // What is not there is not to be left for it.
+    state.load(&name).map(drop).or_else(|error| match error {
+        StateError::Unknown(_) => Err(error),
+        _ => Ok(()),
+    })?;
+    if is_in_use(socket, &name) {
+        leave(socket, Some(name.as_str().into()), user)?;
+        let asked = Instant::now();
+        while is_in_use(socket, &name) {
+            if asked.elapsed() > LEAVING {
+                return Err(KeepError::InUse(name.as_str().into()));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
     state.forget(&name)?;
     user.say(&format!(
         "This device has forgotten that it was {name}. To be so again it takes a new invitation."
     ));
     Ok(())
+}
+
+/// If no agent runs, none uses it.
+fn is_in_use(socket: &Path, name: &Fqdn) -> bool {
+    let running = memberships(socket).unwrap_or_default();
+    running
+        .iter()
+        .any(|membership| membership.fqdn == name.as_str() && membership.phase != "over")
 }
 
 fn memberships(socket: &Path) -> Result<Vec<Membership>, KeepError> {

@@ -87,7 +87,7 @@ impl Control {
             .enter(body.initiator, source, location, standing)
             .ok_or("members_full")?;
         self.agreement.add(index, source, secret);
-        self.publish();
+        self.arrived(source);
         Ok(index)
     }
 

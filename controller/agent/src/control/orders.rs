@@ -24,11 +24,18 @@ impl Control {
             Order::Joined(joined) => self.join(now, joined),
             Order::Channel(channel) => self.open_channel(now, *channel),
             Order::Peer(peer) => self.admit(now, *peer),
+            Order::NoPeer(address, refusal) => {
+                // Who came by itself meanwhile is there.
+                if self.thread.parts.members.find(address).is_none() {
+                    self.tell_outbound(ToOutbound::Refuse(address, refusal));
+                }
+            }
             Order::Gone(address) => self.expel(address),
             Order::Policy(rules) => {
                 self.thread.parts.members.set_policy(table(&rules));
                 self.publish();
             }
+            Order::Roamed => return self.roam(now),
             Order::Out => self.forget_all(),
             Order::Barrier(answer) => {
                 // Who asked may have gone.
@@ -36,6 +43,18 @@ impl Control {
             }
         }
         Change::default()
+    }
+
+    /// Who relays for us, and who answers to where it heard us last, hear us from where we are now.
+    fn roam(&mut self, now: Moment) -> Change {
+        let manager = self.thread.parts.members.iter().find(|(_, one)| one.is_manager());
+        if let Some((index, _)) = manager {
+            self.tell_outbound(ToOutbound::Dummy(index));
+        }
+        match &mut self.session {
+            Some(session) => session.roamed(now),
+            None => Change::default(),
+        }
     }
 
     fn begin_session(&mut self, now: Moment, director: Director) -> Change {
@@ -118,7 +137,7 @@ impl Control {
             since.get_or_insert(now.millis());
         }
         management.channel.push_back((spi, None));
-        self.publish();
+        self.arrived(channel.address);
         self.tell_inbound(ToInbound::InstallBeside(index, Box::new(channel.inbound)));
         self.tell_outbound(ToOutbound::Install(index, Box::new(channel.outbound)));
         // The manager answers to where it heard us last.
@@ -144,7 +163,7 @@ impl Control {
             match entered {
                 Some(index) => {
                     self.agreement.add(index, peer.address, secret);
-                    self.publish();
+                    self.arrived(peer.address);
                 }
                 None => tracing::warn!(address = %peer.address, "no place is left for another member"),
             }
@@ -179,6 +198,12 @@ impl Control {
             *base = counted;
         }
         Some(index)
+    }
+
+    /// Somebody has been given a place: tables first, then what waits for them.
+    pub(super) fn arrived(&mut self, address: Ipv4Addr) {
+        self.publish();
+        self.tell_outbound(ToOutbound::Found(address));
     }
 
     /// Somebody is gone, or may not be talked to. Tickets that it was given before are worth nothing.

@@ -131,7 +131,7 @@ impl InboundThread {
                     let tables = self.tables.load().clone();
                     path.take(&tables, &mut buffer, received);
                 }
-                Ok(None) => wait(&*self.udp, &self.waker)?,
+                Ok(None) => wait(&*self.udp, &self.waker, None)?,
                 Err(error) if error.raw_os_error() == Some(nix::libc::EBADF) => return Err(error),
                 // Reports of routers come as errors of whatever call is next; the queue says what they are.
                 Err(_) => {}

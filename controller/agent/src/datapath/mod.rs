@@ -11,9 +11,10 @@
 //! ```
 //!
 //! Each thread owns its keys; tables arrive as snapshots; counters have one writer. Nothing here allocates per packet,
-//! but for packets that wait for keys, and messages to the control thread.
+//! but for packets that wait for keys or members, and messages to the control thread.
 
 pub mod coalesce;
+pub mod hold;
 pub mod inbound;
 pub mod outbound;
 pub mod route;

@@ -1,5 +1,6 @@
 //! The thread from the adapter to the network: read, cut, seal, send. It owns the outbound keys.
 
+use super::hold::{Held, Outcome, Refusal, Room, Unknown};
 use super::segment::{self, Read, Segments};
 use super::shared::{Note, Shared, ToOutbound, Waker, wait};
 use super::train::{Sent, Train};
@@ -14,24 +15,22 @@ use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::DropReason;
 use kith_pipeline::table::snapshot::Reader;
 use kith_wire::icmp;
-use kith_wire::ipv4::{self, Ipv4};
+use kith_wire::ipv4;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
-use zerocopy::FromBytes;
 
 /// Reads from the adapter before commands and the clock are looked at again.
 const BURST: usize = 32;
-/// Packets that may wait for one member's keys.
-const WAITING: usize = 64;
+/// What may wait for one member's keys.
+const WAITING: Room = Room {
+    packets: 64,
+    octets: 1 << 20,
+};
 /// The control thread is told no more often than this that keys are missing.
 const TELL: u64 = 100;
-/// Unknown addresses told in [`UNKNOWN_EVERY`] milliseconds.
-const UNKNOWN: usize = 16;
-const UNKNOWN_EVERY: u64 = 1_000;
-
 /// What the thread works on.
 pub struct OutboundThread {
     /// The adapter.
@@ -61,30 +60,9 @@ struct Path {
     unknown: Unknown,
 }
 
-/// The unknown addresses that were told last.
-#[derive(Default)]
-struct Unknown {
-    told: [Option<(Ipv4Addr, Millis)>; UNKNOWN],
-    next: usize,
-}
-
-impl Unknown {
-    /// Is this address to be told now? Each once a second, and so many different ones.
-    fn is_due(&mut self, now: Millis, address: Ipv4Addr) -> bool {
-        let lately = |(_, at): &(Ipv4Addr, Millis)| now.0 < at.0 + UNKNOWN_EVERY;
-        let mut recent = self.told.iter().flatten().filter(|told| lately(told));
-        if recent.any(|(told, _)| *told == address) || self.told[self.next].as_ref().is_some_and(lately) {
-            return false;
-        }
-        self.told[self.next] = Some((address, now));
-        self.next = (self.next + 1) % UNKNOWN;
-        true
-    }
-}
-
 #[derive(Default)]
 struct Peer {
-    waiting: VecDeque<Box<[u8]>>,
+    waiting: Held,
     told: Option<Millis>,
     rekey_told: bool,
 }
@@ -125,9 +103,13 @@ impl OutboundThread {
                 path.take(self.tables.load(), now, &mut read[..len]);
                 busy -= 1;
             }
+            let lost = path.unknown.expire(now);
+            if lost > 0 {
+                path.lose(lost, DropReason::MemberUnknown);
+            }
             if busy > 0 {
                 path.depart();
-                wait(&*self.tun, &self.waker)?;
+                wait(&*self.tun, &self.waker, path.unknown.patience(now))?;
             }
         }
         Ok(())
@@ -143,10 +125,8 @@ impl Path {
                     return;
                 };
                 peer.rekey_told = false;
-                for packet in std::mem::take(&mut peer.waiting) {
-                    self.shared.outbound.waiting.add(u64::MAX);
-                    self.single(tables, now, &packet, true);
-                }
+                let waited = peer.waiting.take();
+                self.send_on(tables, now, waited);
             }
             ToOutbound::Dummy(member) => {
                 if let Some(peer) = tables.member(member) {
@@ -156,6 +136,20 @@ impl Path {
                 }
             }
             ToOutbound::GaveUp(member) => self.lose_waiting(member),
+            ToOutbound::Found(address) => {
+                let waited = self.unknown.found(address);
+                self.send_on(tables, now, waited);
+            }
+            ToOutbound::Refuse(address, refusal) => {
+                let waited = self.unknown.refuse(address, refusal);
+                self.shared
+                    .outbound
+                    .waiting
+                    .add((waited.len() as u64).wrapping_neg());
+                for packet in waited {
+                    self.refuse(tables, refusal, &packet);
+                }
+            }
             ToOutbound::Forget(member, receipt) => {
                 self.encap.remove(member);
                 self.lose_waiting(member);
@@ -168,14 +162,25 @@ impl Path {
         self.depart();
     }
 
+    /// What they waited for is there.
+    fn send_on(&mut self, tables: &HostTables, now: Millis, waited: VecDeque<Box<[u8]>>) {
+        for packet in waited {
+            self.shared.outbound.waiting.add(u64::MAX);
+            self.single(tables, now, &packet, true);
+        }
+    }
+
     fn lose_waiting(&mut self, member: MemberIndex) {
-        let Some(peer) = self.peers.get_mut(member.0 as usize) else {
-            return;
-        };
-        let lost = peer.waiting.len() as u64;
-        peer.waiting.clear();
-        self.shared.outbound.waiting.add(lost.wrapping_neg());
-        self.drop_packets(lost, DropReason::KeysMissing);
+        if let Some(peer) = self.peers.get_mut(member.0 as usize) {
+            let lost = peer.waiting.take().len() as u64;
+            self.lose(lost, DropReason::KeysMissing);
+        }
+    }
+
+    /// These waited in vain.
+    fn lose(&self, count: u64, reason: DropReason) {
+        self.shared.outbound.waiting.add(count.wrapping_neg());
+        self.drop_packets(count, reason);
     }
 
     /// One read from the adapter.
@@ -256,8 +261,7 @@ impl Path {
             }
             Encapsulated::NeedKeys { member } => {
                 let peer = &mut self.peers[member.0 as usize];
-                if peer.waiting.len() < WAITING {
-                    peer.waiting.push_back(slot.bytes().into());
+                if peer.waiting.push(WAITING, slot.bytes()) {
                     self.shared.outbound.waiting.add(1);
                 } else {
                     counters.dropped(DropReason::KeysMissing).add(1);
@@ -271,16 +275,25 @@ impl Path {
             Encapsulated::TooBig { mtu } if tell => {
                 // Pushed behind a header of its own or not, what the application sent comes last.
                 let own = slot.bytes().len() - len.min(slot.bytes().len());
-                let answered = too_big(&self.tun, tables.own(), mtu, &slot.bytes()[own..]);
+                // RFC 1191: how large packets may be.
+                let why = (icmp::FRAGMENTATION_NEEDED, mtu);
+                let answered = unreachable(&self.tun, tables.own(), why, &slot.bytes()[own..]);
                 self.shared.outbound.tun_calls.add(u64::from(answered));
                 return true;
             }
-            Encapsulated::Drop(DropReason::MemberUnknown) if tables.takes_introductions() => {
-                if let Ok((ip, _)) = Ipv4::ref_from_prefix(slot.bytes()) {
-                    let to = ip.destination();
+            Encapsulated::NeedMember { to } => match self.unknown.take(now, to, slot.bytes()) {
+                Outcome::Refused(refusal) => {
+                    let packet: Box<[u8]> = slot.bytes().into();
+                    self.refuse(tables, refusal, &packet);
+                }
+                outcome => {
+                    match outcome {
+                        Outcome::Waits => self.shared.outbound.waiting.add(1),
+                        _ => counters.dropped(DropReason::MemberUnknown).add(1),
+                    }
                     self.need_peer(now, to);
                 }
-            }
+            },
             Encapsulated::TooBig { .. } | Encapsulated::Drop(_) => {}
         }
         false
@@ -288,10 +301,22 @@ impl Path {
 
     /// Tells that packets go to somebody unknown.
     fn need_peer(&mut self, now: Millis, to: Ipv4Addr) {
-        if self.unknown.is_due(now, to) {
-            // The channel being full, another packet asks again.
-            let _told = self.notes.try_send(Note::NeedPeer(to));
+        // The channel being full, another packet asks again.
+        if self.unknown.is_due(now, to) && self.notes.try_send(Note::NeedPeer(to)).is_ok() {
+            self.unknown.told(now, to);
         }
+    }
+
+    /// Nobody is to be reached where this packet goes.
+    fn refuse(&self, tables: &HostTables, refusal: Refusal, packet: &[u8]) {
+        let (code, reason) = match refusal {
+            Refusal::Unreachable => (icmp::HOST_UNREACHABLE, DropReason::MemberUnknown),
+            Refusal::Prohibited => (icmp::PROHIBITED, DropReason::PolicyDenied),
+        };
+        self.drop_packets(1, reason);
+        let answered =
+            icmp::may_be_answered(packet) && unreachable(&self.tun, tables.own(), (code, 0), packet);
+        self.shared.outbound.tun_calls.add(u64::from(answered));
     }
 
     /// A dummy goes out under the keys there are, or not at all.
@@ -315,6 +340,7 @@ impl Path {
                 self.count_sent(sent);
             }
             Encapsulated::NeedKeys { .. } => counters.dropped(DropReason::KeysMissing).add(1),
+            Encapsulated::NeedMember { .. } => counters.dropped(DropReason::MemberUnknown).add(1),
             Encapsulated::TooBig { .. } | Encapsulated::Drop(_) => {}
         }
     }
@@ -355,8 +381,8 @@ impl Path {
     }
 }
 
-/// Tells the application, from the address it sent to, how large packets may be (RFC 1191).
-fn too_big(tun: &Tun, own: Ipv4Addr, mtu: u16, offending: &[u8]) -> bool {
+/// Tells the application, from the address it sent to, why its packet does not arrive.
+fn unreachable(tun: &Tun, own: Ipv4Addr, why: (u8, u16), offending: &[u8]) -> bool {
     let Some(destination) = offending.get(16..20) else {
         return false;
     };
@@ -364,30 +390,10 @@ fn too_big(tun: &Tun, own: Ipv4Addr, mtu: u16, offending: &[u8]) -> bool {
     let mut answer = [0; icmp::MAX_ERROR_LEN];
     // RFC 792: the header and 64 bits of data; more helps nobody here.
     let quote = &offending[..offending.len().min(ipv4::HEADER_LEN + 8)];
-    let Ok(len) = icmp::write_too_big(&mut answer, from, own, mtu, quote) else {
+    let Ok(len) = icmp::write_unreachable(&mut answer, from, own, why, quote) else {
         return false;
     };
     let vnet = [0; segment::VNET_LEN];
     tun.write(&[IoSlice::new(&vnet), IoSlice::new(&answer[..len])])
         .is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unknown_addresses_are_told_once_a_second_each_and_sixteen_in_all() {
-        let mut unknown = Unknown::default();
-        let address = |last: u8| Ipv4Addr::new(10, 77, 0, last);
-        assert!(unknown.is_due(Millis(5), address(1)));
-        assert!(!unknown.is_due(Millis(1_004), address(1)));
-        let told = (0..200).filter(|last| unknown.is_due(Millis(900), address(*last)));
-        assert_eq!(told.count(), UNKNOWN - 1);
-        assert!(unknown.is_due(Millis(1_005), address(1)));
-        assert!(
-            !unknown.is_due(Millis(1_006), address(99)),
-            "the others were later"
-        );
-    }
 }

@@ -1,5 +1,6 @@
 //! What the threads of a datapath share: counters, channels, a way to wake each other.
 
+use super::hold::Refusal;
 use crate::clock;
 use crate::keying::{Activity, Event};
 use crate::orders::Order;
@@ -7,13 +8,14 @@ use kith_esp::{Inbound, Millis, Outbound, Spi};
 use kith_pipeline::counters::{Counter, Counters};
 use kith_pipeline::host::tables::MemberIndex;
 use kith_wire::control;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// Notes that may wait for the control thread.
 pub const NOTES: usize = 1024;
@@ -28,6 +30,10 @@ pub enum ToOutbound {
     Dummy(MemberIndex),
     /// Drop what waits for keys.
     GaveUp(MemberIndex),
+    /// Somebody is at this address now: send what waits for that.
+    Found(Ipv4Addr),
+    /// Nobody is to be reached at this address: answer what waits.
+    Refuse(Ipv4Addr, Refusal),
     /// Forget keys and packets; drop the receipt then.
     Forget(MemberIndex, Receipt),
 }
@@ -91,7 +97,7 @@ pub struct Way {
     pub udp_calls: Counter,
     /// Datagrams that the kernel threw away because the socket's buffer was full: never received, so no drop of ours.
     pub overflow: Counter,
-    /// Packets that wait for keys: entered minus left.
+    /// Packets that wait for keys or for a member: entered minus left.
     pub waiting: Counter,
     /// By member.
     pub members: Vec<Traffic>,
@@ -196,13 +202,15 @@ impl Waker {
     }
 }
 
-/// Sleeps until `fd` can be read, reports an error, or somebody wakes us.
-pub fn wait(fd: &impl AsFd, waker: &Waker) -> io::Result<()> {
+/// Sleeps until `fd` can be read, reports an error, somebody wakes us, or so much time has passed.
+pub fn wait(fd: &impl AsFd, waker: &Waker, at_most: Option<Duration>) -> io::Result<()> {
+    // A millisecond more than asked for, rather than many rounds of less than one.
+    let at_most = at_most.and_then(|time| Timespec::try_from(time + Duration::from_millis(1)).ok());
     let mut fds = [
         PollFd::new(fd, PollFlags::IN),
         PollFd::new(&waker.0, PollFlags::IN),
     ];
-    match poll(&mut fds, None) {
+    match poll(&mut fds, at_most.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }

@@ -5,7 +5,7 @@ use super::membership::Place;
 use crate::config::Prefix;
 use crate::keying::Whereabouts;
 use crate::orders::Rule;
-use kith_protocol::member::{self, JoinAck, Location, Policy};
+use kith_protocol::member::{self, JoinAck, Location, Policy, Synced};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// More networks than this has no community.
@@ -81,6 +81,16 @@ pub fn place(me: &Credentials, ack: &JoinAck) -> Result<Place, &'static str> {
         manager,
         networks,
     })
+}
+
+/// Are these networks and this manager's address what we joined with? A manager that does not say so has nothing against it.
+#[must_use]
+pub fn still_holds(place: &Place, synced: &Synced) -> bool {
+    let told: Option<Vec<Prefix>> = synced.networks.iter().map(prefix).collect();
+    let told = told.unwrap_or_default();
+    let known = &place.networks;
+    let same = told.len() == known.len() && told.iter().all(|network| known.contains(network));
+    synced.networks.is_empty() || (same && place.manager.to_bits() == synced.manager_virtual_address)
 }
 
 /// The rules, in order; none, which lets nothing pass, if one of them cannot be understood: it might have been the one that denies.

@@ -13,7 +13,6 @@ pub struct Credentials {
     fqdn: String,
     community: String,
     token_timestamp: u64,
-    token_key: Secret32,
     auth: AuthKey,
     ticket: TicketKey,
     identity: DeviceIdentity,
@@ -45,7 +44,6 @@ impl Credentials {
             fqdn: file.fqdn,
             community: file.community,
             token_timestamp: file.token_timestamp,
-            token_key,
             identity,
         };
         Ok((credentials, (managers, file.managers_version)))
@@ -67,20 +65,6 @@ impl Credentials {
     #[must_use]
     pub fn ticket_key(&self) -> &TicketKey {
         &self.ticket
-    }
-
-    /// What we share with the manager.
-    #[must_use]
-    pub fn token_key(&self) -> &Secret32 {
-        &self.token_key
-    }
-
-    /// Another token key from now on.
-    pub fn renew(&mut self, token_key: Secret32, token_timestamp: u64) {
-        self.auth = AuthKey::of(&token_key);
-        self.ticket = TicketKey::of(&token_key);
-        self.token_key = token_key;
-        self.token_timestamp = token_timestamp;
     }
 
     /// An authenticated request.

@@ -90,6 +90,10 @@ pub struct Fake {
     pub drop_all: bool,
     /// What Init offers.
     pub director: Option<Director>,
+    /// And what to those that cannot use UDP.
+    pub tcp_director: Option<Director>,
+    /// What each Init said of UDP.
+    pub udp_blocked: Vec<bool>,
     pub behind_nat: bool,
     pub codes_left: u32,
     /// What came, in order.
@@ -99,7 +103,6 @@ pub struct Fake {
     pub moves: Vec<MoveRequest>,
     pub channel: Option<ManagerEnd>,
     pub managers: (Vec<ManagerAddress>, u64),
-    pub next_token: Vec<u8>,
     pub revision: u64,
     identity: Vec<u8>,
     registering: Option<(KeyShare, Vec<u8>)>,
@@ -112,6 +115,8 @@ impl Fake {
             entropy: entropy(99),
             refuse: BTreeMap::new(),
             drop_all: false,
+            udp_blocked: Vec::new(),
+            tcp_director: None,
             director: None,
             behind_nat: false,
             codes_left: 5,
@@ -121,7 +126,6 @@ impl Fake {
             moves: Vec::new(),
             channel: None,
             managers: (Vec::new(), 1),
-            next_token: Vec::new(),
             revision: 10,
             identity: identity().public().to_vec(),
             registering: None,
@@ -284,6 +288,11 @@ impl Fake {
 
     fn init(&mut self, now_ms: u64, payload: &[u8]) -> InitAck {
         let request = InitRequest::decode(payload).unwrap();
+        self.udp_blocked.push(request.udp_blocked);
+        let director = match request.udp_blocked {
+            true => self.tcp_director.clone(),
+            false => self.director.clone(),
+        };
         let mut manager_seed = vec![0; 32];
         (self.entropy)(&mut manager_seed);
         self.inits.insert(manager_seed.clone(), request.seed.clone());
@@ -294,7 +303,7 @@ impl Fake {
             timeout_ms: INIT_TIMEOUT_MS,
             observed_address: OBSERVED.to_bits(),
             behind_nat: self.behind_nat,
-            director: self.director.clone(),
+            director,
             tunnel_port: 20_202,
             variants: 0,
         }
@@ -353,7 +362,6 @@ impl Fake {
             }),
             managers: self.managers.0.clone(),
             managers_version: self.managers.1,
-            next_token: self.next_token.clone(),
             revision: self.revision,
         }
     }

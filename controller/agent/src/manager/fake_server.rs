@@ -127,7 +127,7 @@ macro_rules! answers {
 
             async fn watch(&self, _: Request<Envelope>) -> Result<Response<Updates>, Status> {
                 let revision = self.0.lock().unwrap().revision;
-                let synced = Update { revision, change: Some(update::Change::Synced(Synced {})) };
+                let synced = Update { revision, change: Some(update::Change::Synced(Synced::default())) };
                 let updates = futures_util::StreamExt::chain(stream::iter([Ok(synced)]), stream::pending());
                 Ok(Response::new(Box::pin(updates)))
             }

@@ -4,15 +4,17 @@
 //!  ► {"request":"memberships"}
 //!  ◄ {"answer":"memberships","memberships":[{"fqdn":"alice.acme.example","phase":"joined","address":"10.77.0.2", …}]}
 //!  ► {"request":"status","fqdn":"alice.acme.example"}      ◄ what that membership's datapath says
+//!  ► {"request":"start","fqdn":"bob.acme.example","state":"/var/lib/kith-agent"}    ◄ {"answer":"done"}: it is at work
 //!  ► {"request":"leave","fqdn":null}                       ◄ {"answer":"done"}
 //! ```
 
 use super::Board;
 use crate::status::{MAX_LINE, Status};
+use kith_protocol::names::Fqdn;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -33,6 +35,13 @@ pub enum Request {
         /// Which.
         #[serde(default)]
         fqdn: Option<String>,
+    },
+    /// Begin one that this device was enrolled in while the agent runs, or that is over.
+    Start {
+        /// Which.
+        fqdn: String,
+        /// The folder in which it is kept.
+        state: PathBuf,
     },
     /// Leave one, or all.
     Leave {
@@ -167,10 +176,20 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
             Some(status) => Answer::Status(Box::new(status)),
             None => refuse("there is no such membership here, or it is busy"),
         },
+        Ok(Request::Leave { .. } | Request::Start { .. })
+            if asker != 0 && asker != nix::unistd::geteuid().as_raw() =>
+        {
+            refuse("only root, or whoever runs the agent, may do that")
+        }
+        Ok(Request::Start { fqdn, state }) => match Fqdn::normalise(&fqdn) {
+            Ok(fqdn) => match board.start(fqdn, &state).await {
+                Ok(()) => Answer::Done,
+                Err(error) => refuse(&error.to_string()),
+            },
+            Err(error) => refuse(&format!("{fqdn:?} is no member's name: {error}")),
+        },
         Ok(Request::Leave { fqdn }) => {
-            if asker != 0 && asker != nix::unistd::geteuid().as_raw() {
-                refuse("only root, or whoever runs the agent, may do that")
-            } else if board.leave(fqdn.as_deref()).await {
+            if board.leave(fqdn.as_deref()).await {
                 Answer::Done
             } else {
                 refuse("there is no such membership here; `kith-agent status` shows which there are")

@@ -34,6 +34,8 @@ pub enum Message {
     Input(Input),
     /// DNS has found a member: answered when it is in force.
     Found(Box<Peer>, oneshot::Sender<()>),
+    /// The way out of this computer is another one.
+    Rerouted,
     /// How is it?
     View(oneshot::Sender<View>),
 }
@@ -146,6 +148,7 @@ impl Driver {
         match message {
             Message::Input(Input::Network(network)) => self.attached(network),
             Message::Input(input) => self.member.machine.input(now(), input),
+            Message::Rerouted => self.order(Order::Roamed),
             Message::Found(peer, taken) => {
                 self.member.machine.input(now(), Input::Found(peer));
                 self.obey();
@@ -167,6 +170,7 @@ impl Driver {
     fn attached(&mut self, network: Option<Network>) {
         let local = network.as_ref().map(|network| network.local);
         if local.is_some() && self.local.is_some() && local != self.local {
+            self.order(Order::Roamed);
             self.links.clear();
             if let Some((stream, task)) = self.stream.take() {
                 task.abort();
@@ -208,10 +212,6 @@ impl Driver {
                         .member
                         .state
                         .keep_managers(&self.member.fqdn, managers, version);
-                    self.complain(kept);
-                }
-                Output::Token { key, timestamp } => {
-                    let kept = self.member.state.keep_token(&self.member.fqdn, &key, timestamp);
                     self.complain(kept);
                 }
             }

@@ -181,3 +181,20 @@ async fn a_datapath_that_ends_ends_the_membership() {
     );
     assert_eq!(manager.fake.lock().unwrap().calls.last(), Some(&Call::Leave));
 }
+
+#[tokio::test]
+async fn another_address_or_way_out_is_said_to_the_datapath_before_anything_else() {
+    let world = World::attached().await;
+    while !matches!(world.order().await, Order::Channel(_)) {}
+    let network = Network {
+        local: Ipv4Addr::new(127, 0, 0, 9),
+        lans: Vec::new(),
+    };
+    let message = Message::Input(Input::Network(Some(network)));
+    world.sender.send(message).await.unwrap();
+    assert!(matches!(world.order().await, Order::Roamed));
+    // With a public address it is joined anew.
+    while !matches!(world.order().await, Order::Channel(_)) {}
+    world.sender.send(Message::Rerouted).await.unwrap();
+    assert!(matches!(world.order().await, Order::Roamed));
+}

@@ -9,32 +9,34 @@
 //! ```
 //!
 //! What needs rights (adapters, port 53) is done first, by one thread; then the rights are given up, and the rest runs on a few
-//! threads without any.
+//! threads without any. One thread keeps the right to make adapters, and does nothing else: for memberships that this device is enrolled in
+//! while it runs.
 
 mod attachment;
 mod beats;
+mod board;
 pub mod control;
 pub mod member;
+mod netlink;
+mod opener;
 mod volume;
 
-use crate::agent::{Agent, Handle, StartError, drop_capabilities};
-use crate::config;
+pub use board::Board;
+
+use crate::agent::{StartError, drop_capabilities};
 use crate::dns::{self, zones::Zones};
-use crate::managed;
-use crate::manager::membership::{Ending, Input, Membership, Settings, View};
-use crate::manager::{Credentials, credentials::BadRegistration};
-use crate::orders::{Order, Report};
+use crate::manager::credentials::BadRegistration;
+use crate::manager::membership::{Ending, Input};
 use crate::server;
 use crate::state::{State, StateError};
-use crate::status::Status;
 use kith_protocol::names::Fqdn;
-use member::{Member, Message};
+use member::Message;
+use opener::{Opened, Opener};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// What `up` is told.
@@ -78,33 +80,20 @@ pub enum UpError {
     System(#[from] io::Error),
 }
 
-/// All memberships, for those who ask.
-#[derive(Default)]
-pub struct Board(Vec<Entry>);
-
-struct Entry {
-    fqdn: String,
-    adapter: String,
-    udp_port: u16,
-    handle: Handle,
-    member: mpsc::Sender<Message>,
-}
-
 /// Everything that needed rights.
 pub struct Supervisor {
-    board: Board,
-    members: Vec<(Member, Receiver<Report>, Agent)>,
+    board: Arc<Board>,
+    begun: mpsc::Receiver<Option<Opened>>,
     zones: Zones,
     dns: dns::Bound,
     listener: std::os::unix::net::UnixListener,
     socket: PathBuf,
     news: mpsc::Receiver<()>,
+    members: Vec<Opened>,
 }
 
 /// A leaving membership has so much time before the process ends without its consent.
 const LEAVING: Duration = Duration::from_secs(5);
-/// Reports that may wait.
-const REPORTS: usize = 256;
 
 impl Supervisor {
     /// Opens everything, and gives up all rights of the calling thread.
@@ -117,76 +106,25 @@ impl Supervisor {
             server::bind(&options.socket).map_err(|error| UpError::Socket(options.socket.clone(), error))?;
         listener.set_nonblocking(true)?;
         let (news, heard) = mpsc::channel(1);
-        let mut supervisor = Self {
-            board: Board::default(),
-            members: Vec::new(),
-            zones: Zones::default(),
-            dns: dns::bind(&options.dns, &options.state)?,
+        let zones = Zones::default();
+        let dns = dns::bind(&options.dns, &options.state)?;
+        let (board, starts) = Board::new(&options.state);
+        let board = Arc::new(board);
+        let opener = Opener::new(options.clone(), board.clone(), zones.clone(), news);
+        let members: Result<Vec<Opened>, UpError> = names.into_iter().map(|fqdn| opener.open(fqdn)).collect();
+        let members = members?;
+        let begun = opener.stay(starts)?;
+        drop_capabilities();
+        Ok(Self {
+            board,
+            begun,
+            zones,
+            dns,
             listener,
             socket: options.socket.clone(),
             news: heard,
-        };
-        for (index, fqdn) in names.into_iter().enumerate() {
-            supervisor.open_member(options, index, fqdn, news.clone())?;
-        }
-        drop_capabilities();
-        Ok(supervisor)
-    }
-
-    fn open_member(
-        &mut self,
-        options: &Options,
-        index: usize,
-        fqdn: Fqdn,
-        news: mpsc::Sender<()>,
-    ) -> Result<(), UpError> {
-        let registration = options.state.load(&fqdn)?;
-        let community = registration.file.community.clone();
-        let (me, managers) = Credentials::take(registration.file, registration.identity)
-            .map_err(|error| UpError::Registration(fqdn.clone(), error))?;
-        let (orders, ordered) = sync_channel::<Order>(member::ORDERS);
-        let (reports, reported) = sync_channel::<Report>(REPORTS);
-        let tun = format!("kith{index}");
-        let settings = managed::Settings {
-            tun: tun.clone(),
-            udp: config::Udp {
-                port: options.port,
-                ..config::Udp::default()
-            },
-            ..managed::Settings::default()
-        };
-        let agent = Agent::start_managed(settings, ordered, reports)?;
-        let settings = Settings {
-            udp_port: agent.udp_port(),
-            site: options.site.clone(),
-            platform: platform(),
-            program: concat!("kith-agent ", env!("CARGO_PKG_VERSION")).into(),
-            computer: computer(),
-        };
-        let (sender, inbox) = mpsc::channel(member::INBOX);
-        self.board.0.push(Entry {
-            fqdn: fqdn.as_str().into(),
-            adapter: tun.clone(),
-            udp_port: agent.udp_port(),
-            handle: agent.handle(),
-            member: sender.clone(),
-        });
-        let machine = Membership::new(me, managers, settings, Box::new(crate::entropy::fill));
-        let (state, zones) = (options.state.clone(), self.zones.clone());
-        let member = Member {
-            fqdn,
-            community,
-            machine,
-            state,
-            tun,
-            orders,
-            sender,
-            inbox,
-            zones,
-            news,
-        };
-        self.members.push((member, reported, agent));
-        Ok(())
+            members,
+        })
     }
 
     /// Works until all memberships are over, or `stop` says so; then all leave. Says how each ended.
@@ -195,10 +133,11 @@ impl Supervisor {
         mut stop: mpsc::Receiver<()>,
         mut tell: impl FnMut(&[control::Membership]) + Send,
     ) -> Vec<(String, Ending)> {
-        let board = Arc::new(self.board);
+        let board = self.board;
+        let mut begun = self.begun;
         let mut tasks = JoinSet::new();
-        for (member, reports, agent) in self.members {
-            tasks.spawn(work(member, reports, agent));
+        for opened in self.members {
+            tasks.spawn(work(opened));
         }
         let names = self.dns.run(self.zones.clone());
         let serving = match tokio::net::UnixListener::from_std(self.listener) {
@@ -210,13 +149,22 @@ impl Supervisor {
         };
         let mut news = self.news;
         let mut ended = Vec::new();
-        loop {
+        while !tasks.is_empty() || board.is_starting() {
             tokio::select! {
-                over = tasks.join_next() => match over {
-                    Some(Ok(over)) => ended.push(over),
+                over = tasks.join_next(), if !tasks.is_empty() => match over {
+                    Some(Ok(over)) => {
+                        board.ended(&over.0);
+                        ended.push(over);
+                    }
                     Some(Err(error)) => tracing::error!(%error, "a membership failed"),
-                    None => break,
+                    None => {}
                 },
+                Some(opened) = begun.recv() => {
+                    if let Some(opened) = opened {
+                        tasks.spawn(work(opened));
+                    }
+                    board.started();
+                }
                 _ = stop.recv() => {
                     board.leave(None).await;
                     let last = tokio::time::timeout(LEAVING, async {
@@ -232,6 +180,7 @@ impl Supervisor {
                 Some(()) = news.recv() => tell(&board.memberships().await),
             }
         }
+        board.close();
         names.stop().await;
         if let Some(serving) = serving {
             serving.abort();
@@ -242,65 +191,8 @@ impl Supervisor {
     }
 }
 
-impl Board {
-    /// All memberships.
-    pub async fn memberships(&self) -> Vec<control::Membership> {
-        let mut memberships = Vec::new();
-        for entry in &self.0 {
-            let view = entry.view().await;
-            memberships.push(control::Membership {
-                fqdn: entry.fqdn.clone(),
-                phase: view.as_ref().map_or("over", |view| view.phase).into(),
-                address: view.as_ref().and_then(|view| Some(view.place.as_ref()?.address)),
-                manager: view
-                    .as_ref()
-                    .and_then(|view| Some(view.manager.as_ref()?.to_string())),
-                adapter: entry.adapter.clone(),
-                udp_port: entry.udp_port,
-                trouble: view.and_then(|view| view.trouble),
-            });
-        }
-        memberships
-    }
-
-    /// What the datapath of this membership says, or that of the first one.
-    pub async fn status(&self, fqdn: Option<&str>) -> Option<Status> {
-        let entry = self
-            .0
-            .iter()
-            .find(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn))?;
-        let handle = entry.handle.clone();
-        tokio::task::spawn_blocking(move || handle.status()).await.ok()?
-    }
-
-    /// Has this membership leave, or all; false if there is no such one.
-    pub async fn leave(&self, fqdn: Option<&str>) -> bool {
-        let mut found = fqdn.is_none();
-        for entry in self
-            .0
-            .iter()
-            .filter(|entry| fqdn.is_none_or(|fqdn| entry.fqdn == fqdn))
-        {
-            found = true;
-            let _over = entry.member.send(Message::Input(Input::Leave)).await;
-        }
-        found
-    }
-}
-
-impl Entry {
-    async fn view(&self) -> Option<View> {
-        let (answer, view) = oneshot::channel();
-        self.member.send(Message::View(answer)).await.ok()?;
-        tokio::time::timeout(Duration::from_secs(1), view)
-            .await
-            .ok()?
-            .ok()
-    }
-}
-
 /// One membership, its reports and its datapath, until all have ended.
-async fn work(member: Member, reports: Receiver<Report>, agent: Agent) -> (String, Ending) {
+async fn work((member, reports, agent): Opened) -> (String, Ending) {
     let name = member.fqdn.as_str().to_owned();
     let sender = member.sender.clone();
     let reporting = sender.clone();
@@ -335,19 +227,6 @@ async fn work(member: Member, reports: Receiver<Report>, agent: Agent) -> (Strin
 #[must_use]
 pub fn platform() -> String {
     format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
-}
-
-/// The computer's own name, as NetBIOS would have it.
-fn computer() -> String {
-    let name = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_default();
-    let first = name.split('.').next().unwrap_or_default();
-    let plain = first
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-');
-    plain.take(15).collect::<String>().to_uppercase()
 }
 
 #[cfg(test)]

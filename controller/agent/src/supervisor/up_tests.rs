@@ -51,6 +51,34 @@ fn registered(manager: &Served, state: &State) {
     state.keep(&alice, &file).unwrap();
 }
 
+fn options(state: State, socket: &std::path::Path) -> Options {
+    Options {
+        state,
+        socket: socket.into(),
+        port: 20_202,
+        site: String::new(),
+        dns: dns::Options {
+            mode: Mode::None,
+            listen: Some("127.0.0.1:5399".parse().unwrap()),
+            ..dns::Options::default()
+        },
+    }
+}
+
+/// `up` at work, in a thread of its own.
+fn work_at(options: Options) -> std::thread::JoinHandle<Vec<(String, Ending)>> {
+    std::thread::spawn(move || {
+        let supervisor = Supervisor::open(&options).unwrap_or_else(|error| panic!("{error}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (_stop, stopped) = mpsc::channel(1);
+        runtime.block_on(supervisor.run(stopped, |_| {}))
+    })
+}
+
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -81,28 +109,8 @@ fn up_joins_sets_up_the_adapter_answers_names_and_leaves_when_told() {
         let (manager, folder) = (serve(), tempfile::tempdir().unwrap());
         let state = State::at(&folder.path().join("state"));
         registered(&manager, &state);
-        let options = Options {
-            state,
-            socket: folder.path().join("agent.sock"),
-            port: 20_202,
-            site: String::new(),
-            dns: dns::Options {
-                mode: Mode::None,
-                listen: Some("127.0.0.1:5399".parse().unwrap()),
-                ..dns::Options::default()
-            },
-        };
-        let socket = options.socket.clone();
-        let working = std::thread::spawn(move || {
-            let supervisor = Supervisor::open(&options).unwrap_or_else(|error| panic!("{error}"));
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
-            let (_stop, stopped) = mpsc::channel(1);
-            runtime.block_on(supervisor.run(stopped, |_| {}))
-        });
+        let socket = folder.path().join("agent.sock");
+        let working = work_at(options(state, &socket));
         let memberships = || match ask(&socket, &Request::Memberships) {
             Ok(Answer::Memberships { memberships }) => memberships,
             _ => Vec::new(),
@@ -163,5 +171,76 @@ fn up_joins_sets_up_the_adapter_answers_names_and_leaves_when_told() {
             !lans::networks(&[]).unwrap().contains(&network)
         });
         assert!(!socket.exists());
+    });
+}
+
+#[test]
+fn what_this_device_is_enrolled_in_while_up_runs_is_joined_at_once_and_again_after_it_was_left() {
+    in_a_namespace(|| {
+        let (manager, folder) = (serve(), tempfile::tempdir().unwrap());
+        let state = State::at(&folder.path().join("state"));
+        registered(&manager, &state);
+        let socket = folder.path().join("agent.sock");
+        let working = work_at(options(state.clone(), &socket));
+        let phase = |fqdn: &str| {
+            let Ok(Answer::Memberships { memberships }) = ask(&socket, &Request::Memberships) else {
+                return String::new();
+            };
+            let found = memberships.into_iter().find(|member| member.fqdn == fqdn);
+            found.map_or_else(String::new, |member| {
+                format!("{} {}", member.phase, member.adapter)
+            })
+        };
+        let start = |fqdn: &str, folder: &std::path::Path| {
+            let request = Request::Start {
+                fqdn: fqdn.into(),
+                state: folder.into(),
+            };
+            ask(&socket, &request).map_err(|error| error.to_string())
+        };
+        eventually("joined", || phase(FQDN) == "joined kith0");
+
+        let unknown = start("bob.acme.example", state.path()).unwrap_err();
+        assert!(unknown.contains("bob.acme.example"), "{unknown}");
+        let elsewhere = start(FQDN, folder.path()).unwrap_err();
+        assert!(elsewhere.contains("enrolments in"), "{elsewhere}");
+
+        // Enrolled anew under another name. The manager does not know it: that is its own affair, and its adapter is there.
+        let bob = Fqdn::parse("bob.acme.example").unwrap();
+        state.identity(&bob, &mut |out| out.fill(4)).unwrap();
+        let alice = state.load(&Fqdn::parse(FQDN).unwrap()).unwrap().file;
+        let file = kith_protocol::member::RegistrationFile {
+            fqdn: bob.as_str().into(),
+            ..alice
+        };
+        state.keep(&bob, &file).unwrap();
+        assert_eq!(start(bob.as_str(), state.path()), Ok(Answer::Done));
+        assert!(phase(bob.as_str()).ends_with("kith1"), "{}", phase(bob.as_str()));
+        let link = Command::new("ip")
+            .args(["link", "show", "kith1"])
+            .output()
+            .unwrap();
+        assert!(link.status.success());
+        assert_eq!(phase(FQDN), "joined kith0", "undisturbed");
+
+        // Enrolled anew under the same name, or joined again after it was left: the old one leaves first.
+        assert_eq!(start(FQDN, state.path()), Ok(Answer::Done));
+        eventually("joined again", || phase(FQDN).starts_with("joined"));
+        let joins = manager.fake.lock().unwrap().joins.clone();
+        assert_eq!(joins.len(), 2);
+        assert_ne!(joins[0].run_id, joins[1].run_id);
+
+        assert_eq!(
+            ask(&socket, &Request::Leave { fqdn: None }).unwrap(),
+            Answer::Done
+        );
+        let mut ended: Vec<String> = working
+            .join()
+            .unwrap()
+            .into_iter()
+            .map(|(fqdn, _)| fqdn)
+            .collect();
+        ended.sort();
+        assert_eq!(ended, [FQDN, FQDN, bob.as_str()]);
     });
 }

@@ -1,5 +1,6 @@
 //! Members whose manager is the test: orders by hand, tickets sealed here.
 
+mod first;
 mod manager;
 mod member;
 mod strangers;
@@ -342,45 +343,46 @@ fn a_thousand_and_twenty_four_members_fit_and_the_place_of_one_that_is_gone_is_g
     assert_eq!(member.status().peers.len(), 1024);
 }
 
-#[test]
-fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_it() {
-    if !privileged() {
-        return;
-    }
+/// The director that both members have a session at, and its address.
+fn director() -> SocketAddrV4 {
+    format!("{}:20202", relay::ADDRESS).parse().unwrap()
+}
+
+fn pseudo(which: u8) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::new(240, 0, 0, which + 1))
+}
+
+/// Asks for a session at the director; the second member is one that only sends.
+fn session_order(which: usize) -> Order {
+    Order::Director(Director {
+        address: director(),
+        key_id: which as u64 + 1,
+        key: Secret::from_hex(relay::KEYS[which]).unwrap(),
+        sender_only: which == 1,
+    })
+}
+
+fn has_session(member: &Member, which: u8) {
+    let wanted = |report: &Report| {
+        matches!(report, Report::Session { director: at, pseudo: Some(there), observed: Some(_) }
+            if *at == director() && Some(*there) == pseudo(which))
+    };
+    member.reported(wanted);
+}
+
+/// The first member is reached through a director only, and the second reaches it.
+fn through_a_director() -> (World, Relay) {
     let world = World::new();
     world
         .net
         .good(1, &format!("ip addr add {}/24 dev wan", relay::ADDRESS));
     let relay = Relay::start(&world.net.namespace(1));
     let [a, b] = &world.members;
-    let address: SocketAddrV4 = format!("{}:20202", relay::ADDRESS).parse().unwrap();
-    let order = |which: usize| {
-        Order::Director(Director {
-            address,
-            key_id: which as u64 + 1,
-            key: Secret::from_hex(relay::KEYS[which]).unwrap(),
-            sender_only: which == 1,
-        })
-    };
-    let pseudo = |which: u8| Some(Ipv4Addr::new(240, 0, 0, which + 1));
-    let session = |member: &Member, which: u8| {
-        let wanted = |report: &Report| {
-            matches!(report, Report::Session { director, pseudo: Some(there), observed: Some(_) }
-                if *director == address && Some(*there) == pseudo(which))
-        };
-        member.reported(wanted)
-    };
     a.join_behind();
     for (which, member) in (0..).zip([a, b]) {
-        member.order(order(which.into()));
-        session(member, which);
+        member.order(session_order(which.into()));
+        has_session(member, which);
     }
-    // The same again changes nothing, and is reported again.
-    let sessions = relay.sessions();
-    a.order(order(0));
-    session(a, 0);
-    assert_eq!(relay.sessions(), sessions);
-
     let Order::Peer(mut told) = b
         .identity
         .peer(&a.identity, KEYS[0], now_ms() * 1000, now_ms() + HOUR)
@@ -388,16 +390,31 @@ fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_
         unreachable!("it makes a peer")
     };
     told.location = Whereabouts::Director {
-        director: address,
+        director: director(),
         pseudo: pseudo(0).unwrap(),
     };
     b.order(Order::Peer(told));
     world
         .net
         .until("b reaches a", Duration::from_secs(5), |net| net.pings(1));
+    (world, relay)
+}
+
+#[test]
+fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_it() {
+    if !privileged() {
+        return;
+    }
+    let (world, relay) = through_a_director();
+    let [a, b] = &world.members;
     assert!(world.net.pings(0) && relay.relayed() > 0);
     let there = b.status().peers[0].clone();
-    assert_eq!((there.pseudo, there.endpoint), (pseudo(0), address));
+    assert_eq!((there.pseudo, there.endpoint), (pseudo(0), director()));
+    // The same again changes nothing, and is reported again.
+    let sessions = relay.sessions();
+    a.order(session_order(0));
+    has_session(a, 0);
+    assert_eq!(relay.sessions(), sessions);
 
     a.order(Order::NoDirector);
     world
@@ -406,6 +423,32 @@ fn a_session_is_taken_and_given_back_as_ordered_and_members_are_reached_through_
             relay.sessions() == 1
         });
     assert!(a.status().director.is_none());
+}
+
+#[test]
+fn a_member_that_roams_is_reached_through_its_director_within_a_second() {
+    if !privileged() {
+        return;
+    }
+    let (world, relay) = through_a_director();
+    world.net.good(
+        0,
+        "ip addr del 192.0.2.1/24 dev wan && ip addr add 192.0.2.7/24 dev wan",
+    );
+    world.net.good(0, "ip route add default via 192.0.2.254");
+    // It has nothing to say itself, and its keep-alive is not due for long: what is sent to it goes where it was.
+    assert!(!world.net.pings(1));
+    let sessions = relay.sessions();
+    world.members[0].order(Order::Roamed);
+    world
+        .net
+        .until("b reaches a where it is now", Duration::from_secs(1), |net| {
+            net.pings(1)
+        });
+    assert_eq!(relay.sessions(), sessions, "it is the same session");
+    let session = world.members[0].status().director.unwrap();
+    assert_eq!(session.observed.unwrap().ip().to_string(), "192.0.2.7");
+    assert_eq!(session.pseudo, pseudo(0));
 }
 
 #[test]

@@ -124,7 +124,8 @@ impl Manager {
         }
     }
 
-    /// The networks of the community, and perhaps its manager's address, are others: whoever is joined must join again, and keeps what it has.
+    /// The networks of the community, and perhaps its manager's address, are others: whoever is joined asks anew, finds that out, and joins
+    /// again; it keeps what it has.
     fn resync(&mut self, index: CommunityIndex) {
         let members: Vec<MemberId> = self
             .state()

@@ -288,7 +288,6 @@ impl Manager {
             policy: Some(self.policy_of(id)),
             managers: self.settings.managers.clone(),
             managers_version: self.settings.managers_version,
-            next_token: Vec::new(),
             revision,
         })))
     }
@@ -333,7 +332,7 @@ fn is_of(request: &JoinRequest, pending: &Pending) -> bool {
         && request.run_id == pending.run_id.0
 }
 
-fn prefix(pool: Prefix) -> member::Prefix {
+pub(super) fn prefix(pool: Prefix) -> member::Prefix {
     member::Prefix {
         address: pool.network().into(),
         length: pool.length().into(),

@@ -74,8 +74,9 @@ impl Manager {
         let peer = self.locate(now, id, target);
         peer.map(Answer::Locate).map_err(|why| {
             let code = match why {
-                LocateRefusal::AskerNotJoined | LocateRefusal::NotJoined => Code::NotJoined,
-                LocateRefusal::Unknown => Code::UnknownName,
+                // Who asks must be able to tell whether it is itself that is not joined.
+                LocateRefusal::AskerNotJoined => Code::NotJoined,
+                LocateRefusal::Unknown | LocateRefusal::NotJoined => Code::UnknownName,
                 LocateRefusal::Denied => Code::Denied,
             };
             Denial::refused(code, why.to_string())

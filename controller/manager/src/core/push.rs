@@ -1,7 +1,7 @@
 //! Telling exactly those whom a change concerns (source document 003, paragraph 33).
 //!
 //! A member that moves or goes concerns those who deal with it; a policy concerns those whose compiled rules it changes. Nobody else hears
-//! anything. What cannot be told because a member has no stream is remembered as a revision, so that it is told to join again when it comes.
+//! anything. What cannot be told because a member has no stream is remembered as a revision, so that it is told to ask anew when it comes.
 
 use super::Manager;
 use super::ids::{CommunityIndex, MemberId, Time};

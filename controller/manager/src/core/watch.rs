@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!  watch(from) ──► from ≥ all it should have been told? ──yes──► Synced, then changes as they happen
-//!                                    └──no──► Resync, end: it joins again and asks anew
+//!                                    └──no──► Resync, end: it watches from 0, and asks for each member that it deals with
+//! watch(0) ──► its policy, the managers, Synced, then changes as they happen
 //! ```
 //!
 //! The manager keeps one number a member, not a queue: the newest revision that the member was told of or should have been.
 
 use super::Manager;
 use super::authentic::Denial;
-use super::ids::{StreamId, Time};
+use super::ids::{MemberId, StreamId, Time};
+use super::join::prefix;
 use super::output::{DropCause, Output, StreamEnd};
 use kith_protocol::authenticator::Kind;
 use kith_protocol::member::update::Change;
-use kith_protocol::member::{Envelope, Resync, Synced, Update, WatchRequest};
+use kith_protocol::member::{Envelope, Managers, Resync, Synced, Update, WatchRequest};
 use std::net::SocketAddrV4;
 
 impl Manager {
@@ -25,7 +27,8 @@ impl Manager {
                     .session(id)
                     .map_or(u64::MAX, |session| session.live.told);
                 let newest = self.state.revision().0;
-                if request.from_revision < told || request.from_revision > newest {
+                let anew = request.from_revision == 0;
+                if !anew && (request.from_revision < told || request.from_revision > newest) {
                     self.counts.add("watch", "resync");
                     return self.last_word(stream, Change::Resync(Resync {}));
                 }
@@ -34,8 +37,12 @@ impl Manager {
                     let why = StreamEnd::Replaced;
                     self.outbox.now(Output::StreamEnd { stream: old, why });
                 }
+                if anew {
+                    return self.tell_all(id, stream);
+                }
                 // What is held now is of later revisions and goes to this stream.
-                self.push_now(stream, Change::Synced(Synced {}));
+                let synced = self.synced(id);
+                self.push_now(stream, synced);
             }
             Err(Denial::Refused(refusal)) => {
                 self.counts.add("watch", "refused");
@@ -45,7 +52,36 @@ impl Manager {
         }
     }
 
-    /// An update was lost: the member must join again, and its stream ends.
+    /// What a member must know that knows nothing. It is told like any change: not before it is on disk.
+    fn tell_all(&mut self, id: MemberId, stream: StreamId) {
+        if let Some(live) = self.state.live_mut(id) {
+            live.told = 0;
+        }
+        self.own_policy(id);
+        let policy = Change::Policy(self.policy_of(id));
+        let managers = Change::Managers(Managers {
+            managers: self.settings.managers.clone(),
+            version: self.settings.managers_version,
+        });
+        for change in [managers, policy, self.synced(id)] {
+            let update = Update {
+                revision: 0,
+                change: Some(change),
+            };
+            self.emit(Output::Push { stream, update });
+        }
+    }
+
+    fn synced(&self, id: MemberId) -> Change {
+        let member = self.state.member(id);
+        let community = member.and_then(|member| self.state.community(member.community));
+        Change::Synced(community.map_or_else(Synced::default, |community| Synced {
+            networks: community.pools.iter().copied().map(prefix).collect(),
+            manager_virtual_address: community.manager_address.into(),
+        }))
+    }
+
+    /// An update was lost: the member must ask anew, and its stream ends.
     pub(super) fn stream_full(&mut self, stream: StreamId) {
         self.counts.add("watch", "too_slow");
         if let Some(id) = self.state.detach_stream(stream) {

@@ -9,7 +9,7 @@ use kith_protocol::identity::DeviceIdentity;
 use kith_protocol::invitation::Invitation;
 use kith_protocol::join::{Exchange, join_secret, refresh_secret};
 use kith_protocol::names::Fqdn;
-use kith_protocol::registration::{Code, FileKey, seal_ack, seal_next_token};
+use kith_protocol::registration::{Code, FileKey, seal_ack};
 use kith_protocol::share::KeyShare;
 use kith_protocol::ticket::{KeyBody, PairEnd, TicketBody, pair_key, seal, seal_key};
 use kith_protocol::tls::Fingerprint;
@@ -81,10 +81,6 @@ fn registration_and_join() {
         "a@acme.example".into(),
     );
     same("ack_authenticator", &ack.authenticator);
-    same(
-        "next_token",
-        &seal_next_token(&secret(1), FQDN, &secret(2), NOW, &mut Counting::from(0).rng()),
-    );
     let with = Exchange {
         member_seed: &[5; 32],
         manager_seed: &[6; 32],

@@ -4,9 +4,7 @@ use crate::{Counting, secret};
 use kith_protocol::authenticator::{Argon2Cost, PasswordKey};
 use kith_protocol::join::{Exchange, join_secret, refresh_secret};
 use kith_protocol::member::{ConfirmAck, ManagerAddress, RegistrationFile};
-use kith_protocol::registration::{
-    Code, FileKey, NotACode, OpenError, open_next_token, seal_ack, seal_next_token, verify_ack,
-};
+use kith_protocol::registration::{Code, FileKey, NotACode, OpenError, seal_ack, verify_ack};
 use kith_protocol::share::{BadShare, KeyShare};
 
 const FQDN: &str = "laptop.acme.example";
@@ -145,24 +143,6 @@ fn an_ack_is_of_who_knows_the_password_and_answers_this_share() {
     bent[2].code_sent_to.push('x');
     bent[3].authenticator.truncate(16);
     assert!(bent.iter().all(|ack| !verify_ack(&key, &member.public(), ack)));
-}
-
-#[test]
-fn a_newer_token_key_opens_under_the_old_one_only() {
-    let sealed = seal_next_token(&secret(1), FQDN, &secret(2), 77, &mut Counting::from(0).rng());
-    assert!(open_next_token(&secret(1), FQDN, &sealed).is_ok_and(|(key, at)| key == secret(2) && at == 77));
-    assert_eq!(
-        open_next_token(&secret(3), FQDN, &sealed).err(),
-        Some(OpenError::NotAuthentic)
-    );
-    assert_eq!(
-        open_next_token(&secret(1), "x.acme.example", &sealed).err(),
-        Some(OpenError::NotAuthentic)
-    );
-    assert_eq!(
-        open_next_token(&secret(1), FQDN, &[]).err(),
-        Some(OpenError::NotAuthentic)
-    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use kith_esp::aead::{Aead, DefaultAead};
 use kith_esp::{Lifetime, Millis, NO_NEXT_HEADER, Outbound, sealed_overhead};
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_IPV4, PROTOCOL_TCP};
 use kith_wire::{shim, tcp};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::IntoBytes;
 
 /// What became of a virtual packet.
@@ -40,6 +40,11 @@ pub enum Encapsulated {
     NeedKeys {
         /// With whom.
         member: MemberIndex,
+    },
+    /// Untouched: nobody is known at this address, but somebody may be brought.
+    NeedMember {
+        /// The address.
+        to: Ipv4Addr,
     },
     /// Untouched and counted as dropped: tell the application that packets may be this large.
     TooBig {
@@ -117,7 +122,7 @@ impl<A: Aead> Encap<A> {
         now: Millis,
         packet: &mut P,
     ) -> Result<Encapsulated, Encapsulated> {
-        let (index, member, fragment) = find(tables, packet).map_err(Encapsulated::Drop)?;
+        let (index, member, fragment) = find(tables, packet)?;
         let sa = self.outbound.get_mut(index.0 as usize).and_then(Option::as_mut);
         // An SA that cannot seal is found out before the packet is touched: it will wait for the next one.
         let sa = sa
@@ -157,20 +162,28 @@ impl Default for Encap {
 fn find<'t, P: Packet>(
     tables: &'t HostTables,
     packet: &mut P,
-) -> Result<(MemberIndex, &'t Member, bool), DropReason> {
+) -> Result<(MemberIndex, &'t Member, bool), Encapsulated> {
+    let drop = Encapsulated::Drop;
     let len = packet.bytes().len();
-    let (ip, payload) = Ipv4::parse_any(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
+    let (ip, payload) =
+        Ipv4::parse_any(packet.bytes()).map_err(|malformed| drop(DropReason::virtual_ipv4(malformed)))?;
     if ip.source() != tables.own() {
-        return Err(DropReason::VirtualSourceSpoofed);
+        return Err(drop(DropReason::VirtualSourceSpoofed));
     }
     // Dummies say no more than that we are alive: the receiver throws away what they hold.
     if ip.protocol() != NO_NEXT_HEADER && !tables.allows(ip, payload) {
-        return Err(DropReason::PolicyDenied);
+        return Err(drop(DropReason::PolicyDenied));
     }
-    let (index, member) = tables.find(ip.destination()).ok_or(DropReason::MemberUnknown)?;
+    let to = ip.destination();
+    let (index, member) = tables
+        .find(to)
+        .ok_or_else(|| match tables.takes_introductions() {
+            true => Encapsulated::NeedMember { to },
+            false => drop(DropReason::MemberUnknown),
+        })?;
     let (fragment, total) = (ip.is_fragment(), usize::from(ip.total_len()));
     if !packet.shrink_back(len - total) {
-        return Err(DropReason::VirtualLength);
+        return Err(drop(DropReason::VirtualLength));
     }
     Ok((index, member, fragment))
 }

@@ -160,7 +160,10 @@ fn a_vacant_place_is_nobodys() {
     let unspecified = virtual_packet(ALICE, Ipv4Addr::UNSPECIFIED, 17, b"");
     assert_eq!(
         pair.seal(&unspecified).0,
-        Encapsulated::Drop(DropReason::MemberUnknown)
+        Encapsulated::NeedMember {
+            to: Ipv4Addr::UNSPECIFIED
+        },
+        "left to the caller, and not counted"
     );
     pair.out.remove(MemberIndex(0));
     assert!(

@@ -2,18 +2,20 @@
 
 use super::super::request::StreamId;
 use super::super::{Refused, convert};
-use super::{Ending, Membership, Phase};
+use super::{Ending, Membership, Met, Phase};
 use crate::config::Secret;
 use crate::keying::Moment;
 use crate::orders::{self, Order};
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::update::Change;
-use kith_protocol::member::{Peer, Update};
+use kith_protocol::member::{Peer, Synced, Update};
 use kith_protocol::ticket;
 use std::net::Ipv4Addr;
 
 /// Members whose runs are remembered: as many as the datapath has places for.
 const MOST_MET: usize = 1_024;
+/// Tickets last so long, unless a community has it otherwise.
+const TICKET_MS: u64 = 3_600_000;
 
 impl Membership {
     pub(super) fn update(&mut self, now: Moment, stream: StreamId, update: Update) {
@@ -39,10 +41,11 @@ impl Membership {
                     _ => self.over(Ending::Refused(refused)),
                 }
             }
-            Some(Change::Resync(_)) => self.rejoin(now, 0),
+            Some(Change::Resync(_)) => self.resync(now),
+            Some(Change::Synced(synced)) => self.synced(now, &synced),
             Some(Change::Managers(managers)) => self.managers_said(&managers.managers, managers.version),
             // A kind of change that a newer manager knows is nothing to us.
-            Some(Change::Synced(_)) | None => {}
+            None => {}
         }
     }
 
@@ -62,7 +65,7 @@ impl Membership {
         }
         match self.opened(now, peer, address) {
             Ok(order) => {
-                self.meet(address, peer.joined_at_ms);
+                self.meet(address, peer.joined_at_ms, order.expires_ms);
                 self.order(Order::Peer(Box::new(order)));
             }
             Err(why) => {
@@ -72,16 +75,60 @@ impl Membership {
     }
 
     /// A member that has begun anew knows no key of before: nor should we, else packets go nowhere until the silence is noticed.
-    fn meet(&mut self, address: Ipv4Addr, joined_at_ms: u64) {
-        if self.met.len() >= MOST_MET && !self.met.contains_key(&address) {
-            self.met.pop_first();
-        }
-        if self
-            .met
-            .insert(address, joined_at_ms)
+    fn meet(&mut self, address: Ipv4Addr, joined_at_ms: u64, expires_ms: u64) {
+        let met = Met {
+            joined_at_ms: Some(joined_at_ms),
+            expires_ms,
+        };
+        let before = self.remember(address, met);
+        if before
+            .and_then(|before| before.joined_at_ms)
             .is_some_and(|before| joined_at_ms > before)
         {
             self.order(Order::Gone(address));
+        }
+    }
+
+    /// A member came with a ticket: we deal with it, too.
+    pub(super) fn introduced(&mut self, now: Moment, address: Ipv4Addr) {
+        let Some(joined) = &self.joined else { return };
+        let met = Met {
+            joined_at_ms: self.met.get(&address).and_then(|met| met.joined_at_ms),
+            // Its ticket may last less long.
+            expires_ms: joined.manager_time(now).saturating_add(TICKET_MS),
+        };
+        self.remember(address, met);
+    }
+
+    fn remember(&mut self, address: Ipv4Addr, met: Met) -> Option<Met> {
+        if self.met.len() >= MOST_MET && !self.met.contains_key(&address) {
+            self.met.pop_first();
+        }
+        self.met.insert(address, met)
+    }
+
+    /// The manager does not know what we were told, and whom we deal with: it may have been started anew. It is asked for both; what is
+    /// in force stays so meanwhile.
+    fn resync(&mut self, now: Moment) {
+        let Some(joined) = &mut self.joined else { return };
+        if std::mem::replace(&mut joined.resyncing, true) {
+            // Even asked for everything it says so: there is no other way left.
+            return self.rejoin(now, 0);
+        }
+        let time = joined.manager_time(now);
+        joined.revision = 0;
+        self.met.retain(|_, met| time < met.expires_ms);
+        let met: Vec<Ipv4Addr> = self.met.keys().copied().collect();
+        self.unwatch();
+        self.watch(now);
+        self.seek_all(now, met);
+    }
+
+    fn synced(&mut self, now: Moment, synced: &Synced) {
+        let Some(joined) = &mut self.joined else { return };
+        joined.resyncing = false;
+        if !convert::still_holds(&joined.place, synced) {
+            self.rejoin(now, 0);
         }
     }
 

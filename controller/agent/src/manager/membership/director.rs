@@ -1,7 +1,7 @@
 //! The director's session that goes before a join, and where we are reached by it (figure 21).
 
 use super::joining::Offer;
-use super::{Membership, Ordered, Phase};
+use super::{Membership, Ordered, Phase, Trouble};
 use crate::config::Secret;
 use crate::keying::Moment;
 use crate::orders::{Director, Order};
@@ -22,19 +22,60 @@ pub(super) enum Way {
     },
 }
 
+/// Directors that gave no session. Whether one is down, which the manager sees, or UDP is blocked where we are, which it cannot see, we do
+/// not know: after the second in a row we say the latter, once; then UDP is tried again.
+#[derive(Default)]
+pub(super) struct UdpBlocked {
+    in_a_row: u32,
+    said: bool,
+}
+
+/// So many directors in a row give no session until UDP counts as blocked.
+const BLOCKED: u32 = 2;
+
+impl UdpBlocked {
+    /// What the next Init says.
+    pub(super) fn say(&mut self) -> bool {
+        self.said = self.in_a_row >= BLOCKED;
+        if self.said {
+            self.in_a_row = 0;
+        }
+        self.said
+    }
+
+    /// Did the last Init say so?
+    pub(super) fn was_said(&self) -> bool {
+        self.said
+    }
+
+    /// A director gave no session in time.
+    pub(super) fn no_session(&mut self) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+    }
+
+    /// One did, or we are elsewhere.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Membership {
     /// Has the control thread take a session, if it has not got that one.
-    pub(super) fn order_director(
-        &mut self,
-        written: &member::Director,
-    ) -> Result<SocketAddrV4, &'static str> {
+    pub(super) fn order_director(&mut self, written: &member::Director) -> Result<SocketAddrV4, Trouble> {
         if written.tcp {
-            return Err("a director that is reached by TCP only, which this version does not speak");
+            return Err(Trouble::TcpOnly(
+                written
+                    .name
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(64)
+                    .collect(),
+            ));
         }
         let port = u16::try_from(written.port)
             .ok()
             .filter(|port| *port != 0)
-            .ok_or("the director's port")?;
+            .ok_or(Trouble::Untrue("the director's port"))?;
         let outside = SocketAddrV4::new(Ipv4Addr::from_bits(written.address), port);
         let inside = if written.private && written.private_address != 0 {
             SocketAddrV4::new(Ipv4Addr::from_bits(written.private_address), port)
@@ -46,7 +87,7 @@ impl Membership {
                 .key
                 .as_slice()
                 .try_into()
-                .map_err(|_| "the director key's length")?,
+                .map_err(|_| Trouble::Untrue("the director key's length"))?,
         );
         let known = self.director.as_ref().is_some_and(|ordered| {
             ordered.address == inside
@@ -98,6 +139,7 @@ impl Membership {
         if pseudo.is_none() {
             return;
         }
+        self.udp.reset();
         if !matches!(self.phase, Phase::Session(_)) {
             return self.move_if_needed(now, false);
         }

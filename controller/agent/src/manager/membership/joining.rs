@@ -15,7 +15,6 @@ use kith_esp::Millis;
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest};
 use kith_protocol::member::{init_answer, join_answer};
-use kith_protocol::registration::open_next_token;
 use std::net::Ipv4Addr;
 
 /// What Init gave: enough to join, for a while.
@@ -37,6 +36,9 @@ const HURRY_MS: u64 = 200;
 impl Membership {
     pub(super) fn network(&mut self, now: Moment, network: Option<Network>) {
         let before = std::mem::replace(&mut self.network, network);
+        if before != self.network {
+            self.udp.reset();
+        }
         let Some(network) = &self.network else {
             if let (Phase::Resting(None) | Phase::In, Some(manager)) = (&self.phase, self.manager().cloned())
             {
@@ -80,9 +82,6 @@ impl Membership {
             self.phase = Phase::Resting(None);
             return;
         };
-        if let Some((key, timestamp)) = self.next_token.take() {
-            self.me.renew(key, timestamp);
-        }
         let seed = self.random();
         let request = InitRequest {
             variants: 0,
@@ -90,7 +89,7 @@ impl Membership {
             local_address: network.local.to_bits(),
             local_networks: network.lans.iter().map(convert::written_prefix).collect(),
             site: self.settings.site.clone(),
-            udp_blocked: false,
+            udp_blocked: self.udp.say(),
             run_id: self.run_id.to_vec(),
         };
         let envelope = self.me.envelope(Call::Init, &request);
@@ -107,9 +106,15 @@ impl Membership {
             Ok(Answer::Init(answer)) => match answer.answer {
                 Some(init_answer::Answer::Ack(ack)) => match self.offer(now, sent, seed, &ack) {
                     Ok(offer) => self.take_session(now, offer),
-                    Err(what) => self.rest(now, Trouble::Untrue(what), None),
+                    Err(trouble) => self.rest(now, trouble, None),
                 },
-                Some(init_answer::Answer::Refusal(refusal)) => self.refused(now, &Refused::read(&refusal)),
+                Some(init_answer::Answer::Refusal(refusal)) => {
+                    let refused = Refused::read(&refusal);
+                    if refused.code == Code::NoDirector && self.udp.was_said() {
+                        return self.rest(now, Trouble::UdpBlocked(refused), None);
+                    }
+                    self.refused(now, &refused);
+                }
                 None => self.rest(now, Trouble::Untrue("an empty answer"), None),
             },
             Ok(_) => self.rest(now, Trouble::Untrue("an answer of another kind"), None),
@@ -117,21 +122,16 @@ impl Membership {
         }
     }
 
-    fn offer(
-        &mut self,
-        now: Moment,
-        sent: Moment,
-        seed: [u8; 32],
-        ack: &InitAck,
-    ) -> Result<Offer, &'static str> {
+    fn offer(&mut self, now: Moment, sent: Moment, seed: [u8; 32], ack: &InitAck) -> Result<Offer, Trouble> {
+        let untrue = Trouble::Untrue;
         if ack.member_seed != seed {
-            return Err("it answers another question");
+            return Err(untrue("it answers another question"));
         }
         let manager_seed = ack
             .manager_seed
             .as_slice()
             .try_into()
-            .map_err(|_| "the seed's length")?;
+            .map_err(|_| untrue("the seed's length"))?;
         let observed = Ipv4Addr::from_bits(ack.observed_address);
         let way = match &ack.director {
             Some(director) => {
@@ -144,7 +144,7 @@ impl Membership {
             }
             None => {
                 if ack.behind_nat {
-                    return Err("no director for a member behind an address translator");
+                    return Err(untrue("no director for a member behind an address translator"));
                 }
                 if self.director.take().is_some() {
                     self.pseudo = None;
@@ -155,8 +155,8 @@ impl Membership {
         };
         // The manager read its clock about half way between our asking and its answer's arrival.
         let middle = sent.wall_nanos / 2 + now.wall_nanos / 2;
-        let ours = i64::try_from(middle / 1_000_000).map_err(|_| "our own clock")?;
-        let theirs = i64::try_from(ack.init_time_ms).map_err(|_| "the time")?;
+        let ours = i64::try_from(middle / 1_000_000).map_err(|_| untrue("our own clock"))?;
+        let theirs = i64::try_from(ack.init_time_ms).map_err(|_| untrue("the time"))?;
         Ok(Offer {
             manager_seed,
             member_seed: seed,
@@ -262,7 +262,6 @@ impl Membership {
         let channel = half.join(now, &self.me, self.run_id, seeds, ack)?;
         let policy = convert::policy(ack.policy.as_ref());
         self.managers_said(&ack.managers, ack.managers_version);
-        self.token_said(&ack.next_token);
         let order = crate::orders::Joined {
             address: place.address,
             networks: place.networks.clone(),
@@ -302,6 +301,7 @@ impl Membership {
             Phase::Init { .. } => self.init_answered(now, Err(Failure::TimedOut)),
             Phase::Join { .. } => self.join_answered(now, Err(Failure::TimedOut)),
             Phase::Session(_) => {
+                self.udp.no_session();
                 let director = self.director.as_ref().map(|ordered| ordered.address);
                 let trouble = director.map_or(Trouble::Untrue("no director"), Trouble::NoSession);
                 self.rest(now, trouble, None);
@@ -366,23 +366,6 @@ impl Membership {
     pub(super) fn trouble(&mut self, why: Trouble, retry_ms: u64) {
         self.trouble = Some(why.to_string());
         self.event(Event::Trouble { why, retry_ms });
-    }
-
-    /// A newer token key: kept now, used from the next join on, so that nothing changes under what is joined.
-    fn token_said(&mut self, sealed: &[u8]) {
-        if sealed.is_empty() {
-            return;
-        }
-        match open_next_token(self.me.token_key(), self.me.fqdn(), sealed) {
-            Ok((key, timestamp)) => {
-                self.outputs.push_back(super::Output::Token {
-                    key: key.clone(),
-                    timestamp,
-                });
-                self.next_token = Some((key, timestamp));
-            }
-            Err(error) => tracing::warn!(%error, "the manager's next token key is of no use"),
-        }
     }
 
     /// A newer list of managers. The one in use stays in use.

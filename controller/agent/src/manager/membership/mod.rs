@@ -5,6 +5,7 @@
 //!              ▼                                                                    ▲
 //!  network ─► Init ─► director offered? ─► session ─► Join ─► joined ────────────────┤ (joined stays in force meanwhile)
 //!                          └── no ──────────────────►─┘         │ stream of changes, reopened after a Refresh
+//!                                                               │   told to resync: all of it from 0, and each member we deal with
 //!                                                               │ Refresh every 110 s
 //!                                                               │ Move when we are reached elsewhere
 //!                                                               │ heartbeats both ways, inside the tunnel
@@ -15,7 +16,10 @@
 //!   keys while the manager is away. Only its word ([`Ending`]), or being disowned repeatedly, closes the adapter.
 //! - **Lost answers**: Join is repeated unchanged within the time that Init gave; a Refresh is always a new exchange. An
 //!   answer to anything but the newest request of its kind is not looked at.
-//! - **A silent manager**: after three of its heartbeat intervals without one, the next manager of the list is joined.
+//! - **A manager that begins anew** knows our session, and neither our keys inside the tunnel, nor what we were told, nor whom we deal with:
+//!   a Refresh, the stream from 0 and a Locate for each of them give it all back. We join again only if it says that we are not joined.
+//! - **A silent manager**: after three of its heartbeat intervals without one, the next manager of the list is joined; the only one is
+//!   asked for new keys until it answers.
 //! - **Final refusals** stop the machine with the reason; all others lead to another attempt.
 
 mod changes;
@@ -34,10 +38,10 @@ use super::{Credentials, Entropy};
 use crate::config::Secret;
 use crate::keying::Moment;
 use crate::orders::{Order, Report};
+use director::UdpBlocked;
 use joining::Offer;
 use kith_esp::Millis;
 use kith_protocol::member::Envelope;
-use kith_protocol::secret::Secret32;
 use seeking::Seeking;
 use staying::Joined;
 use std::collections::{BTreeMap, VecDeque};
@@ -86,12 +90,12 @@ pub struct Membership {
     current: usize,
     run_id: [u8; 16],
     network: Option<Network>,
-    /// A newer token key: for the next join.
-    next_token: Option<(Secret32, u64)>,
     /// The director that the control thread was told, and what names its key.
     director: Option<Ordered>,
     /// Our pseudo address there.
     pseudo: Option<Ipv4Addr>,
+    /// UDP to directors seems to be blocked.
+    udp: UdpBlocked,
     phase: Phase,
     /// When the request of the phase is given up.
     phase_until: Option<Millis>,
@@ -99,8 +103,8 @@ pub struct Membership {
     refresh: Option<Awaited<Box<Half>>>,
     moving: Option<Awaited<kith_protocol::member::Location>>,
     seeking: Seeking,
-    /// When the members that we deal with joined, by the manager's clock.
-    met: BTreeMap<Ipv4Addr, u64>,
+    /// The members that we deal with.
+    met: BTreeMap<Ipv4Addr, Met>,
     volume: (u64, u64),
     backoff: Backoff,
     /// Requests dropped in a row.
@@ -108,6 +112,15 @@ pub struct Membership {
     trouble: Option<String>,
     outputs: VecDeque<Output>,
     last_id: u64,
+}
+
+/// A member that we deal with; times by the manager's clock.
+#[derive(Clone, Copy)]
+struct Met {
+    /// When it joined, if the manager told us of it.
+    joined_at_ms: Option<u64>,
+    /// When what we have with it is worth nothing any more.
+    expires_ms: u64,
 }
 
 /// The director that was ordered.
@@ -149,9 +162,9 @@ impl Membership {
             current: 0,
             run_id,
             network: None,
-            next_token: None,
             director: None,
             pseudo: None,
+            udp: UdpBlocked::default(),
             phase: Phase::Resting(None),
             phase_until: None,
             joined: None,
@@ -291,7 +304,7 @@ impl Membership {
             Report::Session { director, pseudo, .. } => self.session(now, director, pseudo),
             Report::ManagerHeard => self.manager_heard(now),
             Report::NeedPeer(address) | Report::Expiring(address) => self.seek(now, address),
-            Report::Introduced(_) => {}
+            Report::Introduced(address) => self.introduced(now, address),
         }
     }
 

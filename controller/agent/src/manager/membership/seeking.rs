@@ -7,6 +7,7 @@ use super::super::Refused;
 use super::super::request::{Answer, Call, Failure, RequestId};
 use super::{Event, Membership, PATIENCE, Phase, after};
 use crate::keying::Moment;
+use crate::orders::{Order, Refusal};
 use kith_esp::Millis;
 use kith_protocol::member::refusal::Code;
 use kith_protocol::member::{LocateRequest, locate_answer};
@@ -30,14 +31,14 @@ pub(super) struct Seeking(BTreeMap<Ipv4Addr, State>);
 enum State {
     Wanted,
     Asked(RequestId, Millis),
-    /// Nothing is done about it until then.
-    Settled(Millis),
+    /// Nothing is done about it until then; packets are answered so.
+    Settled(Millis, Option<Refusal>),
 }
 
 impl Seeking {
     pub(super) fn deadline(&self) -> Option<Millis> {
         let due = |state: &State| match state {
-            State::Asked(_, until) | State::Settled(until) => Some(*until),
+            State::Asked(_, until) | State::Settled(until, _) => Some(*until),
             State::Wanted => None,
         };
         self.0.values().filter_map(due).min()
@@ -58,8 +59,22 @@ impl Membership {
         if !joined.place.is_anothers(address) {
             return;
         }
+        let time = now.millis();
+        if let Some(State::Settled(until, Some(refusal))) = self.seeking.0.get(&address).copied()
+            && time < until
+        {
+            return self.order(Order::NoPeer(address, refusal));
+        }
         if self.seeking.0.len() < MOST {
             self.seeking.0.entry(address).or_insert(State::Wanted);
+        }
+        self.seek_on(now);
+    }
+
+    /// Each of these, whatever was known of them a moment ago.
+    pub(super) fn seek_all(&mut self, now: Moment, addresses: Vec<Ipv4Addr>) {
+        for address in addresses.into_iter().take(2 * MOST) {
+            self.seeking.0.insert(address, State::Wanted);
         }
         self.seek_on(now);
     }
@@ -68,7 +83,7 @@ impl Membership {
     pub(super) fn seek_on(&mut self, now: Moment) {
         let time = now.millis();
         self.seeking.0.retain(|_, state| match state {
-            State::Settled(until) => time < *until,
+            State::Settled(until, _) => time < *until,
             State::Asked(_, until) => time < *until,
             State::Wanted => true,
         });
@@ -109,12 +124,12 @@ impl Membership {
             Ok(Answer::Locate(answer)) => answer.answer,
             _ => None,
         };
-        let wait = match answer {
+        let (wait, refusal) = match answer {
             Some(locate_answer::Answer::Peer(peer)) => {
                 if peer.virtual_address == address.to_bits() && !peer.sealed_key.is_empty() {
                     self.peer(now, &peer);
                 }
-                FOUND_MS
+                (FOUND_MS, None)
             }
             Some(locate_answer::Answer::Refusal(refusal)) => {
                 let refused = Refused::read(&refusal);
@@ -122,16 +137,34 @@ impl Membership {
                     return self.refused(now, &refused);
                 }
                 if refused.code == Code::NotJoined {
-                    // Who is not joined, the other or we? A refresh tells.
+                    // It is we who are not: a refresh tells.
                     self.refresh_now(now);
                 }
                 let wait = refused.retry_after_ms.unwrap_or(REFUSED_MS);
+                let refusal = about_it(refused.code);
+                if let Some(refusal) = refusal {
+                    if self.met.remove(&address).is_some() {
+                        // We dealt with it, and have not heard that this is over.
+                        self.order(Order::Gone(address));
+                    }
+                    self.order(Order::NoPeer(address, refusal));
+                }
                 self.event(Event::NoPeer(address, refused));
-                wait
+                (wait, refusal)
             }
-            None => FAILED_MS,
+            None => (FAILED_MS, None),
         };
-        self.seeking.0.insert(address, State::Settled(after(now, wait)));
+        let settled = State::Settled(after(now, wait), refusal);
+        self.seeking.0.insert(address, settled);
         self.seek_on(now);
+    }
+}
+
+/// What a refusal says about the one who was sought; `None`: nothing.
+fn about_it(code: Code) -> Option<Refusal> {
+    match code {
+        Code::Denied => Some(Refusal::Prohibited),
+        Code::UnknownName => Some(Refusal::Unreachable),
+        _ => None,
     }
 }

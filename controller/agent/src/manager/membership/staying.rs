@@ -27,6 +27,8 @@ pub(super) struct Joined {
     clock_offset_ms: i64,
     /// All up to here has been told.
     pub(super) revision: u64,
+    /// Everything is being told anew.
+    pub(super) resyncing: bool,
     stream: Stream,
     stream_backoff: Backoff,
     refresh_due: Millis,
@@ -40,6 +42,8 @@ pub(super) struct Joined {
     echo: (u64, u64),
     manager_beat_ms: u64,
     heard: Millis,
+    /// It has answered a refresh since it was heard.
+    reached: bool,
     /// How often in a row the manager was silent for too long.
     silences: u32,
 }
@@ -89,6 +93,7 @@ impl Joined {
             way,
             clock_offset_ms,
             revision: ack.revision,
+            resyncing: false,
             stream: Stream::Down(now.millis()),
             stream_backoff: again,
             refresh_due: after(now, REFRESH_MS),
@@ -102,6 +107,7 @@ impl Joined {
             echo: before.as_ref().map_or((0, 0), |before| before.echo),
             manager_beat_ms: bounded(ack.manager_heartbeat_ms),
             heard: now.millis(),
+            reached: false,
             silences: before.map_or(0, |before| before.silences),
         }
     }
@@ -144,6 +150,16 @@ impl Membership {
         if time >= joined.silent_at() {
             joined.silences = joined.silences.saturating_add(1);
             joined.heard = time;
+            let reached = std::mem::take(&mut joined.reached);
+            if self.managers.len() == 1 && !reached {
+                // It may be away, and come back with our session: only when it answers and yet is silent inside the tunnel, something else
+                // is wrong.
+                joined.refresh_due = joined.refresh_due.min(time);
+                if let Some(manager) = self.manager().cloned() {
+                    self.event(Event::ManagerSilent(manager));
+                }
+                return;
+            }
             self.next_manager();
             if let Some(manager) = self.manager().cloned() {
                 self.event(Event::ManagerSilent(manager));
@@ -308,6 +324,7 @@ impl Membership {
                 if let Ok(channel) = refresh.what.refresh(now, &self.me, self.run_id, manager, &ack) {
                     joined.refresh_due = after(now, REFRESH_MS);
                     joined.refresh_backoff.reset();
+                    joined.reached = true;
                     let reopen = matches!(joined.stream, Stream::Refreshing);
                     self.trouble = None;
                     self.order(Order::Channel(Box::new(channel)));
@@ -425,6 +442,7 @@ impl Membership {
     pub(super) fn manager_heard(&mut self, now: Moment) {
         if let Some(joined) = &mut self.joined {
             joined.heard = now.millis();
+            joined.reached = false;
             joined.silences = 0;
         }
     }

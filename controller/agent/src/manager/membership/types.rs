@@ -6,7 +6,6 @@ use crate::config::Prefix;
 use crate::orders::{Order, Report};
 use kith_protocol::heartbeat::Heartbeat;
 use kith_protocol::member::{Envelope, ManagerAddress, Peer, Update};
-use kith_protocol::secret::Secret32;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What a membership is told at its start.
@@ -103,13 +102,6 @@ pub enum Output {
         /// Which version of it.
         version: u64,
     },
-    /// Keep this token key in place of the old one.
-    Token {
-        /// The key.
-        key: Secret32,
-        /// When it was made, as the manager says.
-        timestamp: u64,
-    },
 }
 
 /// What has happened, for people and for the host.
@@ -177,6 +169,15 @@ pub enum Trouble {
     /// The director does not give a session.
     #[error("the route director {0} gives no session; is UDP let through?")]
     NoSession(SocketAddrV4),
+    /// The same, and the manager knows no other way.
+    #[error("UDP to route directors gets no answer here: have UDP port 20202 let through. {0}")]
+    UdpBlocked(Refused),
+    /// A director that takes TCP would do.
+    #[error(
+        "UDP to route directors gets no answer here, and the route director {0}, which takes TCP, is not to be reached by this version: \
+         have UDP port 20202 let through"
+    )]
+    TcpOnly(String),
     /// What it says makes no sense.
     #[error("the manager's answer cannot be used ({0}); is it of another version?")]
     Untrue(&'static str),

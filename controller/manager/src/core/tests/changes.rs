@@ -245,7 +245,11 @@ fn names_without_a_session_are_refused_by_name() {
     let mut world = World::new();
     let (a, _) = (world.joined("a.acme.example"), world.registered("b.acme.example"));
     let mut ask = |name: &str| refused(world.call(a.from, Call::Locate, a.locate(name))).0;
-    assert_eq!(ask("b.acme.example"), Code::NotJoined);
+    assert_eq!(
+        ask("b.acme.example"),
+        Code::UnknownName,
+        "a member, but not joined"
+    );
     assert_eq!(ask("c.acme.example"), Code::UnknownName);
     let c = world.registered("c.acme.example");
     let answer = world.call(c.from, Call::Locate, c.locate("a.acme.example"));

@@ -182,7 +182,7 @@ fn members_have_time_to_come_back_after_a_restart_and_then_are_silent() {
     assert_eq!(world.manager.state().joined_count(), 2);
     world.pass(170_000);
     assert_eq!(world.manager.state().joined_count(), 2);
-    // What it was told before the restart nobody knows: it joins again, and keeps its session.
+    // What it was told before the restart nobody knows: it is told all, and keeps its session.
     let revision = world.disk.revision;
     agents[0].watch(&mut world, revision);
     assert!(matches!(
@@ -190,11 +190,35 @@ fn members_have_time_to_come_back_after_a_restart_and_then_are_silent() {
         Some(Change::Resync(_))
     ));
     let joined_ms = world.session(&agents[0]).joined_ms;
-    agents[0].up(&mut world);
+    agents[0].watch(&mut world, 0);
+    let heard = world.heard(&agents[0]);
+    assert!(heard.iter().all(|update| update.revision == revision));
+    let [
+        Some(Change::Managers(_)),
+        Some(Change::Policy(policy)),
+        Some(Change::Synced(synced)),
+    ] = [0, 1, 2].map(|at: usize| heard[at].change.clone())
+    else {
+        panic!("{heard:?}")
+    };
+    assert!(!policy.rules.is_empty());
+    assert_eq!(synced.networks.len(), 1);
+    assert_eq!(
+        Ipv4Addr::from(synced.manager_virtual_address),
+        Ipv4Addr::new(10, 77, 0, 1)
+    );
     assert_eq!(world.session(&agents[0]).joined_ms, joined_ms);
+    // From now on it may watch from where it was, and is told again of those it asks for.
+    agents[0].watch(&mut world, revision);
+    assert!(matches!(
+        world.heard(&agents[0])[0].change,
+        Some(Change::Synced(_))
+    ));
+    agents[0].meet(&mut world, &agents[1]);
     world.pass(20_000);
     assert_eq!(world.manager.state().joined_count(), 1);
     assert!(world.member(&agents[1]).session().is_none());
+    assert!(matches!(world.heard(&agents[0])[0].change, Some(Change::Gone(_))));
 }
 
 #[test]

@@ -155,6 +155,75 @@ fn a_director_that_gives_no_session_is_named_and_asked_for_again() {
 }
 
 #[test]
+fn who_gets_no_session_twice_says_that_udp_is_blocked_and_then_tries_udp_again() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.manager.tcp_director = Some(member::Director {
+        name: "d-tcp".into(),
+        tcp: true,
+        ..director()
+    });
+    world.sessions = None;
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(200_000);
+    let said = world.manager.udp_blocked.clone();
+    assert_eq!(said[..5], [false, false, true, false, false], "{said:?}");
+    let tcp_only = Trouble::TcpOnly("d-tcp".into());
+    let told = |world: &World, wanted: &Trouble| {
+        let mut events = world.events.iter();
+        events.any(|event| matches!(event, Event::Trouble { why, .. } if why == wanted))
+    };
+    assert!(told(&world, &tcp_only));
+    assert!(tcp_only.to_string().contains("UDP port 20202"), "what to do");
+    // UDP is let through after all.
+    world.sessions = Some(PSEUDO);
+    let (director, pseudo) = (director_socket(), Some(PSEUDO));
+    world.input(Input::Report(Report::Session {
+        director,
+        pseudo,
+        observed: None,
+    }));
+    world.run(120_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    assert_eq!(world.machine.view().trouble, None);
+}
+
+#[test]
+fn a_manager_that_has_no_director_without_udp_is_quoted_in_status_and_asked_again() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.sessions = None;
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    while world.manager.udp_blocked.len() < 2 {
+        world.run(1_000);
+    }
+    let mut no_director = fake::refusal(Why::NoDirector);
+    no_director.reason = "nrd takes no TCP, and UDP is blocked".into();
+    world.manager.refuse.insert(Call::Init, no_director);
+    let asked = world.manager.count(Call::Init);
+    while world.manager.count(Call::Init) == asked {
+        world.run(1_000);
+    }
+    world.run(100);
+    let trouble = world.machine.view().trouble.unwrap();
+    assert!(
+        trouble.contains("UDP port 20202") && trouble.contains("takes no TCP"),
+        "{trouble}"
+    );
+    world.manager.refuse.clear();
+    world.sessions = Some(PSEUDO);
+    world.input(Input::Report(Report::Session {
+        director: director_socket(),
+        pseudo: Some(PSEUDO),
+        observed: None,
+    }));
+    world.run(120_000);
+    assert_eq!(world.machine.view().phase, "joined");
+}
+
+#[test]
 fn a_final_refusal_is_the_end_with_its_reason() {
     for (why, word) in [
         (Why::Revoked, "revoked"),

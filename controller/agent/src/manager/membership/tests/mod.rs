@@ -2,12 +2,14 @@
 
 mod joining;
 mod lossy;
+mod restarts;
 mod staying;
 
 use super::super::fake::{self, Fake};
 use super::super::request::{Answer, Call, Failure, RequestId, StreamId};
 use super::super::{Credentials, Entropy};
 use super::*;
+use crate::orders::Refusal;
 use kith_protocol::heartbeat::{Heartbeat, Sender};
 use kith_protocol::member;
 use kith_protocol::member::Update;
@@ -21,6 +23,7 @@ pub(super) enum Seen {
     Joined(Ipv4Addr),
     Channel,
     Peer(Ipv4Addr, u64),
+    NoPeer(Ipv4Addr, Refusal),
     Gone(Ipv4Addr),
     Policy(usize),
     Out,
@@ -42,6 +45,8 @@ pub(super) struct World {
     pub loss: u64,
     /// Nothing arrives at all.
     pub cut: bool,
+    /// Nothing arrives inside the tunnel.
+    pub deaf: bool,
     /// The director gives a session.
     pub sessions: Option<Ipv4Addr>,
     pub seen: Vec<Seen>,
@@ -49,6 +54,10 @@ pub(super) struct World {
     pub events: Vec<Event>,
     pub hosts: Vec<String>,
     pub watches: Vec<(StreamId, u64)>,
+    /// What the manager says at the end of what it tells.
+    pub synced: member::Synced,
+    /// It was started anew: it does not know what was told.
+    pub amnesia: bool,
     pub lists: Vec<u64>,
     stream: Option<StreamId>,
     next_beat: u64,
@@ -109,12 +118,15 @@ impl World {
             manager: Fake::new(),
             loss: 0,
             cut: false,
+            deaf: false,
             sessions: Some(PSEUDO),
             seen: Vec::new(),
             orders: Vec::new(),
             events: Vec::new(),
             hosts: Vec::new(),
             watches: Vec::new(),
+            synced: member::Synced::default(),
+            amnesia: false,
             lists: Vec::new(),
             stream: None,
             next_beat: 0,
@@ -229,7 +241,7 @@ impl World {
             return;
         }
         self.next_beat = self.now + u64::from(fake::BEAT_MS);
-        if self.manager.joins.is_empty() || self.lost() {
+        if self.manager.joins.is_empty() || self.deaf || self.lost() {
             return;
         }
         self.beats += 1;
@@ -280,7 +292,6 @@ impl World {
                 Output::Heartbeat(_) => {}
                 Output::Event(event) => self.events.push(event),
                 Output::Managers { version, .. } => self.lists.push(version),
-                Output::Token { .. } => {}
             }
         }
     }
@@ -300,7 +311,18 @@ impl World {
             Arrival::Broken(stream)
         } else {
             self.stream = Some(stream);
-            Arrival::Update(stream, Some(Change::Synced(member::Synced {})))
+            let anew = request.from_revision == 0;
+            self.amnesia &= !anew;
+            let at = self.now + 2 * DELAY;
+            if anew {
+                let policy = Change::Policy(member::Policy::default());
+                self.arrivals.push((at, Arrival::Update(stream, Some(policy))));
+            }
+            let last = match self.amnesia {
+                true => Change::Resync(member::Resync {}),
+                false => Change::Synced(self.synced.clone()),
+            };
+            Arrival::Update(stream, Some(last))
         };
         self.arrivals.push((self.now + 2 * DELAY, arrival));
     }
@@ -318,6 +340,7 @@ impl World {
             Order::Joined(joined) => Seen::Joined(joined.address),
             Order::Channel(_) => Seen::Channel,
             Order::Peer(peer) => Seen::Peer(peer.address, peer.sequence),
+            Order::NoPeer(address, refusal) => Seen::NoPeer(*address, *refusal),
             Order::Gone(address) => Seen::Gone(*address),
             Order::Policy(rules) => Seen::Policy(rules.len()),
             Order::Out => Seen::Out,

@@ -21,7 +21,7 @@ fn the_channel_gets_new_keys_before_the_old_ones_are_old() {
 #[test]
 fn a_broken_stream_is_opened_again_after_new_keys_from_where_it_broke() {
     let mut world = World::joined(1);
-    world.push(Change::Synced(member::Synced {}));
+    world.push(Change::Synced(member::Synced::default()));
     world.run(1_000);
     world.break_stream();
     world.run(2_000);
@@ -135,23 +135,20 @@ fn revocation_closes_everything_at_once_and_is_the_end() {
 }
 
 #[test]
-fn who_was_silent_for_too_long_or_missed_changes_joins_again_as_the_same_run() {
-    let ended = Change::Ended(fake::refusal(Why::NotJoined));
-    for change in [ended, Change::Resync(member::Resync {})] {
-        let mut world = World::joined(1);
-        world.push(change);
-        world.run(3_000);
-        assert_eq!(
-            world.manager.calls,
-            [Call::Init, Call::Join, Call::Init, Call::Join]
-        );
-        let [first, second] = &world.manager.joins[..] else {
-            panic!("two joins")
-        };
-        assert!(!first.rejoin && second.rejoin && first.run_id == second.run_id);
-        assert!(!world.seen.contains(&Seen::Out), "traffic goes on meanwhile");
-        assert!(world.has_stream());
-    }
+fn who_was_silent_for_too_long_joins_again_as_the_same_run() {
+    let mut world = World::joined(1);
+    world.push(Change::Ended(fake::refusal(Why::NotJoined)));
+    world.run(3_000);
+    assert_eq!(
+        world.manager.calls,
+        [Call::Init, Call::Join, Call::Init, Call::Join]
+    );
+    let [first, second] = &world.manager.joins[..] else {
+        panic!("two joins")
+    };
+    assert!(!first.rejoin && second.rejoin && first.run_id == second.run_id);
+    assert!(!world.seen.contains(&Seen::Out), "traffic goes on meanwhile");
+    assert!(world.has_stream());
 }
 
 #[test]
@@ -298,6 +295,34 @@ fn who_packets_go_to_is_asked_for_and_a_scan_is_not_passed_on() {
         world.input(Input::Report(Report::NeedPeer(address.parse().unwrap())));
     }
     assert_eq!(world.manager.count(Call::Locate), 1 + 241);
+}
+
+#[test]
+fn who_cannot_be_reached_is_said_to_the_datapath_and_again_without_asking_again() {
+    for (why, refusal) in [
+        (Why::UnknownName, Refusal::Unreachable),
+        (Why::Denied, Refusal::Prohibited),
+    ] {
+        let mut world = World::joined(1);
+        world.manager.refuse.insert(Call::Locate, fake::refusal(why));
+        for times in 1..=2 {
+            world.input(Input::Report(Report::NeedPeer(BOB)));
+            world.run(200);
+            let told = Seen::NoPeer(BOB, refusal);
+            assert_eq!(world.seen.iter().filter(|seen| **seen == told).count(), times);
+            assert_eq!(world.manager.count(Call::Locate), 1);
+        }
+    }
+    // The manager being busy says nothing about who is sought.
+    let mut world = World::joined(1);
+    world
+        .manager
+        .refuse
+        .insert(Call::Locate, fake::refusal(Why::Busy));
+    world.input(Input::Report(Report::NeedPeer(BOB)));
+    world.run(200);
+    assert_eq!(world.manager.count(Call::Locate), 1);
+    assert!(!world.seen.iter().any(|seen| matches!(seen, Seen::NoPeer(..))));
 }
 
 #[test]
