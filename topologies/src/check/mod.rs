@@ -9,6 +9,7 @@ mod names;
 mod numbers;
 mod prefixes;
 mod refer;
+mod reserved;
 mod room;
 mod wiring;
 
@@ -39,6 +40,7 @@ pub(crate) fn check(
     names::check(w, wired, sink);
     prefixes::check(w, &refs, sink);
     let addresses = wired.then(|| addresses::check(w, &refs, sink));
+    reserved::check(w, &refs, sink);
     room::check(w, &refs, wired, sink);
     numbers::check(w, &refs, sink);
     if sink.has_errors() {
