@@ -1,7 +1,7 @@
 //! `kith`: the command line.
 //!
 //! ```text
-//!  kith topology …   topologies ── read, check, show
+//!  kith topology …   topologies ── read, check, show; compared with what a manager has, applied, exported
 //!  kith lab …        network namespaces, NATs, daemons ── up, down, tour
 //!  kith dataplane …  statistics socket of kith-dataplane, P4Runtime of any target, system ping
 //!  kith controller … status socket of kith-controller

@@ -3,11 +3,12 @@
 //! Deterministic: the same file gives the same network on every machine.
 
 use crate::{
-    compiled::{Community, Device, Membership, Topology},
+    compiled::{Device, Membership, Topology},
+    managed::Managed,
     validated,
 };
 
-pub(crate) fn compile(from: validated::Topology) -> Topology {
+pub(crate) fn compile(from: validated::Topology, managed: Managed) -> Topology {
     let domain = |at: usize| from.communities[at].domain.clone();
     let devices = from.devices.iter().map(|device| Device {
         name: device.name.clone(),
@@ -25,16 +26,6 @@ pub(crate) fn compile(from: validated::Topology) -> Topology {
         tags: device.tags.clone(),
     });
     let devices = devices.collect();
-    let names: Vec<_> = from.directors.iter().map(|director| &director.name).collect();
-    let communities = from.communities.iter().map(|community| Community {
-        domain: community.domain.clone(),
-        pools: community.pools.clone(),
-        description: community.description.clone(),
-        deny_by_default: community.deny_by_default,
-        directors: community.directors.iter().map(|at| names[*at].clone()).collect(),
-        policies: community.policies.clone(),
-    });
-    let communities = communities.collect();
     Topology {
         name: from.name,
         udp_port: from.udp_port,
@@ -42,8 +33,9 @@ pub(crate) fn compile(from: validated::Topology) -> Topology {
         manager: from.manager,
         directors: from.directors,
         sites: from.sites,
-        communities,
+        communities: from.communities,
         devices,
         hosts: from.hosts,
+        managed,
     }
 }

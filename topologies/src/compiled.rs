@@ -3,7 +3,7 @@
 //! Only [`crate::parse`] and its kin make one, so whoever holds a [`Topology`] need not check it again:
 //! names are unique, references exist, addresses lie in their networks, a device's communities do not overlap.
 
-use crate::{Fqdn, Name, Prefix};
+use crate::{Fqdn, Name, Prefix, managed::Managed};
 use serde::Serialize;
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -28,6 +28,9 @@ pub struct Topology {
     pub devices: Vec<Device>,
     /// Computers that are no members.
     pub hosts: Vec<Host>,
+    /// What the manager is to know of it: the same communities, devices and directors in the manager's words.
+    #[serde(skip)]
+    pub managed: Managed,
 }
 
 impl Topology {
@@ -71,6 +74,8 @@ pub struct Network {
 pub enum Role {
     /// Network route director: sits in the public network.
     Network,
+    /// Private route director: serves the members of a site. Not in labs.
+    Private,
 }
 
 /// A route director.
@@ -199,8 +204,10 @@ pub struct Community {
     pub description: String,
     /// Members may only do what a policy allows.
     pub deny_by_default: bool,
-    /// Directors where its members may have their sessions.
-    pub directors: Vec<Name>,
+    /// How long tickets are good, in seconds; as the manager has it without.
+    pub ticket_lifetime_s: Option<u32>,
+    /// Directors where its members may have their sessions; none for all.
+    pub directors: Vec<String>,
     /// Its policies, in the order of the file.
     pub policies: Vec<Policy>,
 }
@@ -209,7 +216,7 @@ pub struct Community {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// Its name in the community.
-    pub id: Name,
+    pub id: String,
     /// What becomes of what it is about.
     pub action: Action,
     /// Who begins the conversation.

@@ -221,8 +221,8 @@ fn distance(a: &str, b: &str) -> usize {
 /// Makes a struct as it is written, with its reader.
 macro_rules! written {
     ($($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$fmeta:meta])* $fvis:vis $field:ident: $ty:ty,)* })*) => {$(
-        $(#[$meta])*
         #[derive(Debug, schemars::JsonSchema)]
+        $(#[$meta])*
         #[schemars(deny_unknown_fields)]
         $vis struct $name { $($(#[$fmeta])* $fvis $field: $ty,)* }
 

@@ -186,7 +186,7 @@ macro_rules! shown {
         }
     )*};
 }
-shown!(Name, Fqdn);
+shown!(Name, Fqdn, DirectorName);
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +203,74 @@ impl Serialize for Prefix {
 /// A name that refers to something: checked against what there is, not against a grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) String);
+
+/// A director's name, as its own configuration and the manager allow it. A lab wants a [`Name`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DirectorName(pub(crate) String);
+
+impl DirectorName {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        let good = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+        if (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with('.') {
+            return Ok(Self(text.into()));
+        }
+        let help = "use 1 to 64 letters, digits, `-`, `_` and `.`, with no dot in front";
+        Err(("cannot be a director's name", help))
+    }
+}
+
+/// A policy's name in its community, as the manager allows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PolicyId(pub(crate) String);
+
+impl PolicyId {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        let good = |octet: u8| {
+            octet.is_ascii_lowercase() || octet.is_ascii_digit() || matches!(octet, b'-' | b'_' | b'.')
+        };
+        let edge = text
+            .bytes()
+            .next()
+            .is_some_and(|octet| octet.is_ascii_alphanumeric());
+        if text.len() <= 63 && text.bytes().all(good) && edge {
+            return Ok(Self(text.into()));
+        }
+        let help = "use at most 63 of a-z, 0-9, `-`, `_` and `.`, a letter or a digit in front";
+        Err(("cannot be a policy's name", help))
+    }
+}
+
+/// A word that things are selected by: tags of members, sites that a director serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) String);
+
+impl Tag {
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == ',';
+        if text.is_empty() || text.len() > 63 || text.contains(bad) {
+            return Err((
+                "is no word",
+                "write one word of at most 63 characters, without commas",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// What a director takes sessions over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
 
 /// A line of text that a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! Only [`crate::check`] makes one.
 
 use crate::{
-    Fqdn, Name, Prefix,
-    compiled::{Director, Host, Location, Manager, Network, Policy, Site},
+    Fqdn, Name,
+    compiled::{Community, Director, Host, Location, Manager, Network, Site},
 };
 
 pub(crate) struct Topology {
@@ -17,16 +17,6 @@ pub(crate) struct Topology {
     pub(crate) communities: Vec<Community>,
     pub(crate) devices: Vec<Device>,
     pub(crate) hosts: Vec<Host>,
-}
-
-pub(crate) struct Community {
-    pub(crate) domain: Fqdn,
-    pub(crate) pools: Vec<Prefix>,
-    pub(crate) description: String,
-    pub(crate) deny_by_default: bool,
-    /// By index.
-    pub(crate) directors: Vec<usize>,
-    pub(crate) policies: Vec<Policy>,
 }
 
 pub(crate) struct Device {

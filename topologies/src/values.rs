@@ -5,8 +5,9 @@ use crate::{
     compiled::{Action, Level, Ports, Role},
     diagnostic::Sink,
     policy::{Selector, Service},
-    read::{Value, did_you_mean, scalar, short},
-    scalars::{Flag, Line, Mail, Number, Period, Priority, Word},
+    read::{Field, Value, did_you_mean, scalar, short},
+    scalars::{DirectorName, Flag, Line, Mail, Number, Period, PolicyId, Priority, Tag, Transport, Word},
+    written::{Membership, Reserved},
     yaml::{Kind, Node},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -46,6 +47,60 @@ impl Value for Fqdn {
             );
         });
         read.ok()
+    }
+}
+
+/// Names with a message behind the quoted text, and what to do.
+macro_rules! names {
+    ($($ty:ty;)*) => {$(
+        impl Value for $ty {
+            fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+                let text = scalar(node, "a name", sink)?;
+                let read = Self::parse(text).map_err(|(why, help)| {
+                    bad(node, Code::BadName, format!("`{}` {why}", short(text)), help, sink);
+                });
+                read.ok()
+            }
+        }
+    )*};
+}
+
+names! {
+    DirectorName;
+    PolicyId;
+    Tag;
+}
+
+/// A full name alone, or a mapping that keeps an address for it.
+impl Value for Membership {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        if let Kind::Map(_) = node.kind {
+            return Reserved::read(node, sink).map(|kept| Self {
+                name: kept.name,
+                address: Some(kept.address),
+            });
+        }
+        Fqdn::read(node, sink).map(|fqdn| Self {
+            name: Field {
+                span: node.span.clone(),
+                value: Some(fqdn),
+            },
+            address: None,
+        })
+    }
+}
+
+impl JsonSchema for Membership {
+    fn schema_name() -> Cow<'static, str> {
+        "Membership".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (name, kept) = (
+            generator.subschema_for::<Fqdn>(),
+            generator.subschema_for::<Reserved>(),
+        );
+        json_schema!({ "anyOf": [name, kept], "description": "A full name, alone or with the virtual address that is kept for it" })
     }
 }
 
@@ -221,7 +276,17 @@ fn choice<T: Copy>(node: &Node<'_>, words: &[(&'static str, T)], sink: &mut Sink
 
 impl Value for Role {
     fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
-        choice(node, &[("network", Self::Network)], sink)
+        choice(
+            node,
+            &[("network", Self::Network), ("private", Self::Private)],
+            sink,
+        )
+    }
+}
+
+impl Value for Transport {
+    fn read(node: &Node<'_>, sink: &mut Sink<'_>) -> Option<Self> {
+        choice(node, &[("udp", Self::Udp), ("tcp", Self::Tcp)], sink)
     }
 }
 
@@ -275,7 +340,11 @@ schemas! {
     Priority, "Priority", { "type": "integer", "minimum": -2147483648, "maximum": 2147483647 };
     Action, "Action", { "enum": ["allow", "deny"] };
     Level, "Level", { "enum": ["domain", "user", "machine"] };
-    Role, "Role", { "enum": ["network"], "description": "What a director does: `network` sits in the public network" };
+    DirectorName, "DirectorName", { "type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$", "description": "A director's name: letters, digits, `-`, `_` and `.`, at most 64; a lab allows only short names, as of other nodes" };
+    PolicyId, "PolicyName", { "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$", "description": "A policy's name: a-z, 0-9, `-`, `_` and `.`, at most 63 characters" };
+    Tag, "Tag", { "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[^\\s,]*$", "description": "One word" };
+    Transport, "Transport", { "enum": ["udp", "tcp"] };
+    Role, "Role", { "enum": ["network", "private"], "description": "What a director does: `network` sits in the public network, `private` serves the members of a site; labs have network directors only" };
     Ports, "Ports", { "enum": ["random", "preserve"], "description": "What a NAT does to source ports" };
 }
 

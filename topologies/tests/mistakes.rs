@@ -5,6 +5,21 @@ use kith_topologies::{Code, Diagnostics, parse, parse_bytes};
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 const BASE: &str = include_str!("mistakes/base.yaml");
+/// The parts of the base that a manager does not know.
+const WIRING: &str =
+    "version: 2\nname: lab\npublic:\n  prefix: 203.0.113.0/24\n  mtu: 1500\nmanager:\n  name: manager\n";
+const SITES: &str = "sites:
+  - name: site-a
+    lan: 192.168.1.0/24
+    gateway: 192.168.1.1
+    nat: { address: 203.0.113.21, udp_timeout: 10s, ports: random }
+  - name: site-b
+    lan: 192.168.1.0/24
+    gateway: 192.168.1.1
+    nat: { address: 203.0.113.22, udp_timeout: 60s, ports: preserve }
+    wan_mtu: 1400
+";
+const HOSTS: &str = "hosts:\n  - name: mallory\n    address: 203.0.113.66\n";
 const A_KEY: &str = "6f746865726f746865726f746865726f746865726f746865726f746865726f74";
 
 /// Title, edits (every occurrence of the first text, which must be there, becomes the second), codes that must be reported.
@@ -38,6 +53,8 @@ fn cases() -> Vec<Case> {
         case("an unknown field", [("udp_timeout: 10s", "udp_timeuot: 10s"), ("name: lab", "name: lab\ncolour: red")], [UnknownField, UnknownField, MissingField]),
         case("a missing field", [("    role: network\n", ""), ("name: lab\n", "")], [MissingField, MissingField]),
         case("no manager", [("manager:\n  name: manager\n", "")], [MissingField]),
+        case("wiring without a public network", [("public:\n  prefix: 203.0.113.0/24\n  mtu: 1500\n", "")], [MissingField]),
+        case("no wiring, for a lab", [(WIRING, "version: 2\n"), (SITES, ""), ("    site: site-a\n", ""), ("    site: site-b\n    address: 192.168.1.10\n", ""), (HOSTS, "")], [MissingField]),
         case("a field given twice", [("    workers: 2", "    workers: 2\n    workers: 3")], [DuplicateKey]),
         case("a list where a mapping belongs", [("{ sessions: 100 }", "[sessions]")], [WrongType]),
         case("a value where a list belongs", [("hosts:\n  - name: mallory\n    address: 203.0.113.66", "hosts: mallory")], [WrongType]),
@@ -58,6 +75,11 @@ fn cases() -> Vec<Case> {
         case("two policies of one name", [("id: printing", "id: no-telnet")], [DuplicateName]),
         case("a member in no community", [("dave.other.example", "dave.otter.example")], [NoCommunity]),
         case("a device that is a member of nothing", [("members: [dave.other.example]", "members: []")], [MissingField]),
+        case("a director's name that is none", [("name: nrd1", "name: .nrd1")], [BadName]),
+        case("a director's name too long for a namespace", [("name: nrd1", "name: route-director.1"), ("directors: [nrd1]", "directors: [route-director.1]")], [BadName]),
+        case("a policy's name that is none", [("id: printing", "id: Printing!")], [BadName]),
+        case("a tag of two words", [("    user: alice", "    user: alice\n    tags: [two words]")], [BadName]),
+        case("no name, and a label too long for one", [("  - name: dave\n    members: [dave.", "  - members: [the-printer-upstairs.")], [BadName]),
         // References.
         case("an unknown director", [("directors: [nrd1]", "directors: [nrd2]")], [UnknownReference]),
         case("an unknown site", [("site: site-b", "site: basement")], [UnknownReference]),
@@ -86,6 +108,10 @@ fn cases() -> Vec<Case> {
         case("an address outside its LAN", [("address: 203.0.113.66", "site: site-a\n    address: 192.168.2.10")], [AddressOutside]),
         case("the network's own address and broadcast", [("address: 203.0.113.66", "address: 203.0.113.255"), ("address: 203.0.113.10", "address: 203.0.113.0")], [AddressOutside, AddressOutside]),
         case("a LAN too small for its hosts", [("name: site-a\n    lan: 192.168.1.0/24", "name: site-a\n    lan: 192.168.1.0/30"), ("name: mallory\n    address: 203.0.113.66", "name: mallory\n    site: site-a")], [TooMany]),
+        case("a kept address outside the pools", [("[dave.other.example]", "[{ name: dave.other.example, address: 10.79.0.5 }]")], [AddressOutside]),
+        case("a kept address that is the manager's", [("[dave.other.example]", "[{ name: dave.other.example, address: 10.78.0.1 }]")], [DuplicateAddress]),
+        case("one address kept twice", [("[alice.acme.example]", "[{ name: alice.acme.example, address: 10.77.0.5 }]"), ("[bob.acme.example]", "[{ name: bob.acme.example, address: 10.77.0.5 }]")], [DuplicateAddress]),
+        case("what a lab's director cannot have", [("    workers: 2", "    workers: 2\n    port: 4000\n    transports: [udp, tcp]\n    private_address: 10.0.0.1")], [BadValue, BadValue, BadValue]),
         // Room.
         case("a pool too small for its members", [("[10.78.0.0/24]", "[10.78.0.0/29]"), ("devices:\n", &crowd)], [TooMany]),
         case("a pseudo pool too small", [("240.0.0.0/12", "240.0.0.0/30"), ("devices:\n", &crowd)], [TooMany, TooMany]),
@@ -106,6 +132,7 @@ fn cases() -> Vec<Case> {
         case("a site's MTU above the public network's", [("wan_mtu: 1400", "wan_mtu: 1600")], [ImpossibleMtu]),
         case("a duration without unit", [("keep_alive: 4s", "keep_alive: 4")], [BadValue]),
         case("a duration out of bounds", [("session_lifetime: 60s", "session_lifetime: 100h")], [OutOfRange]),
+        case("tickets too short, and of half seconds", [("deny_by_default: false", "deny_by_default: false\n    ticket_lifetime: 30s"), ("[10.78.0.0/24]", "[10.78.0.0/24]\n    ticket_lifetime: 90500ms")], [OutOfRange, BadValue]),
         case("keep-alives slower than the NAT forgets", [("keep_alive: 4s", "keep_alive: 15s")], [Timing]),
         case("keep-alives with no room for a loss", [("keep_alive: 4s", "keep_alive: 5s")], [Timing]),
         case("the default keep-alive behind a short NAT", [("    keep_alive: 4s\n", "")], [Timing]),

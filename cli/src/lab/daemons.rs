@@ -80,7 +80,7 @@ pub fn start_all(
     start_controller(record, topology)?;
     wait(record, Kind::Controller, stop)?;
     progress.step("telling the manager the network");
-    let answer = Manager::connect(record)?.apply(network(topology))?;
+    let answer = Manager::connect(record)?.apply(network(&topology.managed))?;
     for device in &topology.devices {
         for membership in &device.members {
             let fqdn = membership.fqdn.as_str();

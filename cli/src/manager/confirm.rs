@@ -21,6 +21,17 @@ impl Yes {
         }
         ask(question, &mut io::stdin().lock(), &mut io::stderr())
     }
+
+    /// Asks, and where nobody can be asked nobody has agreed: for what a script must say in so many words.
+    pub(crate) fn agreed(self, question: &str) -> Result<(), Error> {
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(ManagerError::NobodyToAsk.into());
+        }
+        ask(question, &mut io::stdin().lock(), &mut io::stderr())
+    }
 }
 
 fn ask(question: &str, answers: &mut impl BufRead, out: &mut impl Write) -> Result<(), Error> {

@@ -145,6 +145,12 @@ pub enum ManagerError {
     /// The store is in use.
     #[error("the manager that keeps its state in {} is running", .0.display())]
     Running(PathBuf),
+    /// Somebody else was quicker.
+    #[error("nothing was changed: the network changed since the plan")]
+    Stale,
+    /// No terminal, and nothing said in its place.
+    #[error("nothing was changed: this needs a yes, and there is no terminal to ask at")]
+    NobodyToAsk,
     /// The user thought better of it.
     #[error("nothing was changed")]
     Declined,
@@ -191,6 +197,7 @@ impl ManagerError {
             | Self::NoFingerprint(_)
             | Self::BadFingerprint(_)
             | Self::Refused { wrong: true, .. }
+            | Self::NobodyToAsk
             | Self::List { .. } => 2,
             _ => 1,
         }
@@ -258,6 +265,8 @@ impl ManagerError {
             Self::List { .. } => {
                 "each line is `NAME EMAIL`, then `user=…`, `platform=…`, `address=…`, `tag=…` as needed; `#` begins a comment"
             }
+            Self::Stale => "run `kith topology plan` again, look at what it says now, and apply that",
+            Self::NobodyToAsk => "add `--yes`; `kith topology plan` shows before what would be done",
             Self::Running(_) => "stop it first: `systemctl stop kith-controller`",
             Self::Refused { .. } | Self::File { .. } | Self::Restore(_) | Self::Declined => return None,
         })

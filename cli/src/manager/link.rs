@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(130);
 const ANSWER: usize = 64 * 1024 * 1024;
 
 /// Calls of the operators' service.
-pub(super) type Client = AdminClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Client = AdminClient<InterceptedService<Channel, Bearer>>;
 
 /// Says with every call who asks.
 #[derive(Clone)]
-pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -38,7 +38,7 @@ impl Interceptor for Bearer {
 }
 
 /// A connection.
-pub(super) struct Link {
+pub(crate) struct Link {
     runtime: Runtime,
     client: Client,
     place: Place,
@@ -46,7 +46,7 @@ pub(super) struct Link {
 
 impl Link {
     /// To the manager that is meant.
-    pub(super) fn connect(reach: &Reach) -> Result<Self, Error> {
+    pub(crate) fn connect(reach: &Reach) -> Result<Self, Error> {
         let place = reach.find()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Error::Io {
@@ -63,7 +63,7 @@ impl Link {
     }
 
     /// One question, one answer. `doing` completes "asked to …".
-    pub(super) fn ask<R>(
+    pub(crate) fn ask<R>(
         &mut self,
         doing: &'static str,
         call: impl AsyncFnOnce(&mut Client) -> Result<Response<R>, Status>,
@@ -79,6 +79,11 @@ impl Link {
             Ok(Err(status)) => Err(place.refusal(doing, &status).into()),
             Err(_) => Err(place.refusal(doing, &Status::deadline_exceeded("")).into()),
         }
+    }
+
+    /// Where it leads, for people.
+    pub(crate) fn name(&self) -> String {
+        self.place.name()
     }
 
     /// Something longer than a question.

@@ -34,15 +34,18 @@ mod words;
 
 pub use confirm::Yes;
 pub use error::{ManagerError, Shown};
+pub(crate) use link::Link;
+pub(crate) use member::{invitation, invitations};
 pub use place::Reach;
 pub use span::{NoSpan, Span};
+pub(crate) use view::Invitation;
 
 #[cfg(test)]
 mod tests {
     use crate::args::Cli;
     use clap::{Command, CommandFactory};
 
-    const OURS: [&str; 9] = [
+    const OURS: [&str; 10] = [
         "community",
         "member",
         "policy",
@@ -52,6 +55,7 @@ mod tests {
         "accounting",
         "credential",
         "manager",
+        "topology",
     ];
 
     fn leaves(command: &Command, at: &str, each: &mut impl FnMut(&str, &Command)) {
@@ -85,6 +89,6 @@ mod tests {
                 seen += 1;
             });
         }
-        assert_eq!(seen, 29, "commands were added or taken away");
+        assert_eq!(seen, 35, "commands were added or taken away");
     }
 }

@@ -100,7 +100,7 @@ impl From<admin::ManagerStatus> for Status {
 
 /// An invitation; its text is secret, and there only if nobody got it by mail, or if it was asked for.
 #[derive(Serialize)]
-pub(super) struct Invitation {
+pub(crate) struct Invitation {
     pub(super) fqdn: String,
     pub(super) mailed_to: String,
     pub(super) expires_ms: u64,

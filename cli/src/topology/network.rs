@@ -1,28 +1,23 @@
 //! A topology as operators say it to a manager: everything but where computers sit and what their addresses are.
 
 use kith_protocol::admin::{Community, Director, Invitee, Network, Policy};
-use kith_topologies::compiled::{self, Action, Level, Topology};
+use kith_topologies::compiled::{self, Action, Level, Role};
+use kith_topologies::managed::{Listing, Managed, Member};
+use std::net::Ipv4Addr;
 
 /// What the manager is to know.
 #[must_use]
-pub fn network(topology: &Topology) -> Network {
-    let policies = topology.communities.iter();
+pub fn network(managed: &Managed) -> Network {
+    let policies = managed.communities.iter();
     let policies = policies.flat_map(|community| {
         let policies = community.policies.iter();
         policies.map(|written| policy(community.domain.as_str(), written))
     });
-    let members = topology.members();
     Network {
-        communities: topology.communities.iter().map(community).collect(),
-        members: members
-            .map(|(device, membership)| invitee(device, membership))
-            .collect(),
+        communities: managed.communities.iter().map(community).collect(),
+        members: managed.members.iter().map(invitee).collect(),
         policies: policies.collect(),
-        directors: topology
-            .directors
-            .iter()
-            .map(|written| director(topology, written))
-            .collect(),
+        directors: managed.directors.iter().map(director).collect(),
     }
 }
 
@@ -32,18 +27,20 @@ fn community(community: &compiled::Community) -> Community {
         pools: community.pools.iter().map(ToString::to_string).collect(),
         description: community.description.clone(),
         deny_by_default: community.deny_by_default,
-        directors: community.directors.iter().map(ToString::to_string).collect(),
+        directors: community.directors.clone(),
+        ticket_lifetime_s: community.ticket_lifetime_s.unwrap_or(0),
         ..Community::default()
     }
 }
 
-fn invitee(device: &compiled::Device, membership: &compiled::Membership) -> Invitee {
+fn invitee(member: &Member) -> Invitee {
     Invitee {
-        fqdn: membership.fqdn.to_string(),
-        email: device.email.clone(),
-        user: device.user.clone(),
-        tags: device.tags.clone(),
-        ..Invitee::default()
+        fqdn: member.fqdn.to_string(),
+        email: member.email.clone(),
+        user: member.user.clone(),
+        platform: member.platform.clone(),
+        address: text(member.address),
+        tags: member.tags.clone(),
     }
 }
 
@@ -55,7 +52,7 @@ fn policy(domain: &str, policy: &compiled::Policy) -> Policy {
         Some(Level::Machine) => "machine",
     };
     Policy {
-        id: policy.id.to_string(),
+        id: policy.id.clone(),
         community: domain.to_owned(),
         level: level.to_owned(),
         priority: policy.priority,
@@ -67,15 +64,25 @@ fn policy(domain: &str, policy: &compiled::Policy) -> Policy {
     }
 }
 
-fn director(topology: &Topology, director: &compiled::Director) -> Director {
+fn director(director: &Listing) -> Director {
     Director {
-        name: director.name.to_string(),
+        name: director.name.clone(),
+        private: director.role == Role::Private,
         address: director.address.to_string(),
-        port: u32::from(topology.udp_port),
-        udp: true,
-        capacity: director.limits.sessions,
+        private_address: text(director.private_address),
+        port: director.port.into(),
+        udp: director.udp,
+        tcp: director.tcp,
+        sites: director.sites.clone(),
+        nat_addresses: director.nat_addresses.iter().map(ToString::to_string).collect(),
+        capacity: director.capacity,
+        draining: director.draining,
         ..Director::default()
     }
+}
+
+fn text(address: Option<Ipv4Addr>) -> String {
+    address.map_or_else(String::new, |address| address.to_string())
 }
 
 #[cfg(test)]
@@ -86,10 +93,10 @@ mod tests {
     #[test]
     fn the_quickstart_says_who_belongs_where_and_what_is_denied() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/quickstart.yaml");
-        let network = network(&kith_topologies::load(&file).unwrap().topology);
+        let network = network(&kith_topologies::load(&file).unwrap().topology.managed);
         let domains: Vec<_> = network.communities.iter().map(|c| c.domain.as_str()).collect();
         assert_eq!(domains, ["acme.example", "globex.example"]);
-        assert!(network.communities.iter().all(|c| c.directors == ["nrd1"]));
+        assert!(network.communities.iter().all(|c| c.directors.is_empty()));
         let names: Vec<_> = network.members.iter().map(|m| m.fqdn.as_str()).collect();
         assert_eq!(
             names,

@@ -164,7 +164,7 @@ pub fn kith(words: &str) -> Command {
     command
 }
 
-async fn serve(folder: &Path) -> Server {
+pub async fn serve(folder: &Path) -> Server {
     let any: SocketAddrV4 = "127.0.0.1:0".parse().unwrap();
     let settings = Settings {
         store: folder.join("store.db"),

@@ -29,8 +29,10 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) -> Addresses
         span: span.clone(),
         given,
     };
-    let manager = w.manager.get().and_then(|m| m.address.as_ref());
-    let manager = vec![public(&w.manager.span, manager)];
+    let manager = w.manager.iter();
+    let manager = manager
+        .map(|m| public(&m.span, m.get().and_then(|m| m.address.as_ref())))
+        .collect();
     let directors = w.directors.iter();
     let directors = directors
         .map(|d| public(&d.span, d.get().and_then(|d| d.address.as_ref())))
@@ -83,7 +85,7 @@ struct Networks {
 
 impl Networks {
     fn new(w: &Topology) -> Self {
-        let public = w.public.get().and_then(|p| p.prefix.get());
+        let public = w.public.as_ref().and_then(|p| p.get()?.prefix.get());
         let lan = |site: &Field<crate::written::Site>| site.get().and_then(|s| s.lan.get()).copied();
         Self {
             public: Segment::new("the public network", public.copied()),

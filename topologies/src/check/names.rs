@@ -1,30 +1,46 @@
 //! Names: no two nodes, members, or communities share one, nor do two policies of a community.
 
-use crate::{Code, Fqdn, diagnostic::Sink, written::Topology};
+use crate::{Code, Fqdn, Name, diagnostic::Sink, read::Field, written::Topology};
 use std::{collections::HashMap, ops::Range};
 
-pub(crate) fn check(w: &Topology, sink: &mut Sink<'_>) {
+/// Nodes are a lab's: without wiring, devices are told apart by their full names.
+pub(crate) fn check(w: &Topology, wired: bool, sink: &mut Sink<'_>) {
     let mut nodes = Seen::new(
         "nodes",
         "every node gets a namespace of that name: give this one another name",
     );
-    let manager = w.manager.get().map(|m| &m.name);
-    let directors = w.directors.iter().filter_map(|d| Some(&d.get()?.name));
-    let sites = w.sites.iter().filter_map(|s| Some(&s.get()?.name));
-    let devices = w.devices.iter().filter_map(|d| Some(&d.get()?.name));
-    let hosts = w.hosts.iter().filter_map(|h| Some(&h.get()?.name));
-    let all = manager.into_iter().chain(directors).chain(sites);
-    for (name, span) in all.chain(devices).chain(hosts).filter_map(|name| name.at()) {
-        nodes.see(name.as_str(), span, sink);
+    fn text(name: &Field<Name>) -> Option<(&str, Range<usize>)> {
+        name.at().map(|(name, span)| (name.as_str(), span))
+    }
+    let manager = w.manager.iter().filter_map(|m| text(&m.get()?.name));
+    let directors = w.directors.iter();
+    let directors = directors.filter_map(|d| d.get()?.name.at().map(|(name, span)| (name.as_str(), span)));
+    let sites = w.sites.iter().filter_map(|s| text(&s.get()?.name));
+    let devices = w.devices.iter().filter_map(|d| d.get()?.called());
+    let devices = devices.filter(|_| wired);
+    let hosts = w.hosts.iter().filter_map(|h| text(&h.get()?.name));
+    let all = manager.chain(directors).chain(sites);
+    for (name, span) in all.chain(devices).chain(hosts) {
+        nodes.see(name, span, sink);
     }
     let mut members = Seen::new("members", "give this one another first label");
-    for device in w.devices.iter().filter_map(|d| d.get()) {
-        for (name, span) in device.members.iter().filter_map(|name| name.at()) {
+    for (field, device) in w.devices.iter().filter_map(|d| Some((d, d.get()?))) {
+        for (name, span) in device.names().filter_map(|name| name?.at()) {
             members.see(name.as_str(), span, sink);
+        }
+        let user = device.user.as_ref().and_then(|user| user.get());
+        if device.email.is_none() && !user.is_some_and(|user| user.0.contains('@')) {
+            let at = field.span.start..field.span.start;
+            sink.error(
+                at,
+                Code::MissingField,
+                "`email` is missing here",
+                "add `email: …`",
+            );
         }
         if device.members.is_empty() {
             let help = "add `members: [alice.acme.example]`, or write it under `hosts`";
-            let span = device.name.span.clone();
+            let span = device.span();
             let message = "this device is a member of nothing";
             sink.error(span, Code::MissingField, message, help);
         }

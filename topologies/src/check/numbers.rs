@@ -27,7 +27,7 @@ const MAX_MTU: u16 = 9216;
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
-    let public = w.public.get().and_then(|p| p.mtu.as_ref());
+    let public = w.public.as_ref().and_then(|p| p.get()?.mtu.as_ref());
     let public_mtu = match public {
         Some(field) => mtu(field, sink),
         None => Some(DEFAULT_MTU),
@@ -50,6 +50,15 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
         }
         if let Some((timeout, span)) = site.nat.get().and_then(|n| n.udp_timeout.at()) {
             bounds(timeout, span, Duration::from_secs(1), sink);
+        }
+    }
+    for community in w.communities.iter().filter_map(|c| c.get()) {
+        if let Some((lifetime, span)) = community.ticket_lifetime.as_ref().and_then(|field| field.at()) {
+            bounds(lifetime, span.clone(), Duration::from_secs(60), sink);
+            if !lifetime.0.subsec_millis().is_multiple_of(1000) {
+                let message = format!("{lifetime} is no whole number of seconds");
+                sink.error(span, Code::BadValue, message, "write it in s, m or h");
+            }
         }
     }
     for (at, director) in w

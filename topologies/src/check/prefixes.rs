@@ -33,8 +33,8 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
     };
     let public = w
         .public
-        .get()
-        .and_then(|p| named("the public network".into(), p.prefix.at()));
+        .as_ref()
+        .and_then(|p| named("the public network".into(), p.get()?.prefix.at()));
     let lans: Vec<_> = w
         .sites
         .iter()
@@ -119,25 +119,30 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
 
 /// A device in two communities sees the pools of both: they must differ. Communities that share no device may use the same addresses.
 fn shared(w: &Topology, refs: &Refs, at: usize, pool: &Named, pools: &[Vec<Named>], sink: &mut Sink<'_>) {
+    // Most devices are in one community: that the others are few keeps this from being the square of the file.
+    let several = w.devices.iter().zip(&refs.devices);
+    let several: Vec<_> = several
+        .filter(|(_, device)| device.communities.len() > 1)
+        .collect();
     for (other, theirs) in pools.iter().enumerate().take(at) {
-        let mut both = w.devices.iter().zip(&refs.devices).filter(|(_, device)| {
+        let mut both = several.iter().filter(|(_, device)| {
             let here = |community| device.communities.contains(&Some(community));
             here(at) && here(other)
         });
         let Some((device, _)) = both.next() else { continue };
-        let name = device.get().and_then(|d| d.name.get());
-        let name = name.map_or("a device", |name| name.as_str());
+        let name = device.get().and_then(|d| d.called());
+        let name = name.map_or("a device", |(name, _)| name);
         let help = format!("`{name}` is in both and could not tell them apart: move one of the pools");
         apart(pool, theirs.iter(), &help, sink);
     }
-    for (device, found) in w.devices.iter().zip(&refs.devices) {
+    for (device, found) in several {
         let twice = found.communities.iter().filter(|c| **c == Some(at)).count() > 1;
         if let Some(device) = device.get().filter(|_| twice) {
-            let name = device.name.get().map_or("this device", |name| name.as_str());
+            let name = device.called().map_or("this device", |(name, _)| name);
             let message =
                 format!("`{name}` has two names in one community, whose addresses are the same network");
             let help = "keep one name of each community";
-            sink.error(device.name.span.clone(), Code::Overlap, message, help);
+            sink.error(device.span(), Code::Overlap, message, help);
         }
     }
 }

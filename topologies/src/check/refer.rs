@@ -33,25 +33,25 @@ pub(crate) struct DeviceRefs {
 }
 
 impl Refs {
-    pub(crate) fn resolve(w: &Topology, sink: &mut Sink<'_>) -> Self {
-        let communities = w.communities.iter().map(|field| directors(w, field, sink));
+    pub(crate) fn resolve(w: &Topology, wired: bool, sink: &mut Sink<'_>) -> Self {
+        let communities = w.communities.iter().map(|field| directors(w, field, wired, sink));
         let communities = communities.collect();
         let mut devices = Vec::new();
         for field in &w.devices {
             devices.push(field.get().map_or_else(DeviceRefs::default, |device| {
-                let of = |name: &Field<Fqdn>, sink: &mut Sink<'_>| {
-                    let (name, span) = name.at()?;
+                let of = |name: Option<&Field<Fqdn>>, sink: &mut Sink<'_>| {
+                    let (name, span) = name?.at()?;
                     community(name, span, &w.communities, sink)
                 };
                 DeviceRefs {
-                    place: place(w, &device.site, sink),
-                    communities: device.members.iter().map(|name| of(name, sink)).collect(),
+                    place: if wired { place(w, &device.site, sink) } else { None },
+                    communities: device.names().map(|name| of(name, sink)).collect(),
                 }
             }));
         }
         let hosts = w.hosts.iter().map(|host| place(w, &host.get()?.site, sink));
         let hosts = hosts.collect();
-        machines(w, sink);
+        machines(w, wired, sink);
         Self {
             communities,
             devices,
@@ -77,7 +77,8 @@ impl Refs {
 }
 
 /// The directors that a community names, or all there are.
-fn directors(w: &Topology, field: &Field<Community>, sink: &mut Sink<'_>) -> Vec<usize> {
+/// Without wiring the manager may have others than the file's: it knows what is no director.
+fn directors(w: &Topology, field: &Field<Community>, wired: bool, sink: &mut Sink<'_>) -> Vec<usize> {
     let Some(community) = field.get() else {
         return Vec::new();
     };
@@ -90,7 +91,12 @@ fn directors(w: &Topology, field: &Field<Community>, sink: &mut Sink<'_>) -> Vec
     } else {
         let named = community.directors.iter();
         named
-            .filter_map(|name| reference(name, "director", director_names(w), w.directors.len(), sink))
+            .filter_map(|name| match wired {
+                true => reference(name, "director", director_names(w), w.directors.len(), sink),
+                false => director_names(w)
+                    .find(|(_, known)| name.get().is_some_and(|n| n.0 == *known))
+                    .map(|(at, _)| at),
+            })
             .collect()
     };
     if found.len() > 1 {
@@ -102,13 +108,13 @@ fn directors(w: &Topology, field: &Field<Community>, sink: &mut Sink<'_>) -> Vec
 }
 
 /// A policy about a machine that is no member says nothing: likely a slip.
-fn machines(w: &Topology, sink: &mut Sink<'_>) {
+fn machines(w: &Topology, wired: bool, sink: &mut Sink<'_>) {
     let members: BTreeSet<&str> = w
         .devices
         .iter()
-        .filter_map(|device| Some(&device.get()?.members))
-        .flatten()
-        .filter_map(|name| Some(name.get()?.as_str()))
+        .filter_map(|device| device.get())
+        .flat_map(|device| device.names())
+        .filter_map(|name| Some(name?.get()?.as_str()))
         .collect();
     let policies = w.communities.iter().filter_map(|community| community.get());
     let policies = policies.flat_map(|community| community.policies.iter().map(move |p| (community, p)));
@@ -126,7 +132,12 @@ fn machines(w: &Topology, sink: &mut Sink<'_>) {
                 None => "write the full name of a member of this community".into(),
             };
             let message = format!("no member of this community is named `{}`", short(name.as_str()));
-            sink.error(span, Code::UnknownReference, message, help);
+            // The manager may know it: a file without wiring need not be all there is.
+            if wired {
+                sink.error(span, Code::UnknownReference, message, help);
+            } else {
+                sink.warning(span, Code::UnknownReference, message, help);
+            }
         }
     }
 }

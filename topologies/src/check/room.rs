@@ -7,13 +7,15 @@ use crate::{
     written::{Community, Director, Topology},
 };
 
-pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
+/// Without wiring, sessions are the directors' own affair, and a member that never joins needs no address: the manager says when a pool is used
+/// up.
+pub(crate) fn check(w: &Topology, refs: &Refs, wired: bool, sink: &mut Sink<'_>) {
     for (at, community) in w.communities.iter().enumerate() {
         if let Some(community) = community.get() {
-            pools(community, refs.devices_of(at).count() as u64, sink);
+            pools(community, refs.devices_of(at).count() as u64, wired, sink);
         }
     }
-    for (at, director) in w.directors.iter().enumerate() {
+    for (at, director) in w.directors.iter().enumerate().filter(|_| wired) {
         let Some(director) = director.get() else { continue };
         // Members in the public network have one too: it lets them send to the others.
         let members = refs
@@ -27,7 +29,7 @@ pub(crate) fn check(w: &Topology, refs: &Refs, sink: &mut Sink<'_>) {
     }
 }
 
-fn pools(community: &Community, members: u64, sink: &mut Sink<'_>) {
+fn pools(community: &Community, members: u64, wired: bool, sink: &mut Sink<'_>) {
     if community.pools.is_empty() {
         let help = "add a pool of virtual addresses, like `pools: [10.77.0.0/24]`";
         let span = community.domain.span.clone();
@@ -41,7 +43,12 @@ fn pools(community: &Community, members: u64, sink: &mut Sink<'_>) {
     if hosts < members {
         let message = format!("its pools have {hosts} addresses for {members} members, beside the manager's");
         let span = community.pools[0].span.clone();
-        sink.error(span, Code::TooMany, message, "make a pool larger, or add one");
+        let help = "make a pool larger, or add one";
+        if wired {
+            sink.error(span, Code::TooMany, message, help);
+        } else {
+            sink.warning(span, Code::TooMany, message, help);
+        }
     }
 }
 

@@ -209,7 +209,8 @@ fn parse_line(line: &str) -> Result<admin::Invitee, String> {
     Ok(invitee)
 }
 
-fn shown(invitation: admin::Invitation, wanted: bool) -> Invitation {
+/// An invitation to be shown; with its text only if nobody gets it by mail, or if it is `wanted`.
+pub(crate) fn shown(invitation: admin::Invitation, wanted: bool) -> Invitation {
     let show = wanted || invitation.mailed_to.is_empty();
     Invitation {
         fqdn: invitation.fqdn,
@@ -219,7 +220,8 @@ fn shown(invitation: admin::Invitation, wanted: bool) -> Invitation {
     }
 }
 
-fn table(invitations: &[Invitation]) -> String {
+/// Who was invited, and what to type where nobody got mail.
+pub(crate) fn table(invitations: &[Invitation]) -> String {
     let rows: Vec<Vec<String>> = invitations
         .iter()
         .map(|one| vec![one.fqdn.clone(), or_dash(&one.mailed_to), date(one.expires_ms)])

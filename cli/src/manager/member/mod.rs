@@ -4,6 +4,7 @@ mod invite;
 mod table;
 
 pub use invite::Invite;
+pub(crate) use invite::{shown as invitation, table as invitations};
 
 use super::confirm::Yes;
 use super::error::ManagerError;
