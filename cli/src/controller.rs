@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::lab::plan::Kind;
 use crate::output::{self, Format, age};
 use clap::Subcommand;
-use kith_controller::status::{Client, Named, Standing, Status};
+use kith_controller::status::{Client, ManagerStanding, Named, Standing, Status};
 
 /// `kith controller …`
 #[derive(Debug, Subcommand)]
@@ -14,15 +14,16 @@ pub enum ControllerCommand {
     Status(Target),
 }
 
-/// Runs a `kith controller` command. Exit status 1 if it does not decide for one of its dataplanes.
+/// Runs a `kith controller` command. Exit status 1 if it does not decide for one of its dataplanes, or the manager of one is away.
 pub fn run(command: ControllerCommand, format: Format) -> Result<u8, Error> {
     let ControllerCommand::Status(target) = command;
     let status = Client::connect(target.find(Kind::Controller)?)?.status()?;
     output::show(format, &status, describe)?;
-    let good = status
-        .directors
-        .iter()
-        .all(|director| director.standing == Standing::Serving);
+    let good = status.directors.iter().all(|director| {
+        let manager = director.manager.as_ref();
+        let attended = manager.is_none_or(|link| link.standing == ManagerStanding::Attended);
+        director.standing == Standing::Serving && attended
+    });
     Ok(u8::from(!good))
 }
 
@@ -62,6 +63,7 @@ fn describe(status: &Status) -> String {
         ">lacking",
     ];
     out += &output::table(&headers, &rows);
+    out += &managers(status);
     for director in &status.directors {
         out += &counts(&format!("messages to {}", director.name), &director.director);
         out += &counts(
@@ -70,6 +72,32 @@ fn describe(status: &Status) -> String {
         );
     }
     out
+}
+
+/// Managers in other processes; nothing if there are none.
+fn managers(status: &Status) -> String {
+    let linked = status.directors.iter().filter_map(|director| {
+        let link = director.manager.as_ref()?;
+        let how = match (link.standing, link.why.as_deref()) {
+            (ManagerStanding::Away, why) => format!("away: {}", why.unwrap_or("not connected yet")),
+            (ManagerStanding::Reading, _) => "reading grants".into(),
+            (ManagerStanding::Attended, _) => "attended".into(),
+        };
+        Some(vec![
+            director.name.clone(),
+            link.address.clone(),
+            how,
+            age(link.standing_ms),
+            link.streams.to_string(),
+            link.sequence.to_string(),
+        ])
+    });
+    let rows: Vec<Vec<String>> = linked.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let headers = ["director", "manager", "standing", ">for", ">streams", ">change"];
+    format!("\n{}", output::table(&headers, &rows))
 }
 
 fn standing(standing: Standing, why: Option<&str>) -> String {
@@ -96,7 +124,7 @@ fn counts(heading: &str, counts: &[Named]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kith_controller::status::DirectorStatus;
+    use kith_controller::status::{DirectorStatus, ManagerLink};
 
     #[test]
     fn a_controller_reads_like_this() {
@@ -123,6 +151,7 @@ mod tests {
             held: 0,
             director: vec![named("answered", 12), named("refused", 0)],
             dataplane_side: vec![named("writes", 4)],
+            manager: None,
         };
         let away = DirectorStatus {
             name: "nrd2".into(),
@@ -132,13 +161,35 @@ mod tests {
             dataplane_side: Vec::new(),
             ..director.clone()
         };
+        let link = ManagerLink {
+            address: "manager.acme.example:443".into(),
+            standing: ManagerStanding::Attended,
+            why: None,
+            standing_ms: 5_000,
+            streams: 2,
+            sequence: 7,
+        };
+        let site = DirectorStatus {
+            name: "prd1".into(),
+            manager: Some(link.clone()),
+            ..away.clone()
+        };
+        let orphan = DirectorStatus {
+            name: "prd2".into(),
+            manager: Some(ManagerLink {
+                standing: ManagerStanding::Away,
+                why: Some("the manager does not answer".into()),
+                ..link
+            }),
+            ..away.clone()
+        };
         let status = Status {
             name: "quickstart".into(),
             program: "0.1.0".into(),
             pid: 7,
             uptime_ms: 62_000,
             election_id: 9,
-            directors: vec![director, away],
+            directors: vec![director, away, site, orphan],
         };
         insta::assert_snapshot!(describe(&status));
     }

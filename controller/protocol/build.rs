@@ -4,7 +4,10 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["member.proto", "records.proto", "admin.proto"], ["proto"])?;
+    let files = protox::compile(
+        ["member.proto", "records.proto", "admin.proto", "director.proto"],
+        ["proto"],
+    )?;
     // Some hold secrets: they get no `Debug` by accident.
     let secret = [
         "member.v1.RegistrationFile",
@@ -22,6 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "admin.v1.ApplyAnswer",
         "admin.v1.NewCredential",
         "admin.v1.Chunk",
+        "director.v1.Grant",
+        "director.v1.GrantPage",
+        "director.v1.Change",
+        "director.v1.DirectorOrder",
     ];
     let mut builder = tonic_prost_build::configure();
     builder = builder.skip_debug(secret.map(|name| format!(".kith.{name}")));

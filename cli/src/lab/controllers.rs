@@ -49,10 +49,12 @@ fn compile(topology: &Topology, socket: impl Fn(&str) -> PathBuf) -> Config {
         sender_rate: director.limits.packets_per_second.map(rate),
         grants: Vec::new(),
         grants_file: None,
+        token_file: None,
     };
     Config {
         name: topology.name.to_string(),
         manager: None,
+        remote_manager: None,
         directors: topology.directors.iter().map(director).collect(),
         status_socket: "/run/kith/controller.sock".into(),
         state_dir: None,

@@ -25,6 +25,9 @@ A token is shown once; the manager keeps only its hash. It is the only line of t
   (umask 077; kith credential create ci --role viewer --valid 90d > ci.token)
   kith member list --manager https://vpn.acme.example --fingerprint sha256:… --token-file ci.token
 
+For a route director in another process, which it lets attend and nothing else:
+  (umask 077; kith credential create prd1 --role director --director prd1 > prd1.token)
+
 Example with a certificate:
   kith credential create ops --role operator --client-certificate ops.pem
   kith member list --manager https://vpn.acme.example --fingerprint sha256:… --certificate ops.pem --key ops.key")]
@@ -34,6 +37,9 @@ Example with a certificate:
         /// What it may do.
         #[arg(long, value_enum)]
         role: Role,
+        /// With the role director: which one.
+        #[arg(long, value_name = "NAME", required_if_eq("role", "director"))]
+        director: Option<String>,
         /// How long it is good; without it, a year.
         #[arg(long, value_name = "SPAN")]
         valid: Option<Span>,
@@ -77,6 +83,8 @@ pub enum Role {
     Operator,
     /// Everything.
     Admin,
+    /// No operator: a route director's process, which attends for it.
+    Director,
 }
 
 /// Runs a `kith credential` command.
@@ -85,6 +93,7 @@ pub fn run(command: CredentialCommand, format: Format) -> Result<u8, Error> {
         CredentialCommand::Create {
             name,
             role,
+            director,
             valid,
             client_certificate,
             reach,
@@ -95,6 +104,7 @@ pub fn run(command: CredentialCommand, format: Format) -> Result<u8, Error> {
                 role: role.map_or_else(String::new, |role| role.get_name().to_owned()),
                 valid_s: valid.map_or(0, |span| span.0),
                 certificate_der: client_certificate.map_or_else(|| Ok(Vec::new()), |file| der(&file))?,
+                director: director.unwrap_or_default(),
             };
             let made = Link::connect(&reach)?.ask("create a credential", async |admin| {
                 admin.create_credential(wish).await
@@ -122,7 +132,7 @@ pub fn run(command: CredentialCommand, format: Format) -> Result<u8, Error> {
 }
 
 /// The token alone goes to the standard output: into a file, as a rule. What people want to know goes beside it.
-fn created(made: admin::NewCredential, format: Format) -> Result<u8, Error> {
+pub(super) fn created(made: admin::NewCredential, format: Format) -> Result<u8, Error> {
     let made = NewCredential {
         credential: made.credential.unwrap_or_default().into(),
         token: Some(made.token).filter(|token| !token.is_empty()),
@@ -175,7 +185,10 @@ fn table(now: u64, credentials: &[Credential]) -> String {
             };
             vec![
                 credential.name.clone(),
-                credential.role.clone(),
+                match credential.director.as_str() {
+                    "" => credential.role.clone(),
+                    director => format!("{} {director}", credential.role),
+                },
                 if credential.certificate {
                     "certificate"
                 } else {
@@ -208,6 +221,7 @@ mod tests {
             certificate: false,
             created_ms: noon,
             expires_ms: noon + 86_400_000,
+            director: String::new(),
         };
         let ops = admin::Credential {
             name: "ops".into(),
@@ -221,6 +235,12 @@ mod tests {
             expires_ms: noon - 61_000,
             ..ci.clone()
         };
-        insta::assert_snapshot!(table(noon, &view::all(vec![ci, ops, old])));
+        let prd1 = admin::Credential {
+            name: "prd1".into(),
+            role: "director".into(),
+            director: "prd1".into(),
+            ..ci.clone()
+        };
+        insta::assert_snapshot!(table(noon, &view::all(vec![ci, ops, old, prd1])));
     }
 }

@@ -1,13 +1,15 @@
 //! `kith director`: the route directors that members are sent to.
 
 use super::confirm::Yes;
+use super::credential;
 use super::error::ManagerError;
 use super::link::Link;
 use super::place::Reach;
+use super::span::{ago, now};
 use super::view::{self, Director};
 use super::words::{done, list};
 use crate::error::Error;
-use crate::output::{self, Format};
+use crate::output::{self, Format, age};
 use clap::{Args, Subcommand};
 use kith_protocol::admin;
 
@@ -22,13 +24,20 @@ pub enum DirectorCommand {
 Examples:
   kith director add nrd1 --address 203.0.113.10
   kith director add nrd2 --address 203.0.113.11 --site berlin --capacity 5000
-  kith director add prd1 --private --address 198.51.100.1 --private-address 192.168.1.5 --site office")]
+  kith director add prd1 --private --address 198.51.100.1 --private-address 192.168.1.5 --site office
+
+For one in another process, with the token that it attends with, shown once and the only line of the output:
+  (umask 077; kith director add prd1 --private --address 198.51.100.1 --private-address 192.168.1.5 --site office \\
+     --token > prd1.token)")]
     Add {
         /// Its name.
         name: String,
         /// What it is.
         #[command(flatten)]
         about: About,
+        /// Make the token that its process attends with (remote_manager in its configuration).
+        #[arg(long)]
+        token: bool,
         /// Which manager.
         #[command(flatten)]
         reach: Reach,
@@ -147,7 +156,12 @@ impl About {
 /// Runs a `kith director` command.
 pub fn run(command: DirectorCommand, format: Format) -> Result<u8, Error> {
     match command {
-        DirectorCommand::Add { name, about, reach } => {
+        DirectorCommand::Add {
+            name,
+            about,
+            token,
+            reach,
+        } => {
             let mut link = Link::connect(&reach)?;
             let mut wish = admin::Director {
                 name,
@@ -164,6 +178,9 @@ pub fn run(command: DirectorCommand, format: Format) -> Result<u8, Error> {
                 let (kind, name) = ("director", wish.name);
                 return Err(ManagerError::Exists { kind, name }.into());
             }
+            if token {
+                return put_with_token(&mut link, wish, format);
+            }
             put(&mut link, wish, format)
         }
         DirectorCommand::Update { name, about, reach } => {
@@ -179,7 +196,7 @@ pub fn run(command: DirectorCommand, format: Format) -> Result<u8, Error> {
         }
         DirectorCommand::List { reach } => {
             let directors: Vec<Director> = view::all(all(&mut Link::connect(&reach)?)?);
-            output::show(format, &directors, |directors| table(directors))?;
+            output::show(format, &directors, |directors| table(now(), directors))?;
             Ok(0)
         }
         DirectorCommand::Remove { name, yes, reach } => {
@@ -197,9 +214,30 @@ pub fn run(command: DirectorCommand, format: Format) -> Result<u8, Error> {
 fn put(link: &mut Link, wish: admin::Director, format: Format) -> Result<u8, Error> {
     let kept = link.ask("enter a director", async |admin| admin.put_director(wish).await)?;
     output::show(format, &Director::from(kept), |director| {
-        table(std::slice::from_ref(director))
+        table(now(), std::slice::from_ref(director))
     })?;
     Ok(0)
+}
+
+/// The token alone goes to the standard output.
+fn put_with_token(link: &mut Link, wish: admin::Director, format: Format) -> Result<u8, Error> {
+    let kept = link.ask("enter a director", async |admin| admin.put_director(wish).await)?;
+    let wish = admin::CredentialRequest {
+        name: credential_name(&kept.name),
+        role: "director".into(),
+        director: kept.name.clone(),
+        ..admin::CredentialRequest::default()
+    };
+    let made = link.ask("make a token", async |admin| admin.create_credential(wish).await)?;
+    if format == Format::Table {
+        eprint!("{}", table(now(), &view::all(vec![kept])));
+    }
+    credential::created(made, format)
+}
+
+/// A credential's name has no upper case letters.
+fn credential_name(director: &str) -> String {
+    format!("director-{}", director.to_ascii_lowercase())
 }
 
 fn all(link: &mut Link) -> Result<Vec<admin::Director>, Error> {
@@ -214,12 +252,30 @@ fn same(there: &admin::Director, wish: &admin::Director) -> bool {
     let decided = admin::Director {
         health: there.health.clone(),
         sessions: there.sessions,
+        place: there.place.clone(),
+        attended_from: there.attended_from.clone(),
+        since_ms: there.since_ms,
         ..wish.clone()
     };
     *there == decided
 }
 
-fn table(directors: &[Director]) -> String {
+/// Where its process is.
+fn place(now: u64, director: &Director) -> String {
+    let Director {
+        attended_from: from,
+        since_ms: since,
+        ..
+    } = director;
+    match director.place.as_str() {
+        "in-process" => "in the manager".into(),
+        "attended" => format!("{from}, for {}", age(now.saturating_sub(*since))),
+        "lost" => format!("{from}, until {}", ago(now, *since)),
+        _ => "never seen".into(),
+    }
+}
+
+fn table(now: u64, directors: &[Director]) -> String {
     if directors.is_empty() {
         return "no director\n".into();
     }
@@ -253,6 +309,7 @@ fn table(directors: &[Director]) -> String {
                     director.health.clone()
                 },
                 format!("{}{capacity}", director.sessions),
+                place(now, director),
             ]
         })
         .collect();
@@ -265,6 +322,7 @@ fn table(directors: &[Director]) -> String {
         "behind",
         "health",
         ">sessions",
+        "where",
     ];
     output::table(&headers, &rows)
 }
@@ -284,6 +342,7 @@ mod tests {
             capacity: 1024,
             health: "healthy".into(),
             sessions: 3,
+            place: "in-process".into(),
             ..admin::Director::default()
         };
         let private = admin::Director {
@@ -298,6 +357,26 @@ mod tests {
             capacity: 0,
             ..network.clone()
         };
-        insta::assert_snapshot!(table(&view::all(vec![network, private])));
+        let noon = 1_772_366_407_000;
+        let attended = admin::Director {
+            name: "prd2".into(),
+            draining: false,
+            place: "attended".into(),
+            attended_from: "198.51.100.1:40112".into(),
+            since_ms: noon - 61_000,
+            ..private.clone()
+        };
+        let lost = admin::Director {
+            name: "prd3".into(),
+            health: "down".into(),
+            place: "lost".into(),
+            ..attended.clone()
+        };
+        let private = admin::Director {
+            place: "never".into(),
+            ..private
+        };
+        let all = view::all(vec![network, private, attended, lost]);
+        insta::assert_snapshot!(table(noon, &all));
     }
 }

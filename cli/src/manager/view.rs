@@ -42,6 +42,7 @@ views! {
     Director {
         name: String, private: bool, address: String, private_address: String, port: u32, udp: bool, tcp: bool,
         sites: Vec<String>, nat_addresses: Vec<String>, capacity: u32, draining: bool, health: String, sessions: u64,
+        place: String, attended_from: String, since_ms: u64,
     }
     /// Something that has happened.
     Event { at_ms: u64, kind: String, community: String, subject: String, detail: String, revision: u64 }
@@ -53,7 +54,9 @@ views! {
         last_seen_ms: u64, joined: bool,
     }
     /// Who may ask from elsewhere.
-    Credential { id: String, name: String, role: String, certificate: bool, created_ms: u64, expires_ms: u64 }
+    Credential {
+        id: String, name: String, role: String, certificate: bool, created_ms: u64, expires_ms: u64, director: String,
+    }
     /// How often something was.
     Count { name: String, count: u64 }
 }

@@ -364,6 +364,22 @@ fn directors_are_added_drained_and_removed() {
     world.good(
         "director add prd1 --private --address 198.51.100.1 --private-address 192.168.1.5 --site office",
     );
+    let token = world.good("director add prd2 --address 203.0.113.12 --token");
+    assert!(
+        token.starts_with("kith-") && token.lines().count() == 1,
+        "{token}"
+    );
+    let again = world.good("credential create spare --role director --director prd2");
+    assert!(again.starts_with("kith-") && again != token);
+    assert_eq!(world.bad("credential create spare2 --role director").0, 2);
+    let held = world.json("credential list");
+    assert_eq!(
+        json!([held[0]["name"], held[0]["director"]]),
+        json!(["director-prd2", "prd2"])
+    );
+    assert_eq!(world.json("director list")[2]["place"], "never");
+    assert_eq!(world.good("director remove prd2"), "prd2: removed\n");
+    assert_eq!(world.json("credential list"), json!([]));
     assert_eq!(world.good("director remove nrd1"), "nrd1: removed\n");
     let (status, err) = world.bad("director update nrd1 --draining false");
     assert_eq!((status, err.contains("there is no director nrd1")), (1, true));

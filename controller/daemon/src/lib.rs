@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The manager is [`kith_manager`]; [`manager`] is its part of this process: it lists the directors here by itself, gives them
-//! their grants, and hears from them how they do. [`director`] is sans-I/O; [`southbound`] is what it asks of a dataplane; [`config`] is the file; [`journal`] keeps sessions
+//! their grants, and hears from them how they do. A manager in another process does the same over a stream a director (`remote`). [`director`] is sans-I/O; [`southbound`] is what it asks of a dataplane; [`config`] is the file; [`journal`] keeps sessions
 //! over a restart; [`status`] is asked by tools.
 #![forbid(unsafe_code)]
 
@@ -22,5 +22,6 @@ pub mod director;
 pub mod host;
 pub mod journal;
 pub mod manager;
+mod remote;
 pub mod southbound;
 pub mod status;

@@ -14,6 +14,7 @@
 //! Everything but [`tls`] is pure: no I/O, no clock, randomness comes in as [`Rng`].
 #![forbid(unsafe_code)]
 
+pub mod attendance;
 pub mod authenticator;
 pub mod call;
 pub mod facts;
@@ -52,4 +53,10 @@ pub mod records {
 #[allow(missing_docs, clippy::all)]
 pub mod admin {
     tonic::include_proto!("kith.admin.v1");
+}
+
+/// Messages between a route director in another process and its manager.
+#[allow(missing_docs, clippy::all)]
+pub mod director {
+    tonic::include_proto!("kith.director.v1");
 }

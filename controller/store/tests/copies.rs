@@ -248,6 +248,52 @@ fn what_is_no_backup_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_copy_that_is_refused_leaves_no_empty_store_where_there_was_none() {
+    let subject = Subject::sqlite(Options::default());
+    subject.do_(
+        (0..500)
+            .map(|number| put(&format!("k/{number}"), &"x".repeat(100)))
+            .collect(),
+    );
+    let (copy, new) = (subject.file("copy"), subject.file("new"));
+    wait(subject.store().backup(&copy)).expect("a copy");
+    let octets = std::fs::read(&copy).expect("a copy");
+    let damaged = subject.file("damaged");
+    let mut bad = octets.clone();
+    for octet in bad.iter_mut().skip(20_000).take(3000) {
+        *octet ^= 0x55;
+    }
+    std::fs::write(&damaged, &bad).expect("a file");
+    let cut = subject.file("cut");
+    std::fs::write(&cut, &octets[..octets.len() / 2]).expect("a file");
+    // Whole as a database, and one of ours, but without the tables of a store.
+    let hollow = subject.file("hollow");
+    std::fs::write(&hollow, &octets).expect("a file");
+    rusqlite::Connection::open(&hollow)
+        .expect("a database")
+        .execute_batch("DROP TABLE entries")
+        .expect("written");
+    let missing = subject.file("missing");
+    for broken in [&damaged, &cut, &hollow, &missing] {
+        let why = refusal(sqlite::restore(broken, &new));
+        assert!(!why.is_empty());
+        for suffix in ["", "-wal", "-shm"] {
+            let left = subject.file(&format!("new{suffix}"));
+            assert!(
+                !left.exists(),
+                "{} is left of {}",
+                left.display(),
+                broken.display()
+            );
+        }
+    }
+    assert!(
+        sqlite::restore(&copy, &new).is_ok(),
+        "the good one is taken after all"
+    );
+}
+
+#[test]
 fn files_of_later_programs_and_of_others_are_refused_with_words() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");

@@ -29,11 +29,24 @@ pub(super) fn check(config: &Config) -> Vec<Mistake> {
     if let Some(manager) = &config.manager {
         check_manager::check(manager, &mut checker);
     }
+    if let Some(remote) = &config.remote_manager {
+        check_manager::remote(remote, config, &mut checker);
+    }
     checker.unless(directors.len() <= MAX_DIRECTORS, "directors", || {
         format!("{} directors are more than {MAX_DIRECTORS}", directors.len())
     });
     for (i, director) in directors.iter().enumerate() {
         alone(director, &format!("directors[{i}]"), &mut checker);
+        let remote = config.remote_manager.is_some();
+        let token = format!("directors[{i}].token_file");
+        checker.unless(remote || director.token_file.is_none(), &*token, || {
+            "a token is for a manager elsewhere; add a section: remote_manager".into()
+        });
+        checker.unless(!remote || director.token_file.is_some(), token, || {
+            "the remote manager needs a token of this director; make one with: kith director add NAME … --token, or: kith credential create \
+             NAME --role director --director NAME"
+                .into()
+        });
         for (j, other) in directors[..i].iter().enumerate() {
             checker.unless(
                 director.name != other.name,

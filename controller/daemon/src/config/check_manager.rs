@@ -1,6 +1,7 @@
 //! What makes no manager although it is well written.
 
 use super::manager::{LocalUser, Manager, Smtp, SmtpTls};
+use super::{Config, RemoteManager};
 use kith_api::config::Checker;
 use kith_manager::core::Role;
 use std::net::IpAddr;
@@ -58,6 +59,26 @@ pub(super) fn check(manager: &Manager, checker: &mut Checker) {
         smtp(server, checker);
     }
     limits(manager, checker);
+}
+
+/// A manager elsewhere.
+pub(super) fn remote(remote: &RemoteManager, config: &Config, checker: &mut Checker) {
+    checker.unless(config.manager.is_none(), "remote_manager", || {
+        "this controller has a section manager too; its directors have one manager: leave one of the two sections out".into()
+    });
+    checker.unless(remote.place().is_some(), "remote_manager.address", || {
+        format!(
+            "{:?} is not a host name or address and a port; write it as: manager.acme.example:443",
+            remote.address
+        )
+    });
+    checker.unless(remote.key().is_some(), "remote_manager.fingerprint", || {
+        kith_protocol::tls::BadFingerprint.to_string()
+    });
+    let one = remote.token_file.is_none() || config.directors.len() == 1;
+    checker.unless(one, "remote_manager.token_file", || {
+        "a token is for one director; with several, each has its own under directors[…].token_file".into()
+    });
 }
 
 fn smtp(server: &Smtp, checker: &mut Checker) {

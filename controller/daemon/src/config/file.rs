@@ -31,7 +31,19 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         *password = folder.join(&*password);
         drop(read_private(password)?);
     }
+    if let Some(remote) = &mut config.remote_manager {
+        // A token is for one director: that of the section is the only director's.
+        if let ([only], Some(token)) = (&mut config.directors[..], &remote.token_file) {
+            only.token_file.get_or_insert_with(|| token.clone());
+        }
+        remote.token_file = remote.token_file.take().map(|token| folder.join(token));
+    }
     for director in &mut config.directors {
+        if let Some(token) = &mut director.token_file {
+            *token = folder.join(&*token);
+            // It is read again for each connection: a new token needs no restart.
+            drop(read_private(token)?);
+        }
         if let Some(grants) = director.grants_file.take() {
             let grants = folder.join(grants);
             let (mode, text) = read(&grants)?;

@@ -17,6 +17,7 @@
 //! state_dir: /var/lib/kith-controller
 //! ```
 //!
+//! A `remote_manager:` section says which manager elsewhere grants sessions at these directors: see [`RemoteManager`].
 //! A `manager:` section makes it a manager as well, or a manager alone: see [`Manager`]. Without a file it is a manager with
 //! all defaults. [`load`] gives a configuration that was read, completed with its grants and checked, or every mistake at once.
 
@@ -24,12 +25,14 @@ mod check;
 mod check_manager;
 mod file;
 mod manager;
+mod remote;
 mod secret;
 mod units;
 
 pub use file::{grants_to_yaml, load, load_or_default};
 pub use kith_api::config::{ConfigError, Mistake, write_private};
 pub use manager::{LocalUser, Mail, Manager, ManagerLimits, STATE, Smtp, SmtpTls};
+pub use remote::RemoteManager;
 pub use secret::{NotAKey, SecretKey};
 pub use units::Span;
 
@@ -49,6 +52,9 @@ pub struct Config {
     /// The manager, if this controller is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<Manager>,
+    /// The manager in another process that grants sessions at the directors here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_manager: Option<RemoteManager>,
     /// The directors, one for each dataplane.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub directors: Vec<Director>,
@@ -108,6 +114,10 @@ pub struct Director {
     /// A file with more grants, a YAML list, readable by its owner only. A relative path begins at the folder of this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants_file: Option<PathBuf>,
+    /// With `remote_manager`: the file with this director's token, readable by its owner only, if there are several directors. A relative path
+    /// begins at the folder of this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Where a dataplane takes P4Runtime connections.
@@ -228,6 +238,7 @@ impl Config {
         Self {
             name: "kith-controller".into(),
             manager: Some(Manager::default()),
+            remote_manager: None,
             directors: Vec::new(),
             status_socket: default_socket(),
             state_dir: Some(STATE.into()),

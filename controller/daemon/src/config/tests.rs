@@ -121,6 +121,92 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
+fn directors_have_one_manager_and_each_its_own_token() {
+    let fingerprint = format!("sha256:{}", "0f".repeat(32));
+    let remote = |token: Option<&str>| {
+        Some(RemoteManager {
+            address: "manager.acme.example:443".into(),
+            fingerprint: fingerprint.clone(),
+            token_file: token.map(Into::into),
+        })
+    };
+    let tokens = |c: &mut Config| {
+        for director in &mut c.directors {
+            director.token_file = Some("token".into());
+        }
+    };
+    let good = wrong_at(|c| {
+        c.remote_manager = remote(None);
+        tokens(c);
+    });
+    assert!(good.is_empty(), "{good:?}");
+    let tokenless = wrong_at(|c| c.remote_manager = remote(Some("token")));
+    assert_eq!(
+        tokenless,
+        [
+            "remote_manager.token_file",
+            "directors[0].token_file",
+            "directors[1].token_file"
+        ]
+    );
+    assert_eq!(
+        wrong_at(tokens),
+        ["directors[0].token_file", "directors[1].token_file"]
+    );
+    let both = wrong_at(|c| {
+        c.remote_manager = remote(None);
+        c.manager = Some(Manager::default());
+        tokens(c);
+    });
+    assert_eq!(both, ["remote_manager"]);
+    for (address, key) in [
+        ("manager.acme.example", "sha256:0f"),
+        ("manager:0", ""),
+        (":443", "sha256"),
+        ("a b:443", "x"),
+    ] {
+        let wrong = wrong_at(|c| {
+            let key = key.to_owned();
+            c.remote_manager = remote(None).map(|remote| RemoteManager {
+                address: address.into(),
+                fingerprint: key,
+                ..remote
+            });
+            tokens(c);
+        });
+        assert_eq!(
+            wrong,
+            ["remote_manager.address", "remote_manager.fingerprint"],
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn an_only_director_takes_the_sections_token_and_nobody_else_may_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "name: site\nremote_manager: {{ address: \"192.0.2.1:443\", fingerprint: \"sha256:{}\", token_file: prd1.token }}\n\
+         directors:\n- {{ name: prd1, dataplane: {{ address: \"unix:/run/p4\" }}, address: 192.168.1.5 }}\n",
+        "0f".repeat(32)
+    );
+    let (path, token) = (
+        folder.path().join("config.yaml"),
+        folder.path().join("prd1.token"),
+    );
+    fs::write(&path, &text).unwrap();
+    assert!(matches!(load(&path), Err(ConfigError::Read { path, .. }) if path == token));
+    fs::write(&token, "kith-abc\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(load(&path), Err(ConfigError::Exposed { path, .. }) if path == token));
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(load(&path).unwrap().directors[0].token_file, Some(token));
+    fs::write(&path, text.replace("fingerprint", "finger")).unwrap();
+    let unknown = load(&path).unwrap_err().to_string();
+    assert!(unknown.contains("finger"), "{unknown}");
+}
+
+#[test]
 fn one_dataplane_has_one_director_and_one_name_is_one_director() {
     assert_eq!(wrong_at(|c| c.directors.clear()), ["directors"]);
     let twins = |c: &mut Config| c.directors[1] = c.directors[0].clone();

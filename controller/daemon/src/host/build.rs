@@ -6,6 +6,8 @@ use super::ledger::Ledger;
 use crate::config::{self, Config};
 use crate::director::{Core, Settings};
 use crate::journal::{Journal, JournalError};
+use crate::remote::View;
+use kith_director::journal::Read;
 use kith_director::server::{self, Director, DirectorConfig, Grant, PoolRange};
 use kith_director::{DirectorKey, Rate, Time};
 use kith_pipeline::meter;
@@ -14,6 +16,7 @@ use kith_wire::control::KeyId;
 use kith_wire::shim::PseudoIp;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::info;
 
@@ -49,6 +52,9 @@ pub enum StartError {
         /// What is wrong.
         what: String,
     },
+    /// The manager elsewhere cannot be reached like this.
+    #[error("remote_manager names no manager")]
+    Remote,
     /// No threads.
     #[error("the system gives no threads: {0}")]
     Threads(io::Error),
@@ -57,13 +63,23 @@ pub enum StartError {
     Random,
 }
 
-/// A director and its journal, ready to begin.
+/// What a desk begins with.
+pub(super) struct Prepared {
+    pub(super) desk: Desk,
+    pub(super) journal: Option<Journal>,
+    /// What the journal holds, if it is to be brought back only when the manager elsewhere has said who may have a session.
+    pub(super) later: Option<Read>,
+    pub(super) changes: Option<Changes>,
+}
+
+/// A director and its journal, ready to begin. With a manager elsewhere (`view`), its grants come later.
 pub(super) fn desk(
     config: &Config,
     wanted: config::Director,
     started: Instant,
     mut changes: Option<Changes>,
-) -> Result<(Desk, Option<Journal>, Option<Changes>), StartError> {
+    view: Option<Arc<View>>,
+) -> Result<Prepared, StartError> {
     let folder = config.state_dir.as_ref().map(|folder| folder.join(&wanted.name));
     let journal = folder.as_deref().map(Journal::open).transpose()?;
     let mut director = director(&wanted)?;
@@ -77,21 +93,22 @@ pub(super) fn desk(
             change,
         );
     }
-    let mut restored = 0;
+    let (mut restored, mut later) = (0, None);
     let journal = match journal {
+        Some((journal, read)) if view.is_some() => {
+            later = Some(read);
+            Some(journal)
+        }
         Some((mut journal, read)) => {
-            let outcome = director.restore(Time::since_epoch(started.elapsed()), &read);
+            restored = restore(
+                &wanted.name,
+                Time::since_epoch(started.elapsed()),
+                &mut director,
+                &read,
+            );
             if journal.wants_compaction(director.journal_len()) {
                 journal.replace(director.journal())?;
             }
-            restored = outcome.sessions;
-            info!(
-                director = %wanted.name,
-                sessions = outcome.sessions,
-                outdated = outcome.outdated,
-                octets_lost = read.lost_len,
-                "journal read"
-            );
             Some(journal)
         }
         None => None,
@@ -110,8 +127,27 @@ pub(super) fn desk(
         restored,
         journal.is_some(),
         started,
+        view,
     );
-    Ok((desk, journal, changes))
+    Ok(Prepared {
+        desk,
+        journal,
+        later,
+        changes,
+    })
+}
+
+/// Brings sessions back whose members may still have one; how many.
+pub(super) fn restore(name: &str, now: Time, director: &mut Director, read: &Read) -> usize {
+    let outcome = director.restore(now, read);
+    info!(
+        director = %name,
+        sessions = outcome.sessions,
+        outdated = outcome.outdated,
+        octets_lost = read.lost_len,
+        "journal read"
+    );
+    outcome.sessions
 }
 
 /// How many packets of each reason come up.

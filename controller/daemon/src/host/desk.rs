@@ -1,17 +1,20 @@
 //! One director at work: its core, its journal and its dataplane, and time.
 
+use super::build;
 use super::grants::{Change, Changes};
 use super::ledger::Ledger;
 use crate::config;
 use crate::director::{Core, News, Standing, Task};
 use crate::journal::{Journal, JournalError};
+use crate::remote::View;
 use crate::southbound::{Event, Southbound};
 use crate::status::{self, DirectorStatus, Named, Part, Sessions};
 use kith_director::Time;
+use kith_director::journal::Read;
 use kith_director::server::Event as Session;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
@@ -29,19 +32,23 @@ const TURN: usize = 256;
 pub struct Desk {
     /// As configured; without the grants and their keys.
     pub config: config::Director,
-    restored: usize,
+    restored: AtomicU64,
     started: Instant,
     kept: AtomicBool,
     /// Turns taken: it lives as long as they grow.
     pub turns: AtomicU64,
     core: Mutex<(Core, Instant)>,
     ledger: Mutex<Ledger>,
+    /// The manager elsewhere.
+    view: Option<Arc<View>>,
+    /// That manager has not said yet who may have a session.
+    waits: AtomicBool,
 }
 
 /// Where a director's health is reported: whether it serves, and how many sessions it has.
 pub type Report = Box<dyn Fn(bool, u64) + Send + Sync>;
 
-/// What connects a desk with the manager of this process.
+/// What connects a desk with the manager, of this process or elsewhere.
 pub(super) struct Manager {
     pub(super) changes: Changes,
     pub(super) report: Report,
@@ -55,17 +62,20 @@ impl Desk {
         restored: usize,
         kept: bool,
         started: Instant,
+        view: Option<Arc<View>>,
     ) -> Self {
         // The keys are the director's now; the configuration's copies are wiped.
         config.grants.clear();
         Self {
             config,
-            restored,
+            restored: AtomicU64::new(restored as u64),
             started,
             kept: AtomicBool::new(kept),
             turns: AtomicU64::new(0),
             core: Mutex::new((core, Instant::now())),
             ledger: Mutex::new(ledger),
+            waits: AtomicBool::new(view.is_some()),
+            view,
         }
     }
 
@@ -73,7 +83,7 @@ impl Desk {
     pub(super) async fn work(
         &self,
         mut southbound: impl Southbound,
-        journal: Option<Journal>,
+        (journal, later): (Option<Journal>, Option<Read>),
         mut manager: Option<Manager>,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -82,6 +92,15 @@ impl Desk {
             journal,
             looked: Instant::now(),
         };
+        if self.view.is_some() {
+            let known = tokio::select! {
+                () = self.admit(&mut manager) => true,
+                () = stopped(&mut stop) => false,
+            };
+            if known && let Some(read) = &later {
+                self.restore(read);
+            }
+        }
         self.turn(None, &mut southbound, &mut keeper);
         while !*stop.borrow_and_update() {
             let rest = self.rest();
@@ -102,6 +121,33 @@ impl Desk {
         if let Some(Err(problem)) = keeper.journal.as_ref().map(Journal::sync) {
             warn!(director = %self.config.name, %problem, "sessions may not be on disk");
         }
+    }
+
+    /// Waits until the manager elsewhere has said who may have a session. Whoever took the dataplane over before would find all of its sessions
+    /// without a grant, and end them; so it is left to forward alone.
+    async fn admit(&self, manager: &mut Option<Manager>) {
+        loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
+            let Ok(change) = tokio::time::timeout(TICK, next(manager)).await else {
+                continue;
+            };
+            let complete = matches!(change, Change::Complete);
+            self.changed(change, &mut None);
+            if complete {
+                self.waits.store(false, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// Brings back the sessions of the journal that members may still have.
+    fn restore(&self, read: &Read) {
+        let (now, mut guard) = (self.now(), self.core());
+        let name = &self.config.name;
+        let sessions = guard
+            .0
+            .with_director(|director| build::restore(name, now, director, read));
+        self.restored.store(sessions as u64, Ordering::Relaxed);
     }
 
     /// Does what the manager wants: this, and what has come meanwhile.
@@ -214,6 +260,10 @@ impl Desk {
         let (core, since) = &*guard;
         let occupancy = core.director().occupancy();
         let (standing, why) = match core.standing() {
+            Standing::Away(_) if self.waits.load(Ordering::Relaxed) => {
+                let why = "the manager has not said yet who may have a session; the dataplane goes on alone";
+                (status::Standing::Away, Some(why.into()))
+            }
             Standing::Away(why) => (status::Standing::Away, Some(why.clone())),
             Standing::Backup => (status::Standing::Backup, None),
             Standing::Comparing => (status::Standing::Comparing, None),
@@ -235,13 +285,14 @@ impl Desk {
             session_capacity: occupancy.pool as u64,
             resting: occupancy.resting as u64,
             grants: occupancy.grants as u64,
-            restored: self.restored as u64,
+            restored: self.restored.load(Ordering::Relaxed),
             kept: self.kept.load(Ordering::Relaxed),
             memory: occupancy.memory as u64,
             lacking: core.lacking() as u64,
             held: core.held() as u64,
             director: core.director().counters().iter().map(named).collect(),
             dataplane_side: core.counts().iter().map(named).collect(),
+            manager: self.view.as_ref().map(|view| view.status()),
         }
     }
 
@@ -293,6 +344,15 @@ async fn next(manager: &mut Option<Manager>) -> Change {
         return change;
     }
     std::future::pending().await
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        // Whoever could say so is gone.
+        if stop.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// What the manager was told last.

@@ -11,6 +11,7 @@ use kith_director::DirectorKey;
 use kith_director::server::Grant;
 use kith_manager::core::GrantOp;
 use kith_manager::serve::Take;
+use kith_protocol::secret::Secret32;
 use kith_wire::control::KeyId;
 use std::collections::HashMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -26,6 +27,27 @@ pub enum Change {
     },
     /// This key may not.
     Remove(KeyId),
+    /// All that the manager grants has been said.
+    Complete,
+}
+
+impl Change {
+    /// A member's grant.
+    pub(crate) fn granted(key_id: u64, key: &Secret32, community: u16, name: &str) -> Self {
+        // A member's name is its host's, a dot, and its community's.
+        let domain = name.split_once('.').map_or("", |(_, domain)| domain).to_owned();
+        let grant = Grant {
+            key_id: KeyId(key_id),
+            key: DirectorKey::new(*key.expose()),
+            community,
+            reserved: None,
+            name: name.to_owned(),
+        };
+        Self::Add {
+            grant,
+            community: domain,
+        }
+    }
 }
 
 /// A desk's end.
@@ -60,21 +82,7 @@ fn change(order: GrantOp) -> Change {
             community,
             name,
             ..
-        } => {
-            // A member's name is its host's, a dot, and its community's.
-            let domain = name.split_once('.').map_or("", |(_, domain)| domain).to_owned();
-            let grant = Grant {
-                key_id: KeyId(key_id),
-                key: DirectorKey::new(*key.expose()),
-                community: community.0,
-                reserved: None,
-                name: name.to_string(),
-            };
-            Change::Add {
-                grant,
-                community: domain,
-            }
-        }
+        } => Change::granted(key_id, &key, community.0, &name),
         GrantOp::Remove { key_id, .. } => Change::Remove(KeyId(key_id)),
     }
 }

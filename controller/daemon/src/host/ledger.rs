@@ -46,6 +46,7 @@ impl Ledger {
     pub(super) fn apply(&mut self, at: &str, now: Time, director: &mut Director, change: Change) {
         match change {
             Change::Add { grant, community } => self.add(at, now, director, grant, &community),
+            Change::Complete => {}
             Change::Remove(key_id) => {
                 if self.grants.get(&key_id.0).is_some_and(|entry| !entry.fixed) {
                     self.grants.remove(&key_id.0);

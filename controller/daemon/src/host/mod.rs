@@ -12,6 +12,7 @@ pub use desk::{Desk, Report};
 pub use grants::{Change, Grants};
 
 use crate::config::{self, Config};
+use crate::remote::{Link, Remote};
 use crate::southbound::Southbound;
 use crate::status::{Part, Request, Response, Status};
 use std::sync::Arc;
@@ -64,29 +65,39 @@ impl Controller {
             .map_err(StartError::Threads)?;
         let election_id = config.election_id.unwrap_or_else(wall_clock);
         let (stop, stopped) = watch::channel(false);
-        let (mut desks, mut tasks) = (Vec::new(), Vec::new());
+        let (mut desks, mut tasks, mut links) = (Vec::new(), Vec::new(), Vec::new());
         let _inside = runtime.enter();
+        let remote = config.remote_manager.take().map(|wanted| Remote::new(&wanted));
+        let remote = remote.transpose()?;
         for director in std::mem::take(&mut config.directors) {
-            let changes = manager
-                .as_mut()
-                .and_then(|(grants, _)| grants.take(&director.name));
-            let (desk, journal, changes) = build::desk(&config, director, started, changes)?;
-            let desk = Arc::new(desk);
+            let (changes, report, view) = match &remote {
+                Some(remote) => {
+                    let (link, ends) = Link::new(remote.clone(), &director);
+                    links.push(runtime.spawn(link.work(stopped.clone())));
+                    (Some(ends.changes), Some(ends.report), Some(ends.view))
+                }
+                None => {
+                    let reports = manager.as_mut();
+                    let changes = reports.and_then(|(grants, _)| grants.take(&director.name));
+                    let report = manager.as_ref().map(|(_, reports)| reports(&director.name));
+                    (changes, report, None)
+                }
+            };
+            let prepared = build::desk(&config, director, started, changes, view)?;
+            let desk = Arc::new(prepared.desk);
             let way = southbound(&desk.config, election_id).map_err(|what| StartError::Southbound {
                 name: desk.config.name.clone(),
                 what,
             })?;
-            let connected = changes
-                .zip(manager.as_ref())
-                .map(|(changes, (_, reports))| desk::Manager {
-                    changes,
-                    report: reports(&desk.config.name),
-                });
+            let connected = prepared.changes.zip(report);
+            let connected = connected.map(|(changes, report)| desk::Manager { changes, report });
             let (working, stopped) = (desk.clone(), stopped.clone());
-            tasks.push(runtime.spawn(async move { working.work(way, journal, connected, stopped).await }));
+            let kept = (prepared.journal, prepared.later);
+            tasks.push(runtime.spawn(async move { working.work(way, kept, connected, stopped).await }));
             desks.push(desk);
         }
         drop(_inside);
+        tasks.append(&mut links);
         let office = Arc::new(Office {
             name: config.name,
             started,

@@ -121,7 +121,7 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// There is no connection.
+    /// There is no connection, or the manager has not said yet what it grants.
     Away,
     /// Another controller decides.
     Backup,
@@ -171,6 +171,39 @@ pub struct DirectorStatus {
     pub director: Vec<Named>,
     /// Packets, writes and reconciliations.
     pub dataplane_side: Vec<Named>,
+    /// The manager in another process that grants sessions here, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<ManagerLink>,
+}
+
+/// How it stands with a manager in another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManagerStanding {
+    /// There is no stream. What was granted goes on to count.
+    Away,
+    /// The manager says what is granted.
+    Reading,
+    /// All grants are known, and every change comes.
+    Attended,
+}
+
+/// A director's stream to its manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagerLink {
+    /// Where the manager is.
+    pub address: String,
+    /// How it stands.
+    pub standing: ManagerStanding,
+    /// Why there is no stream, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// For how long it stands so.
+    pub standing_ms: u64,
+    /// Streams so far.
+    pub streams: u64,
+    /// The last change that is known.
+    pub sequence: u64,
 }
 
 /// A count under a name.

@@ -1,6 +1,8 @@
 //! A controller as a process, and a dataplane for it: a P4Runtime service with tables in memory. Needs no network.
 #![allow(dead_code)] // Each program of tests uses its part.
 
+pub mod member;
+
 use kith_controller::director::envelope;
 use kith_controller::status::{Client, Standing, Status};
 use kith_director::client::{self, ClientConfig, Phase};

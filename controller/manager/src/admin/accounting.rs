@@ -9,7 +9,8 @@ use kith_protocol::admin;
 impl Manager {
     /// Members that never joined have used nothing and are left out.
     pub(super) fn list_accounting(&self, now: Time, query: &admin::MemberQuery) -> Outcome {
-        let (found, more) = select(self.state(), query)?;
+        // Left out before pages are cut: a page of them would come back empty, and say that there is more.
+        let (found, more) = select(self.state(), query, |member| member.accounting().is_some())?;
         let records = found.into_iter().filter_map(|member| used(now, member)).collect();
         Ok(AdminReply::Accounting(admin::AccountingList { records, more }).into())
     }

@@ -11,8 +11,10 @@ pub struct Act {
     pub needs: Role,
     /// What it is about: a name, or nothing.
     pub subject: String,
-    /// It changes something: always audited. What only reads is audited when it is refused.
+    /// It changes something: a plan that was made before does not hold any more.
     pub changes: bool,
+    /// It is always audited: what changes something, and what gives everything away. The rest is audited when it is refused.
+    pub recorded: bool,
 }
 
 impl Act {
@@ -25,12 +27,14 @@ impl Act {
             needs,
             subject: short(subject),
             changes: false,
+            recorded: false,
         };
         let changes = |name, needs, subject: &str| Self {
             name,
             needs,
             subject: short(subject),
             changes: true,
+            recorded: true,
         };
         match command {
             Command::Status => reads("manager.status", Viewer, ""),
@@ -67,6 +71,11 @@ impl Act {
             Command::Apply(..) => changes("network.apply", Admin, ""),
             Command::CreateCredential(asked) => changes("credential.create", Admin, &asked.name),
             Command::DeleteCredential(name) => changes("credential.delete", Admin, &name.name),
+            // Whoever has a copy has everything.
+            Command::Backup => Self {
+                recorded: true,
+                ..reads("manager.backup", Admin, "")
+            },
             // Who else may act is of use to an intruder.
             Command::ListCredentials => reads("credential.list", Admin, ""),
         }
@@ -130,6 +139,7 @@ mod tests {
             Command::CreateCredential(a::CredentialRequest::default()),
             Command::DeleteCredential(a::Name::default()),
             Command::ListCredentials,
+            Command::Backup,
         ]
     }
 
@@ -137,7 +147,7 @@ mod tests {
     fn every_command_has_a_name_of_its_own_and_a_role() {
         let names: std::collections::BTreeSet<&str> =
             all().iter().map(|command| Act::of(command).name).collect();
-        assert_eq!(names.len(), 25);
+        assert_eq!(names.len(), 26);
         assert!(names.iter().all(|name| name.contains('.')));
     }
 
@@ -149,7 +159,7 @@ mod tests {
             let needed = match (act.changes, of_members) {
                 (true, true) => Role::Operator,
                 (true, false) => Role::Admin,
-                (false, _) if act.name == "credential.list" => Role::Admin,
+                (false, _) if ["credential.list", "manager.backup"].contains(&act.name) => Role::Admin,
                 (false, _) => Role::Viewer,
             };
             assert_eq!(act.needs, needed, "{}", act.name);

@@ -1,7 +1,7 @@
 //! Credentials of operators who are elsewhere: tokens, shown once, and client certificates. Only hashes are kept.
 
 use super::{Done, Outcome};
-use crate::core::{AdminError, AdminReply, CommunityIndex, Manager, Role, Time};
+use crate::core::{AdminError, AdminReply, CommunityIndex, DIRECTOR_ROLE, Manager, Role, Time};
 use crate::policy::is_id;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -18,10 +18,7 @@ const MOST: usize = 256;
 
 impl Manager {
     pub(super) fn create_credential(&mut self, now: Time, asked: &admin::CredentialRequest) -> Outcome {
-        let role: Role = asked
-            .role
-            .parse()
-            .map_err(|why: crate::core::NoRole| AdminError::Invalid(vec![why.to_string()]))?;
+        let role = self.role(asked)?;
         let name = asked.name.clone();
         if !is_id(&name) {
             let why = format!(
@@ -72,14 +69,19 @@ impl Manager {
         let credential = records::Credential {
             id: HEXLOWER.encode(&self.random::<8>()),
             name,
-            role: role.to_string(),
+            role: role.clone(),
             hash: hash.to_vec(),
             certificate,
             created_ms: now.0,
             expires_ms: now.plus(valid_s.saturating_mul(1000)).0,
+            director: asked.director.clone(),
         };
         let shown = message(&credential);
-        let detail = format!("{role}, {}", if certificate { "certificate" } else { "token" });
+        let kind = if certificate { "certificate" } else { "token" };
+        let detail = match asked.director.as_str() {
+            "" => format!("{role}, {kind}"),
+            director => format!("{role} {director}, {kind}"),
+        };
         self.state_mut().put_credential(credential);
         self.event(
             now,
@@ -93,6 +95,36 @@ impl Manager {
             token: token.to_string(),
         };
         Ok(Done::with(AdminReply::NewCredential(reply), detail))
+    }
+
+    /// What a credential lets its holder do: an operator's role, or to attend for one director.
+    fn role(&self, asked: &admin::CredentialRequest) -> Result<String, AdminError> {
+        let wrong = |why: String| Err(AdminError::Invalid(vec![why]));
+        if asked.role != DIRECTOR_ROLE {
+            let role: Result<Role, _> = asked.role.parse();
+            return match role {
+                Err(why) => wrong(format!(
+                    "{why}, and {DIRECTOR_ROLE} for a route director's process"
+                )),
+                Ok(_) if !asked.director.is_empty() => wrong(format!(
+                    "only a credential with the role {DIRECTOR_ROLE} is for a director; leave the director out"
+                )),
+                Ok(role) => Ok(role.to_string()),
+            };
+        }
+        if asked.director.is_empty() {
+            return wrong("say for which route director this credential is".to_owned());
+        }
+        if self.state().director(&asked.director).is_none() {
+            let name = super::short(&asked.director);
+            return Err(AdminError::NotFound(format!(
+                "there is no director {name}; enter it first with: kith director add"
+            )));
+        }
+        if !asked.certificate_der.is_empty() {
+            return wrong("a route director attends with a token, not with a certificate".to_owned());
+        }
+        Ok(DIRECTOR_ROLE.to_owned())
     }
 
     /// By its id, or by its name.
@@ -151,5 +183,6 @@ fn message(credential: &records::Credential) -> admin::Credential {
         certificate: credential.certificate,
         created_ms: credential.created_ms,
         expires_ms: credential.expires_ms,
+        director: credential.director.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check::{self, Wrong};
 use super::{Done, Outcome};
-use crate::core::state::{Director, Session};
+use crate::core::state::{Director, Place, Session};
 use crate::core::{AdminError, AdminReply, CommunityIndex, Manager, Time};
 use kith_protocol::{admin, records};
 use std::net::Ipv4Addr;
@@ -65,9 +65,22 @@ impl Manager {
                 "{sessions} {them} reached through {name}; drain it first, and delete it when they are elsewhere"
             )));
         }
+        let held = state
+            .credentials()
+            .filter(|credential| credential.director == name);
+        let held: Vec<(String, String)> = held.map(|one| (one.id.clone(), one.name.clone())).collect();
         self.state_mut().remove_director(name);
+        // Whoever gets this name next is not who holds those.
+        for (id, credential) in &held {
+            self.state_mut().remove_credential(id);
+            self.event(now, "credential.deleted", CommunityIndex(0), credential, "");
+        }
         self.event(now, "director.deleted", CommunityIndex(0), name, "");
-        Ok(AdminReply::Done.into())
+        let detail = match held.len() {
+            0 => String::new(),
+            count => format!("and {count} of its credentials"),
+        };
+        Ok(Done::with(AdminReply::Done, detail))
     }
 
     pub(super) fn list_directors(&self) -> AdminReply {
@@ -178,9 +191,16 @@ fn is_name(text: &str) -> bool {
 /// As operators see it.
 pub(super) fn message(director: &Director) -> admin::Director {
     let health = director.health;
+    let (from, since) = match director.place {
+        Place::Attended { from, since } | Place::Lost { from, since } => (from.to_string(), since),
+        Place::Never | Place::InProcess => (String::new(), Time(0)),
+    };
     admin::Director {
         health: director.health_word().to_owned(),
         sessions: health.sessions,
+        place: director.place.word().to_owned(),
+        attended_from: from,
+        since_ms: since.0,
         ..wished(&director.record)
     }
 }

@@ -90,7 +90,7 @@ impl Manager {
     }
 
     pub(super) fn list_members(&self, query: &admin::MemberQuery) -> Outcome {
-        let (found, more) = select(self.state(), query)?;
+        let (found, more) = select(self.state(), query, |_| true)?;
         let members = found
             .into_iter()
             .map(|found| member(self.state(), found))
@@ -99,10 +99,11 @@ impl Manager {
     }
 }
 
-/// A page of members, and whether there are more.
+/// A page of members of a kind, and whether there are more.
 pub(super) fn select<'a>(
     state: &'a State,
     query: &admin::MemberQuery,
+    kind: impl Fn(&Member) -> bool,
 ) -> Result<(Vec<&'a Member>, bool), AdminError> {
     if let Some(other) = query.states.iter().find(|word| !STATES.contains(&word.as_str())) {
         let why = format!(
@@ -123,7 +124,8 @@ pub(super) fn select<'a>(
     };
     let pattern = (!query.pattern.is_empty()).then(|| WildMatch::new(&query.pattern.to_ascii_lowercase()));
     let wanted = |member: &&Member| {
-        (query.states.is_empty() || query.states.iter().any(|word| word == member.state_word()))
+        kind(member)
+            && (query.states.is_empty() || query.states.iter().any(|word| word == member.state_word()))
             && (query.platforms.is_empty() || query.platforms.iter().any(|word| **word == *member.platform))
             && pattern
                 .as_ref()

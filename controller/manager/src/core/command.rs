@@ -123,6 +123,8 @@ pub enum Command {
     DeleteCredential(admin::Name),
     /// `ListCredentials`
     ListCredentials,
+    /// `Backup`: whether it may be, and the record of it. The copy itself is the host's.
+    Backup,
 }
 
 /// What an operator gets. No `Debug`: some hold secrets.

@@ -152,7 +152,7 @@ type Rank<'a> = (bool, bool, bool, u64, &'a str);
 
 fn rank<'a>(director: &'a Director, ask: &Ask<'_>) -> Rank<'a> {
     let record = &director.record;
-    let load = director.health.sessions.saturating_mul(1000) / u64::from(capacity(record));
+    let load = director.health.sessions.saturating_mul(1000) / capacity(director);
     (
         !record.private,
         !at_site(record, ask.site),
@@ -184,7 +184,7 @@ fn suits(
     if !health.healthy {
         return Err("is down".to_owned());
     }
-    if health.sessions >= u64::from(capacity(record)) {
+    if health.sessions >= capacity(director) {
         return Err(format!("is full with {} sessions", health.sessions));
     }
     if record.private {
@@ -208,13 +208,11 @@ fn at_site(record: &records::Director, site: &str) -> bool {
     !site.is_empty() && record.sites.iter().any(|other| other == site)
 }
 
-/// 0 stands for no limit.
-fn capacity(record: &records::Director) -> u32 {
-    if record.capacity == 0 {
-        u32::MAX
-    } else {
-        record.capacity
-    }
+/// What the operator allows and what it has room for itself; 0 stands for no limit.
+fn capacity(director: &Director) -> u64 {
+    let known = [u64::from(director.record.capacity), director.room];
+    let least = known.into_iter().filter(|&most| most != 0).min();
+    least.unwrap_or(u64::from(u32::MAX))
 }
 
 /// Can be reached from other networks: neither private (RFC 1918), shared (RFC 6598), of the link (RFC 3927), loopback nor "this network"

@@ -3,6 +3,7 @@
 use super::command::{Actor, Command};
 use super::ids::{CommitId, MemberId, RunId, StreamId, Token};
 pub use kith_protocol::call::Call;
+use super::state::Place;
 use kith_protocol::member::Envelope;
 use kith_store::Revision;
 use std::net::SocketAddrV4;
@@ -73,6 +74,24 @@ pub enum Input {
         udp: bool,
         /// It takes TCP.
         tcp: bool,
+    },
+    /// Where a director's process is. May be said again as it is.
+    DirectorPlace {
+        /// Which.
+        name: String,
+        /// Where.
+        place: Place,
+        /// Sessions that it has room for; 0 if it has not said.
+        room: u64,
+    },
+    /// Somebody who may attend for a director was turned away.
+    DirectorRefused {
+        /// Which director it wanted to be.
+        name: String,
+        /// Who.
+        actor: String,
+        /// Why not.
+        why: String,
     },
     /// A mail was handed over, or could not be.
     Mail {

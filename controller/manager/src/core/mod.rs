@@ -17,6 +17,7 @@
 //! Cost: a call that changes nothing takes microseconds; one that does takes the same and one transaction. Work per change is proportional to
 //! those whom it concerns.
 
+mod attendance;
 mod authentic;
 pub mod command;
 mod confirmation;
@@ -45,6 +46,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use attendance::DIRECTOR_ROLE;
 pub use command::{Actor, AdminError, AdminReply, Command, InitialPassword, NoRole, Role};
 pub use counts::Counts;
 pub use ids::{CommitId, CommunityIndex, MemberId, RunId, StreamId, Time, Token};
@@ -55,7 +57,7 @@ pub use locate::{LocateRefusal, Target};
 pub use output::{Answer, ChannelOp, DropCause, GrantOp, Install, Mail, Output, StreamEnd};
 pub use relations::Relations;
 pub use settings::{CompilePolicy, Limits, RunCommand, Settings, Times};
-pub use state::{LoadError, State};
+pub use state::{LoadError, Place, State};
 
 use authentic::Denial;
 use kith_protocol::admin;
@@ -91,6 +93,7 @@ pub struct Manager {
     agenda: BinaryHeap<Reverse<(u64, MemberId)>>,
     sources: Sources,
     mails: mail::Mails,
+    attendance: attendance::Attendance,
     last_ticket: u64,
     counts: Counts,
     poisoned: Option<String>,
@@ -120,6 +123,7 @@ impl Manager {
             agenda: BinaryHeap::new(),
             sources: Sources::new(u64::from_be_bytes(key)),
             mails: mail::Mails::default(),
+            attendance: attendance::Attendance::default(),
             last_ticket: 0,
             counts: Counts::default(),
             poisoned: None,
@@ -127,6 +131,7 @@ impl Manager {
             nobody: DeviceIdentity::from_seed(Secret32::new([0; 32])).public(),
         };
         manager.sync_on_start();
+        manager.expect_directors(now);
         manager.close_batch();
         Ok(manager)
     }
@@ -169,6 +174,8 @@ impl Manager {
                 udp,
                 tcp,
             } => self.director_health(now, &name, healthy, sessions, (udp, tcp)),
+            Input::DirectorPlace { name, place, room } => self.director_place(now, &name, place, room),
+            Input::DirectorRefused { name, actor, why } => self.director_refused(now, &name, actor, why),
             Input::Mail { id, result } => self.mailed(now, id, result),
             Input::Committed { id, revision } => self.committed(id, revision),
             Input::CommitFailed { why, .. } => self.poison(&why),
@@ -181,6 +188,7 @@ impl Manager {
         if self.poisoned.is_none() {
             self.mails_overdue(now);
             self.agenda_due(now);
+            self.directors_due(now);
             self.close_batch();
         }
     }
@@ -189,7 +197,8 @@ impl Manager {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let agenda = self.agenda.peek().map(|Reverse((at, _))| Time(*at));
-        agenda.into_iter().chain(self.mails.deadline()).min()
+        let others = [self.mails.deadline(), self.attendance.due()];
+        agenda.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// What is to be done next; none until the next input.

@@ -61,6 +61,10 @@ pub struct Times {
     pub ticket: u64,
     /// Accounting is written so often.
     pub accounting: u64,
+    /// A director that was attended, and is not any more, is believed to work for so long.
+    pub director_grace: u64,
+    /// A director that somebody elsewhere may attend for is believed to work for so long after the start.
+    pub director_start: u64,
 }
 
 /// How often somebody may ask, and how much.
@@ -96,6 +100,8 @@ impl Default for Times {
             grace: 180_000,
             ticket: 3_600_000,
             accounting: 60_000,
+            director_grace: 10_000,
+            director_start: 30_000,
         }
     }
 }

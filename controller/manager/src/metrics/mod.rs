@@ -36,6 +36,7 @@ pub struct Metrics {
     commit_failures: IntCounter,
     reloads: IntCounter,
     mails: IntCounterVec,
+    attendances: IntCounterVec,
     director_sessions: IntGaugeVec,
     director_healthy: IntGaugeVec,
     core: IntGaugeVec,
@@ -98,6 +99,11 @@ impl Metrics {
                 "Times that all was read again after such a failure.",
             ),
             mails: made.counters("mails_total", "Letters by outcome.", &["outcome"]),
+            attendances: made.counters(
+                "director_streams_total",
+                "Streams of directors in other processes, by how they ended.",
+                &["end"],
+            ),
             director_sessions: made.gauges("director_sessions", "Sessions at a director.", &["director"]),
             director_healthy: made.gauges("director_healthy", "1 if a director serves.", &["director"]),
             inband: made.gauges(
@@ -180,6 +186,11 @@ impl Metrics {
         self.mails
             .with_label_values(&[if sent { "sent" } else { "failed" }])
             .inc();
+    }
+
+    /// The stream of a director in another process ended, or was refused.
+    pub fn attendance(&self, end: &str) {
+        self.attendances.with_label_values(&[end]).inc();
     }
 
     /// How a director does.

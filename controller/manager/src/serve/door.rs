@@ -4,6 +4,7 @@
 //!  local socket ─► the process's user ─► root and this process's own user: admin; others as configured
 //!  TLS          ─► authorization: Bearer TOKEN ─┐
 //!                  client certificate's key ────┴─► SHA-256 ─► credential in the store, unless it has expired
+//!                                                              (one of a route director: to attend, and nothing else)
 //! ```
 //!
 //! Only hashes are kept and compared, so that neither a stolen store nor a clock tells a token. Whoever shows both is who the token says.
@@ -11,7 +12,7 @@
 use super::host::Host;
 use super::peer::Origin;
 use super::settings::LocalUser;
-use crate::core::{Actor, Role};
+use crate::core::{Actor, DIRECTOR_ROLE, Role};
 use aws_lc_rs::digest::{SHA256, digest};
 use nix::unistd::{Uid, User};
 use std::collections::HashMap;
@@ -56,20 +57,39 @@ impl Door {
     pub(super) fn actor(&self, origin: &Origin, headers: &HeaderMap) -> Result<Actor, Status> {
         match *origin {
             Origin::Local { uid, .. } => self.local(uid),
-            Origin::Tls { certificate, .. } => match headers.get(header::AUTHORIZATION) {
-                Some(value) => {
-                    let token = value
-                        .to_str()
-                        .ok()
-                        .and_then(|value| value.strip_prefix("Bearer "));
-                    let token = token
-                        .map(str::trim)
-                        .filter(|token| (1..=TOKEN).contains(&token.len()));
-                    self.credential(token.map(|token| sha256(token.as_bytes())), false)
-                }
-                None => self.credential(certificate, true),
-            },
+            Origin::Tls { certificate, .. } => {
+                let found = match headers.contains_key(header::AUTHORIZATION) {
+                    true => self.credential(token(headers), false)?,
+                    false => self.credential(certificate, true)?,
+                };
+                let role = found.role.parse().map_err(|_| {
+                    Status::permission_denied(format!(
+                        "{} lets the route director {} attend, and nothing else",
+                        found.name, found.director
+                    ))
+                })?;
+                Ok(Actor {
+                    name: found.name,
+                    role,
+                })
+            }
         }
+    }
+
+    /// Which director's process asks. Only a token tells.
+    pub(super) fn director(&self, headers: &HeaderMap) -> Result<Attendant, Status> {
+        let found = self.credential(token(headers), false)?;
+        if found.role != DIRECTOR_ROLE {
+            return Err(Status::permission_denied(format!(
+                "{} has the role {} and attends for no route director; an admin makes a token for one with: kith credential create NAME --role director --director DIRECTOR",
+                found.name, found.role
+            )));
+        }
+        Ok(Attendant {
+            credential: found.id,
+            name: found.name,
+            director: found.director,
+        })
     }
 
     fn local(&self, uid: u32) -> Result<Actor, Status> {
@@ -87,7 +107,7 @@ impl Door {
         }
     }
 
-    fn credential(&self, hash: Option<[u8; 32]>, certificate: bool) -> Result<Actor, Status> {
+    fn credential(&self, hash: Option<[u8; 32]>, certificate: bool) -> Result<Found, Status> {
         let refused = || {
             Status::unauthenticated(
                 "no valid token or client certificate; an admin makes one with: kith credential create",
@@ -102,16 +122,47 @@ impl Door {
                     && (credential.expires_ms == 0 || now.0 < credential.expires_ms);
                 if bool::from(same) && valid {
                     let kind = if certificate { "certificate" } else { "token" };
-                    found = Some((format!("{kind} {}", credential.name), credential.role.clone()));
+                    found = Some(Found {
+                        id: credential.id.clone(),
+                        name: format!("{kind} {}", credential.name),
+                        role: credential.role.clone(),
+                        director: credential.director.clone(),
+                    });
                 }
             }
             found
         });
         let reading = || Status::unavailable("the manager is being loaded; try again");
-        let (name, role) = found.ok_or_else(reading)?.ok_or_else(refused)?;
-        let role = role.parse().map_err(|_| refused())?;
-        Ok(Actor { name, role })
+        found.ok_or_else(reading)?.ok_or_else(refused)
     }
+}
+
+/// A credential that was shown.
+struct Found {
+    id: String,
+    name: String,
+    role: String,
+    director: String,
+}
+
+/// Whoever may attend for a director.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attendant {
+    /// The credential's id.
+    pub(super) credential: String,
+    /// "token prd1"
+    pub(super) name: String,
+    /// For which director.
+    pub(super) director: String,
+}
+
+/// The SHA-256 of the token that is shown, if it could be one.
+fn token(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let token = value.strip_prefix("Bearer ")?.trim();
+    (1..=TOKEN)
+        .contains(&token.len())
+        .then(|| sha256(token.as_bytes()))
 }
 
 fn sha256(octets: &[u8]) -> [u8; 32] {

@@ -22,3 +22,10 @@ pub(super) fn fill(out: &mut [u8]) {
 pub(super) fn entropy() -> Entropy {
     Entropy::new(fill)
 }
+
+/// A random number.
+pub(super) fn number() -> u64 {
+    let mut octets = [0; 8];
+    fill(&mut octets);
+    u64::from_be_bytes(octets)
+}

@@ -3,15 +3,20 @@
 //! ```text
 //!  /kith.member.v1.Members/…  ─► members         (its envelope says who; over TLS only)
 //!  /kith.admin.v1.Admin/…     ─► who is it? ─► admin      nobody known: refused before the message is read
+//!  /kith.director.v1.Directors/… ─► whose token? ─► attend   the same (over TLS only)
 //!  anything else              ─► unimplemented
 //! ```
 
 use super::admin::AdminService;
+use super::attend::DirectorsService;
 use super::door::Door;
 use super::members::MembersService;
 use super::peer::{Busy, Origin, Peer};
+use crate::metrics::Metrics;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use kith_protocol::admin::admin_server::AdminServer;
+use kith_protocol::attendance::REPORT_MESSAGE;
+use kith_protocol::director::directors_server::DirectorsServer;
 use kith_protocol::member::members_server::MembersServer;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -34,29 +39,36 @@ const ADMIN_DEADLINE: Duration = Duration::from_secs(120);
 
 const MEMBERS: &str = "/kith.member.v1.Members/";
 const ADMIN: &str = "/kith.admin.v1.Admin/";
+const DIRECTORS: &str = "/kith.director.v1.Directors/";
 
 /// What stands behind every listener.
 pub struct Front {
     members: MembersServer<MembersService>,
     admin: AdminServer<AdminService>,
+    directors: DirectorsServer<DirectorsService>,
     door: Arc<Door>,
     deadline: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Front {
     pub(super) fn new(
         members: MembersService,
         admin: AdminService,
+        directors: DirectorsService,
         door: Arc<Door>,
         deadline: Duration,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             members: MembersServer::new(members).max_decoding_message_size(MEMBER_MESSAGE),
             admin: AdminServer::new(admin)
                 .max_decoding_message_size(ADMIN_MESSAGE)
                 .max_encoding_message_size(usize::MAX),
+            directors: DirectorsServer::new(directors).max_decoding_message_size(REPORT_MESSAGE),
             door,
             deadline,
+            metrics,
         }
     }
 
@@ -89,10 +101,29 @@ impl Front {
                 }
                 Err(status) => refused(&status),
             }
+        } else if path.starts_with(DIRECTORS) {
+            self.attended(peer, request).await
         } else {
             refused(&Status::unimplemented("no such service"))
         };
         Ok(answer.map(|body| Answer { body, _busy: busy }))
+    }
+
+    async fn attended(&self, peer: Peer, mut request: Request<Incoming>) -> Response<tonic::body::Body> {
+        let Origin::Tls { from, .. } = peer.origin() else {
+            return refused(&Status::unimplemented("directors are served over TLS, not here"));
+        };
+        match self.door.director(request.headers()) {
+            Ok(attendant) => {
+                peer.prove();
+                request.extensions_mut().insert((attendant, from));
+                within(self.deadline, self.directors.clone().call(request)).await
+            }
+            Err(status) => {
+                self.metrics.attendance("token");
+                refused(&status)
+            }
+        }
     }
 }
 

@@ -295,7 +295,7 @@ impl Host {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
@@ -353,6 +353,15 @@ impl Host {
             let communities = state.communities().count() as u64;
             self.metrics
                 .population(communities, state.member_count(), state.joined_count());
+            // One that is gone reports nothing: the core knows what is believed of it.
+            for director in state.directors() {
+                let health = director.health;
+                self.metrics.director(
+                    &director.record.name,
+                    health.known && health.healthy,
+                    health.sessions,
+                );
+            }
             for (kind, outcome, count) in manager.counts().iter() {
                 self.metrics.core(kind, outcome, count);
             }

@@ -8,13 +8,15 @@
 //!   Unix socket ───────► limits       peer           door ──┴─► admin ───┼──► host ──► core
 //!   metrics page ◄────── counters                                        │     │ ├──► commit ──► store
 //!   tunnel, UDP ───────► hub ────────────────────────────────────────────┘     │ └──► mail
-//!                                                                              └────► outlets ──► directors, hub
+//!   directors elsewhere ◄── token ── front ◄─► attend ◄── rosters ── outlets ◄─┘
+//!                                                           └──► directors here, hub
 //! ```
 //!
 //! Costs: a connection with an idle stream holds less than 100 KiB, both ends together (test `an_idle_stream_costs_little`), nearly all of it TLS
 //! and HTTP/2; a member's call holds the lock some tens of microseconds.
 
 mod admin;
+mod attend;
 pub mod clock;
 mod commit;
 mod connection;
@@ -197,7 +199,7 @@ impl Server {
             core::Manager::load(core.clone(), &entries, revision, now, entropy::entropy())
         });
         let (committer, jobs) = commit::committer();
-        let mut outlets = Outlets::default();
+        let mut outlets = Outlets::new(entropy::number());
         let records = directors
             .into_iter()
             .map(|director| director.connect(&mut outlets))
@@ -237,8 +239,10 @@ impl Server {
         let front = Front::new(
             members::MembersService::new(host.clone()),
             admin,
+            attend::DirectorsService::new(host.clone(), stopped.clone()),
             door,
             settings.limits.deadline,
+            metrics.clone(),
         );
         let ground = Ground {
             front: Arc::new(front),

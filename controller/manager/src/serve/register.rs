@@ -3,7 +3,7 @@
 use super::StartError;
 use super::host::Host;
 use super::outlets::{Outlets, Take};
-use crate::core::{Actor, AdminReply, Command, GrantOp, Input, Role};
+use crate::core::{Actor, AdminReply, Command, GrantOp, Input, Place, Role};
 use kith_protocol::admin;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -75,6 +75,12 @@ impl Host {
     pub fn director(self: &Arc<Self>, name: &str, healthy: bool, sessions: u64) {
         self.metrics.director(name, healthy, sessions);
         let name = name.to_owned();
+        // Said again every time: a core that was loaded anew knows nothing of it.
+        self.tell(Input::DirectorPlace {
+            name: name.clone(),
+            place: Place::InProcess,
+            room: 0,
+        });
         self.tell(Input::DirectorHealth {
             name,
             healthy,

@@ -58,16 +58,34 @@ pub(crate) fn write<'a>(
 /// Puts a copy in the place of a store that is not running; there need not be one any more.
 pub fn restore(from: &Path, to: &Path) -> Result<Revision, StoreError> {
     let _lock = schema::lock(to)?;
-    let store = schema::open_writer(to, &Options::default())?;
-    replace(&store, from)
+    // A copy that is none, or is damaged, must not leave an empty store behind: the manager would start with it as if all were well.
+    drop(checked(from)?);
+    let new = !to.exists();
+    let replaced = schema::open_writer(to, &Options::default()).and_then(|store| replace(&store, from));
+    if replaced.is_err() && new {
+        for path in [
+            to.to_owned(),
+            schema::with_suffix(to, "-wal"),
+            schema::with_suffix(to, "-shm"),
+        ] {
+            // It may not have come so far as to be there.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    replaced
+}
+
+/// A copy that is whole.
+fn checked(from: &Path) -> Result<Connection, StoreError> {
+    if !from.exists() {
+        return Err(schema::cannot(from, "there is no such file".to_owned()));
+    }
+    schema::open_copy(from)
 }
 
 /// Replaces all that a store has by what a copy has, in one transaction.
 pub(super) fn replace(store: &Connection, from: &Path) -> Result<Revision, StoreError> {
-    if !from.exists() {
-        return Err(schema::cannot(from, "there is no such file".to_owned()));
-    }
-    let copied = number(&schema::open_copy(from)?, "revision")?;
+    let copied = number(&checked(from)?, "revision")?;
     let present = number(store, "revision")?;
     let revision = Revision(if present == 0 {
         copied + GAP

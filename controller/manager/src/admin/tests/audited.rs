@@ -35,6 +35,21 @@ fn keys(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn a_backup_is_recorded_although_it_changes_nothing() {
+    let mut world = world();
+    let operated = world.manager.state().operated();
+    done(&mut world, Command::Backup);
+    let record = audit(&world).pop().unwrap();
+    assert_eq!(
+        (record.action.as_str(), record.actor.as_str(), record.allowed),
+        ("manager.backup", "token admin", true)
+    );
+    assert_eq!(world.manager.state().operated(), operated, "plans still hold");
+    assert!(by(&mut world, Role::Operator, Command::Backup).is_err());
+    assert!(!audit(&world).pop().unwrap().allowed);
+}
+
+#[test]
 fn what_was_refused_is_recorded_too_and_changed_nothing() {
     let mut world = world();
     invited(&mut world, invitee("pc.acme.example"));

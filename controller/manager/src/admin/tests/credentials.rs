@@ -155,3 +155,42 @@ fn invitations_name_the_manager_as_it_was_last_set() {
         refused(&mut world, invitation(invitee("pc.acme.example"), 7)).contains("kith manager set --host")
     );
 }
+
+#[test]
+fn a_directors_credential_is_for_one_that_is_there_and_goes_with_it() {
+    let mut world = world();
+    let director_wish = |name: &str, director: &str| a::CredentialRequest {
+        director: director.into(),
+        ..wish(name, "director")
+    };
+    let create = |wish| Command::CreateCredential(wish);
+    assert!(refused(&mut world, create(director_wish("t", ""))).contains("for which route director"));
+    assert!(refused(&mut world, create(director_wish("t", "prd1"))).contains("kith director add"));
+    let director = a::Director {
+        name: "prd1".into(),
+        address: "203.0.113.10".into(),
+        port: 20202,
+        udp: true,
+        ..a::Director::default()
+    };
+    done(&mut world, Command::PutDirector(director));
+    let viewer = a::CredentialRequest {
+        director: "prd1".into(),
+        ..wish("t", "viewer")
+    };
+    assert!(refused(&mut world, create(viewer)).contains("leave the director out"));
+    let AdminReply::NewCredential(made) = done(&mut world, create(director_wish("t", "prd1"))) else {
+        panic!("no credential")
+    };
+    let shown = made.credential.unwrap();
+    assert_eq!(
+        (shown.role.as_str(), shown.director.as_str()),
+        ("director", "prd1")
+    );
+    assert!(!on_disk(&world, made.token.as_bytes()), "only its hash is kept");
+    assert_eq!(world.manager.attends_for(&shown.id, world.now), Some("prd1"));
+    assert_eq!(audit(&world).pop().unwrap().detail, "director prd1, token");
+    done(&mut world, Command::DeleteDirector(name("prd1")));
+    assert_eq!(world.manager.state().credentials().count(), 0);
+    assert_eq!(audit(&world).pop().unwrap().detail, "and 1 of its credentials");
+}

@@ -384,6 +384,37 @@ fn pages_hold_every_member_once() {
 }
 
 #[test]
+fn pages_of_accounting_are_full_although_most_members_never_joined() {
+    let mut world = world();
+    for number in 0..10 {
+        invited(&mut world, invitee(&format!("a{number}.acme.example")));
+    }
+    for name in ["m.acme.example", "n.acme.example", "z.acme.example"] {
+        joined(&mut world, invitee(name));
+    }
+    let mut query = a::MemberQuery {
+        limit: 2,
+        ..a::MemberQuery::default()
+    };
+    let mut pages = Vec::new();
+    loop {
+        let AdminReply::Accounting(list) = done(&mut world, Command::ListAccounting(query.clone())) else {
+            panic!("not accounting")
+        };
+        let names: Vec<String> = list.records.into_iter().map(|record| record.fqdn).collect();
+        query.after = names.last().cloned().unwrap_or_default();
+        pages.push(names);
+        if !list.more {
+            break;
+        }
+    }
+    assert_eq!(
+        pages,
+        [vec!["m.acme.example", "n.acme.example"], vec!["z.acme.example"]]
+    );
+}
+
+#[test]
 fn accounting_tells_what_a_session_under_way_has_used() {
     let mut world = world();
     let pc = joined(&mut world, invitee("pc.acme.example"));

@@ -1,6 +1,8 @@
 //! A route director: as the operator describes it, and how it is.
 
+use crate::core::ids::Time;
 use kith_protocol::records;
+use std::net::SocketAddrV4;
 
 /// A route director.
 pub struct Director {
@@ -8,6 +10,48 @@ pub struct Director {
     pub record: records::Director,
     /// As it was last heard.
     pub health: Health,
+    /// Where its process is.
+    pub place: Place,
+    /// Sessions that it says it has room for; 0 while it has not said.
+    pub room: u64,
+    /// It is believed to be down then, unless somebody attends for it before.
+    pub(in crate::core) lost_at: Option<Time>,
+}
+
+/// Where a director's process is; in memory only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Nobody has attended for it since this manager started.
+    Never,
+    /// In the manager's own process.
+    InProcess,
+    /// Elsewhere, connected.
+    Attended {
+        /// Where it connects from.
+        from: SocketAddrV4,
+        /// Since when.
+        since: Time,
+    },
+    /// Elsewhere, and not connected any more.
+    Lost {
+        /// Where it connected from.
+        from: SocketAddrV4,
+        /// Since when.
+        since: Time,
+    },
+}
+
+impl Place {
+    /// "never", "in-process", "attended", "lost"
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::InProcess => "in-process",
+            Self::Attended { .. } => "attended",
+            Self::Lost { .. } => "lost",
+        }
+    }
 }
 
 /// How a director is; in memory only.
@@ -36,7 +80,13 @@ impl Director {
             udp: true,
             tcp: true,
         };
-        Self { record, health }
+        Self {
+            record,
+            health,
+            place: Place::Never,
+            room: 0,
+            lost_at: None,
+        }
     }
 
     /// "healthy", "down", "unknown"

@@ -21,7 +21,7 @@ mod session;
 mod writes;
 
 pub use community::Community;
-pub use director::{Director, Health};
+pub use director::{Director, Health, Place};
 pub use load::LoadError;
 pub use member::{Confirmed, Member, Password, Registering, Standing, Token};
 pub use prefix::{Prefix, PrefixError};
@@ -242,6 +242,11 @@ impl State {
     /// To note a director's health: nothing is written.
     pub fn health_mut(&mut self, name: &str) -> Option<&mut Health> {
         Some(&mut self.directors.get_mut(name)?.health)
+    }
+
+    /// To note where a director is: nothing is written.
+    pub(in crate::core) fn fleeting_director_mut(&mut self, name: &str) -> Option<&mut Director> {
+        self.directors.get_mut(name)
     }
 
     /// Adds a credential, or changes one.

@@ -177,3 +177,122 @@ fn grants_follow_the_session() {
     world.pass(61_000);
     assert_eq!(words(&mut world), ["add", "remove"]);
 }
+
+fn place(world: &mut World, name: &str, place: Place, room: u64) {
+    let name = name.to_owned();
+    world.input(Input::DirectorPlace { name, place, room });
+}
+
+/// What was said about directors, and is forgotten.
+fn said(world: &mut World) -> Vec<(String, String)> {
+    let events = std::mem::take(&mut world.events).into_iter();
+    let about = events.filter(|event| event.kind.starts_with("director."));
+    about.map(|event| (event.kind, event.subject)).collect()
+}
+
+#[test]
+fn a_director_that_is_gone_for_long_is_down_and_one_that_comes_back_in_time_is_not() {
+    let mut world = World::new();
+    world.director(network_director("prd"));
+    let mut agent = world.registered(LAPTOP);
+    agent.behind_nat("192.168.1.20");
+    let from = "198.51.100.9:4000".parse().unwrap();
+    let since = world.now;
+    let attended = Place::Attended { from, since };
+    for _ in 0..3 {
+        place(&mut world, "prd", attended, 50);
+        health(&mut world, "prd", true, 49);
+    }
+    let pair = |kind: &str| (format!("director.{kind}"), "prd".to_owned());
+    assert_eq!(said(&mut world), [pair("attended"), pair("up")], "said once");
+    let grace = world.manager.settings().times.director_grace;
+    place(&mut world, "prd", Place::Lost { from, since }, 50);
+    world.pass(grace - 1);
+    place(&mut world, "prd", attended, 50);
+    world.pass(10 * grace);
+    assert!(world.manager.state().director("prd").unwrap().health.healthy);
+    // It has less room than the operator thinks.
+    health(&mut world, "prd", true, 50);
+    let (_, refusal) = refused(world.call(agent.from, Call::Init, agent.init(1)));
+    assert!(
+        refusal.reason.contains("prd is full with 50 sessions"),
+        "{}",
+        refusal.reason
+    );
+
+    health(&mut world, "prd", true, 1);
+    said(&mut world);
+    let now = world.now;
+    place(&mut world, "prd", Place::Lost { from, since: now }, 50);
+    world.pass(grace - 1);
+    init(&mut world, &agent, 2);
+    world.pass(1);
+    assert_eq!(said(&mut world), [pair("gone"), pair("down")]);
+    world.pass(10_000);
+    let (_, refusal) = refused(world.call(agent.from, Call::Init, agent.init(3)));
+    assert!(refusal.reason.contains("prd is down"), "{}", refusal.reason);
+}
+
+#[test]
+fn after_a_start_a_director_with_a_token_has_a_while_to_show_itself() {
+    let mut world = World::new();
+    for name in ["prd", "static", "here"] {
+        world.director(network_director(name));
+    }
+    for name in ["prd", "here"] {
+        world.manager.state_mut().put_credential(records::Credential {
+            id: name.into(),
+            name: name.into(),
+            role: DIRECTOR_ROLE.into(),
+            director: name.into(),
+            expires_ms: world.now.plus(3_600_000).0,
+            ..records::Credential::default()
+        });
+    }
+    world.settle();
+    world.restart();
+    place(&mut world, "here", Place::InProcess, 0);
+    let healthy = |world: &World, name: &str| world.manager.state().director(name).unwrap().health.healthy;
+    let start = world.manager.settings().times.director_start;
+    world.pass(start - 1);
+    assert!(healthy(&world, "prd"));
+    world.pass(1);
+    assert!(!healthy(&world, "prd") && healthy(&world, "static") && healthy(&world, "here"));
+    let now = world.now;
+    assert_eq!(world.manager.attends_for("prd", now), Some("prd"));
+    assert_eq!(
+        world.manager.attends_for("prd", now.plus(3_600_000)),
+        None,
+        "it has expired"
+    );
+    assert_eq!(world.manager.attends_for("static", now), None);
+}
+
+#[test]
+fn who_is_turned_away_again_and_again_is_written_down_once_a_minute() {
+    let mut world = World::new();
+    world.director(network_director("prd"));
+    let audits = |world: &World| {
+        let keys = world.disk.entries.keys();
+        keys.filter(|key| key.starts_with("audit/")).count()
+    };
+    let turn_away = |world: &mut World, name: &str, why: &str| {
+        world.input(Input::DirectorRefused {
+            name: name.into(),
+            actor: "token prd from 192.0.2.1:4000".into(),
+            why: why.into(),
+        });
+    };
+    for _ in 0..20 {
+        turn_away(&mut world, "prd", "another process attends");
+        turn_away(&mut world, "nobody", "another process attends");
+        world.pass(2_000);
+    }
+    assert_eq!(audits(&world), 1);
+    assert_eq!(said(&mut world).len(), 20);
+    turn_away(&mut world, "prd", "something else");
+    assert_eq!(audits(&world), 1);
+    world.pass(60_000);
+    turn_away(&mut world, "prd", "something else");
+    assert_eq!(audits(&world), 2);
+}

@@ -32,11 +32,7 @@ impl AdminService {
             some => some.min(MOST),
         };
         let mut found: VecDeque<Audit> = VecDeque::new();
-        // Keys are times in hexadecimal of one length: their order is that of time.
-        let mut after = asked
-            .since_ms
-            .checked_sub(1)
-            .map(|before| Key::new(format!("audit/{before:016x}~")));
+        let mut after = behind(asked.since_ms);
         loop {
             let page = self.host.store.range(Key::new("audit/"), after, PAGE).await;
             let page = page.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -62,6 +58,14 @@ impl AdminService {
     }
 }
 
+/// The key behind which records of this time and later stand. Keys are times, and an order within a millisecond, in hexadecimal of one
+/// length: their order is that of time (`core::state::writes`).
+fn behind(since_ms: u64) -> Option<Key> {
+    let before = since_ms.checked_sub(1)?.min(u64::MAX >> 20);
+    let last = before << 20 | 0xf_ffff;
+    Some(Key::new(format!("audit/{last:016x}")))
+}
+
 fn listed(record: records::Audit) -> Audit {
     Audit {
         at_ms: record.at_ms,
@@ -71,5 +75,31 @@ fn listed(record: records::Audit) -> Audit {
         subject: record.subject,
         detail: record.detail,
         allowed: record.allowed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `core::state::writes` names a record.
+    fn key(at_ms: u64, order: u64) -> Key {
+        Key::new(format!("audit/{:016x}", at_ms << 20 | order))
+    }
+
+    #[test]
+    fn reading_begins_at_the_first_record_of_the_time_that_is_asked_for() {
+        let noon = 1_772_366_407_000;
+        let behind = behind(noon).unwrap();
+        assert!(
+            key(noon - 1, 0xf_ffff) <= behind,
+            "the last one before is left out"
+        );
+        assert!(behind < key(noon, 0), "the first one is not");
+        assert_eq!(super::behind(0), None);
+        assert!(
+            super::behind(u64::MAX).unwrap() >= key(u64::MAX >> 20, 0xf_ffff),
+            "beyond all records"
+        );
     }
 }

@@ -8,7 +8,7 @@ use kith_protocol::tls::ClientCertificate;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
-fn with_token<T>(message: T, token: &str) -> Request<T> {
+pub(super) fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
     let value: MetadataValue<_> = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);
@@ -17,6 +17,7 @@ fn with_token<T>(message: T, token: &str) -> Request<T> {
 
 async fn credential(world: &World, name: &str, role: &str, valid_s: u64, certificate_der: Vec<u8>) -> String {
     let wanted = CredentialRequest {
+        director: String::new(),
         name: name.into(),
         role: role.into(),
         valid_s,

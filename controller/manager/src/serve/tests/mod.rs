@@ -1,5 +1,6 @@
 //! A whole manager on loopback: store on disk, TLS, local socket, spool folder; and members and operators who are real clients of it.
 
+mod attend;
 mod failure;
 mod flow;
 mod hostile;
