@@ -40,7 +40,7 @@ const KILLS: u64 = 200;
 /// After so many kills the store is copied and looked at, beside what the manager that is started again says.
 const LOOK: u64 = 4;
 /// A start takes no longer, however busy the computer is.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Until the agents have found the manager again after the last kill: their pauses between attempts grow to 15 seconds.
 const REJOIN: Duration = Duration::from_secs(60);
 const PAIR: [&str; 2] = ["alice.pair.example", "bob.pair.example"];

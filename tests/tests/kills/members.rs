@@ -28,8 +28,8 @@ use tonic::transport::Channel;
 
 /// After a connection is lost.
 const PAUSE: Duration = Duration::from_millis(5);
-/// A letter takes no longer, or the manager was killed before it wrote it.
-const LETTER: Duration = Duration::from_millis(400);
+/// Until a letter is seen. It was written before the registration was acknowledged.
+const LETTER: Duration = Duration::from_secs(2);
 /// A manager that does not answer for so long hangs.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -234,7 +234,7 @@ impl Member {
         }
     }
 
-    /// The code, if the letter was written: a manager that is killed between the commit and the letter owes another after half a minute.
+    /// The code of the newest letter: a manager that was killed may have sent another one before, and forgotten when.
     async fn letter(&self) -> Option<Code> {
         let to = format!("-{}.eml", self.fqdn.replacen('.', "@", 1));
         let began = Instant::now();
@@ -243,14 +243,18 @@ impl Member {
                 .into_iter()
                 .flatten()
                 .flatten();
-            let mut ours = files.filter(|file| file.file_name().to_string_lossy().ends_with(&to));
-            if let Some(file) = ours.next() {
-                let text = std::fs::read_to_string(file.path()).unwrap();
-                std::fs::remove_file(file.path()).unwrap();
+            let names = files.map(|file| file.path());
+            // Names sort by time.
+            let newest = names.filter(|path| path.to_string_lossy().ends_with(&to)).max();
+            if let Some(path) = newest {
+                let text = std::fs::read_to_string(path).unwrap();
                 return Some(Code::parse(text.lines().map(str::trim).find(|line| is_code(line))?).unwrap());
             }
             sleep(PAUSE).await;
         }
+        self.desk
+            .ledger
+            .wrong(format!("{} was acknowledged, and no letter came", self.fqdn));
         None
     }
 
