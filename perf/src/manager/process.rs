@@ -18,6 +18,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -30,6 +31,8 @@ const METRICS: u16 = 9000;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Descriptors beside one for each member.
 const SPARE: u64 = 512;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Everything around the manager.
 pub struct World {
@@ -68,7 +71,8 @@ impl World {
         let (disk, sockets) = (folder(named.tempdir_in(disk))?, folder(named.tempdir())?);
         let controller =
             fs::canonicalize(&options.controller).map_err(BenchError::io("the manager's program"))?;
-        let namespace = format!("kb-m-{}", std::process::id());
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("kb-m-{}-{number}", std::process::id());
         ip(&["netns", "add", &namespace])?;
         // From here on it is removed, whatever goes wrong.
         let mut world = Self {
