@@ -11,7 +11,10 @@
 //!                  ├─ P4      wrap .......... outer headers and shim, on and off
 //!                  ├─ P6      esp ........... cipher alone ÷ whole path
 //!                  ├─ P8      sas ........... many security associations ÷ one
+//!                  ├─ P12     push .......... who is told of a change, and when
+//!                  ├─ P13     joins ......... durable joins of the manager ÷ writes of etcd
 //!                  ├─ P14     names ......... DNS answers of the manager ÷ NSD
+//!                  ├─ P15     memory ........ an agent; the manager, for each member
 //!                  ├─ D2, P15 southbound .... P4Runtime writes while relaying
 //!                  └─ P9, P10 overlay ....... two agents over veth against five overlays
 //!                        ▼
@@ -23,6 +26,7 @@ pub mod around;
 pub mod checksum;
 pub mod esp;
 pub mod flows;
+pub mod manager;
 pub mod measure;
 pub mod names;
 pub mod overlay;

@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
-use kith_perf::{BenchError, checksum, esp, names, overlay, plot, relay, sas, southbound, worker, wrap};
+use kith_perf::{
+    BenchError, checksum, esp, manager, names, overlay, plot, relay, sas, southbound, worker, wrap,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,6 +52,12 @@ struct Arguments {
     /// The kith-agent to measure.
     #[arg(long, global = true, default_value = "target/release/kith-agent")]
     agent: PathBuf,
+    /// The kith-controller to measure.
+    #[arg(long, global = true, default_value = "target/release/kith-controller")]
+    controller: PathBuf,
+    /// Members of the manager that is measured.
+    #[arg(long, global = true, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(200..=50_000))]
+    members: u32,
     /// Have cargo build boringtun-cli into target/bench-tools if it is not there.
     #[arg(long, global = true)]
     with_boringtun: bool,
@@ -75,8 +83,14 @@ enum What {
     Southbound,
     /// P9, P10: two agents against other overlays.
     Overlay,
+    /// P12: how soon members are told of a change, and how many.
+    Push,
+    /// P13: durable joins against etcd's writes.
+    Joins,
     /// P14: the manager's name service against NSD.
     Names,
+    /// P15: an agent's memory, and the manager's for each member.
+    Memory,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -149,6 +163,22 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
     if wants(What::Overlay) {
         eprintln!("P9, P10: overlays");
         keep(&mut rows, "P9", overlay::run(plan, &overlay_options(arguments)))?;
+    }
+    if wants(What::Push) {
+        eprintln!("P12: push");
+        keep(&mut rows, "P12", manager::push(plan, &manager_options(arguments)))?;
+    }
+    if wants(What::Joins) {
+        eprintln!("P13: joins");
+        keep(
+            &mut rows,
+            "P13",
+            manager::joins(plan, &manager_options(arguments)),
+        )?;
+    }
+    if wants(What::Memory) {
+        eprintln!("P15: memory");
+        keep(&mut rows, "P15", manager::memory(&manager_options(arguments)))?;
     }
     if wants(What::Names) {
         eprintln!("P14: names");
@@ -223,6 +253,15 @@ fn overlay_options(arguments: &Arguments) -> overlay::Options {
         agent: arguments.agent.clone(),
         tools: Path::new("target/bench-tools").to_path_buf(),
         build_boringtun: arguments.with_boringtun,
+    }
+}
+
+fn manager_options(arguments: &Arguments) -> manager::Options {
+    manager::Options {
+        controller: arguments.controller.clone(),
+        agent: arguments.agent.clone(),
+        members: arguments.members,
+        disk: arguments.results.clone(),
     }
 }
 

@@ -157,7 +157,7 @@ pub(crate) fn clock(id: ClockId) -> Duration {
     clock_gettime(id).map_or(Duration::ZERO, Duration::from)
 }
 
-fn quantile(sorted: &[f64], at: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], at: f64) -> f64 {
     let place = (sorted.len().saturating_sub(1) as f64 * at).round() as usize;
     sorted.get(place).copied().unwrap_or(f64::NAN)
 }

@@ -31,6 +31,19 @@ pub fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not built: run `cargo build` with the same profile first"))
 }
 
+/// A program as it is installed: in KITH_BIN_DIR, where `make test` put it, or else beside this test.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn installed(name: &str) -> PathBuf {
+    match env::var_os("KITH_BIN_DIR").map(|folder| Path::new(&folder).join(name)) {
+        Some(path) if path.is_file() => path,
+        Some(path) => panic!("{} is not there: run `make build` first", path.display()),
+        None => program(name),
+    }
+}
+
 /// What a run of `kith` left.
 #[derive(Debug)]
 pub struct Ran {

@@ -21,7 +21,7 @@ use crate::BenchError;
 use crate::measure::{Plan, Summary};
 use crate::report::{Goal, Row};
 use lab::Lab;
-pub(crate) use lab::which;
+pub(crate) use lab::{run as run_command, which};
 use std::path::PathBuf;
 use tools::{Missing, Overlay};
 
