@@ -117,6 +117,7 @@ pub struct Device {
     pub requests: u64,
     code: Option<String>,
     asked_for_code: bool,
+    mistyped: bool,
     /// Its user needs another invitation.
     pub wants_invitation: bool,
     /// Its user left, and will be back.
@@ -153,6 +154,7 @@ impl Device {
             requests: 0,
             code: None,
             asked_for_code: false,
+            mistyped: false,
             wants_invitation: false,
             comes_back: false,
             wake: u64::MAX,
@@ -601,8 +603,14 @@ impl Device {
                     net.tell(&self.fqdn, || {
                         format!("device: asks for the code ({:?})", asked.wrong)
                     });
-                    if matches!(asked.wrong, Some(Wrong::NotThatOne { .. } | Wrong::TooLate)) {
-                        self.code = self.code.take().filter(|code| code.len() > 9);
+                    let stale = match asked.wrong {
+                        Some(Wrong::NotThatOne { .. }) => !self.mistyped,
+                        Some(Wrong::TooLate) => true,
+                        _ => false,
+                    };
+                    if stale {
+                        // Another one is on its way.
+                        self.code = None;
                     }
                     self.asked_for_code = true;
                     self.type_code(net);
@@ -626,12 +634,9 @@ impl Device {
             return;
         }
         let Some(code) = self.code.clone() else { return };
-        // Sometimes a user mistypes, and reads the mail again.
-        let typed = if net.dice.percent(5) {
-            "0000-0001".to_owned()
-        } else {
-            code
-        };
+        // Sometimes a user mistypes.
+        self.mistyped = net.dice.percent(5);
+        let typed = if self.mistyped { "0000-0001".to_owned() } else { code };
         let now = self.moment(net);
         if let Stage::Enrolling(enrolment) = &mut self.stage {
             self.asked_for_code = false;

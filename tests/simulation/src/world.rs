@@ -379,6 +379,7 @@ impl World {
     /// Directors' health, a sample of everybody's rules; and after the storm: is all well?
     fn second(&mut self) {
         self.net.after(1_000, What::Second);
+        if std::env::var("KDBG").is_ok() && self.net.now % 20_000 < 1_000 { let f = self.devices.iter().filter(|d| d.file.is_some()).count(); let e = self.devices.iter().filter(|d| matches!(d.stage, Stage::Enrolling(_))).count(); let n: Vec<_> = self.devices.iter().filter_map(|d| match &d.stage { Stage::Ended(r) => Some(format!("{r:?}")), _ => None }).take(3).collect(); eprintln!("{} events {} files {f} enrolling {e} ended {n:?} op done {} {:?}", self.net.now, self.events, self.operator.is_done(), self.operator.done); }
         for node in &self.directors {
             let input = core::Input::DirectorHealth {
                 name: node.name.clone(),

@@ -240,6 +240,12 @@ impl Membership {
         };
         match result {
             Ok(Answer::Join(answer)) => match answer.answer {
+                // The director took its session back while we joined: another is asked for already, and another join must name it.
+                Some(join_answer::Answer::Ack(_)) if self.location(offer.way).is_none() => {
+                    let director = self.director.as_ref().map(|ordered| ordered.address);
+                    let trouble = director.map_or(Trouble::Untrue("no director"), Trouble::NoSession);
+                    self.rest(now, trouble, None);
+                }
                 Some(join_answer::Answer::Ack(ack)) => {
                     if let Err(what) = self.joined(now, &offer, *half, &ack) {
                         self.rest(now, Trouble::Untrue(what), None);

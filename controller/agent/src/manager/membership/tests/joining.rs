@@ -155,6 +155,42 @@ fn a_director_that_gives_no_session_is_named_and_asked_for_again() {
 }
 
 #[test]
+fn a_session_that_the_director_takes_back_while_the_join_is_under_way_is_named_and_taken_anew() {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    while world.manager.joins.is_empty() {
+        world.run(1);
+    }
+    let session = |pseudo| {
+        Input::Report(Report::Session {
+            director: director_socket(),
+            pseudo,
+            observed: None,
+        })
+    };
+    world.input(session(None));
+    world.run(100);
+    let troubles: Vec<&Trouble> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Trouble { why, .. } => Some(why),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(troubles, [&Trouble::NoSession(director_socket())]);
+    // Under another pseudo address it joins, and says so.
+    let other = Ipv4Addr::new(240, 0, 0, 10);
+    world.input(session(Some(other)));
+    world.run(5_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    let location = world.manager.joins.last().unwrap().location.unwrap();
+    assert_eq!(location.address, other.to_bits());
+}
+
+#[test]
 fn a_final_refusal_is_the_end_with_its_reason() {
     for (why, word) in [
         (Why::Revoked, "revoked"),
