@@ -1,6 +1,6 @@
 //! What goes wrong, and the end of it.
 
-use crate::device::{Device, Stage};
+use crate::device::Stage;
 use crate::net::{Place, Weather};
 use crate::operator::Act;
 use crate::seat::Seat;
@@ -230,7 +230,7 @@ pub fn strike(world: &mut World, fault: Fault) {
         Fault::Agent(_) => {
             let down = world.net.dice.between(100, 20_000);
             let device = &mut world.devices[number];
-            if std::mem::take(&mut device.comes_back) || !matches!(device.stage, Stage::Ended(_)) {
+            if !matches!(device.stage, Stage::Ended(_)) {
                 device.kill(&mut world.net);
                 world.net.after(down, What::Boot(number, device.life));
             }
@@ -257,11 +257,7 @@ pub fn strike(world: &mut World, fault: Fault) {
             }
         }
         _ => {
-            let away = world.net.dice.between(3_000, 20_000);
             world.devices[number].input(&mut world.net, membership::Input::Leave);
-            world.net.after(away, What::Fault(Fault::Agent(number)));
-            let device: &mut Device = &mut world.devices[number];
-            device.comes_back = true;
         }
     }
 }

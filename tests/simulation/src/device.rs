@@ -72,6 +72,8 @@ pub struct Known {
     /// Where it is.
     pub there: Whereabouts,
     sequence: u64,
+    /// No packet may pass to it.
+    pub denied: bool,
 }
 
 /// A device.
@@ -120,8 +122,6 @@ pub struct Device {
     mistyped: bool,
     /// Its user needs another invitation.
     pub wants_invitation: bool,
-    /// Its user left, and will be back.
-    pub comes_back: bool,
     wake: u64,
     turns: (u64, u32),
 }
@@ -156,7 +156,6 @@ impl Device {
             asked_for_code: false,
             mistyped: false,
             wants_invitation: false,
-            comes_back: false,
             wake: u64::MAX,
             turns: (0, 0),
         }
@@ -310,6 +309,13 @@ impl Device {
         self.code = Some(code);
         self.type_code(net);
         self.settle(net);
+    }
+
+    /// The user has waited for long enough.
+    pub fn impatient(&mut self, net: &mut Net) {
+        if self.asked_for_code {
+            self.boot(net);
+        }
     }
 
     /// Time has passed.
@@ -510,6 +516,7 @@ impl Device {
                         fqdn: peer.fqdn,
                         there: peer.location,
                         sequence: peer.sequence,
+                        denied: false,
                     };
                     net.tell(&self.fqdn, || {
                         format!("device: {} is at {:?}", known.fqdn, known.there)
@@ -579,6 +586,11 @@ impl Device {
                 };
                 self.transmit(net);
                 self.kill(net);
+                if reason == Reason::Left {
+                    // Its user will be back.
+                    let wait = net.dice.between(3_000, 20_000);
+                    net.after(wait, What::Boot(self.number, self.life));
+                }
                 if self.invited.is_some() && reason != Reason::Left {
                     // Its user has another invitation.
                     self.file = None;
@@ -586,6 +598,11 @@ impl Device {
                     net.after(wait, What::Boot(self.number, self.life));
                 }
                 self.stage = Stage::Ended(reason);
+            }
+            Event::NoPeer(address, refused) => {
+                if let Some(known) = self.known.get_mut(&address) {
+                    known.denied = refused.code == Code::Denied;
+                }
             }
             _ => {}
         }
@@ -613,6 +630,8 @@ impl Device {
                         self.code = None;
                     }
                     self.asked_for_code = true;
+                    // Who gets no mail begins anew after a while.
+                    net.after(45_000, What::Impatient(self.number, self.life));
                     self.type_code(net);
                 }
                 enrolment::Output::Retrying(failure) => {
@@ -636,7 +655,11 @@ impl Device {
         let Some(code) = self.code.clone() else { return };
         // Sometimes a user mistypes.
         self.mistyped = net.dice.percent(5);
-        let typed = if self.mistyped { "0000-0001".to_owned() } else { code };
+        let typed = if self.mistyped {
+            "0000-0001".to_owned()
+        } else {
+            code
+        };
         let now = self.moment(net);
         if let Stage::Enrolling(enrolment) = &mut self.stage {
             self.asked_for_code = false;

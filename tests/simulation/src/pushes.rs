@@ -5,7 +5,7 @@
 
 use crate::mirror::Moved;
 use crate::net::Net;
-use kith_manager::core::Manager;
+use kith_manager::core::{Manager, StreamId};
 use kith_protocol::member::update::Change;
 use kith_protocol::member::{Policy, Rule};
 use kith_protocol::records;
@@ -46,7 +46,7 @@ impl Pushes {
     }
 
     /// Sessions have changed on disk, and the manager is about to be told so.
-    pub fn expect(&mut self, manager: &Manager, moved: &[Moved]) {
+    pub fn expect(&mut self, manager: &Manager, open: &BTreeSet<StreamId>, moved: &[Moved]) {
         for Moved { fqdn, before, after } in moved {
             let Some(before) = before else { continue };
             let online: Vec<String> = self
@@ -54,7 +54,7 @@ impl Pushes {
                 .get(fqdn)
                 .into_iter()
                 .flatten()
-                .filter(|other| is_online(manager, other))
+                .filter(|other| stream_of(manager, other).is_some_and(|stream| open.contains(&stream)))
                 .cloned()
                 .collect();
             let gone = after
@@ -121,7 +121,7 @@ impl Pushes {
 
     /// Nothing is on its way to the disk: does this member, if it is online, have the rules that are?
     pub fn has_its_rules(&self, net: &mut Net, manager: &Manager, fqdn: &str) {
-        if !is_online(manager, fqdn) {
+        if stream_of(manager, fqdn).is_none() {
             return;
         }
         let Some(id) = manager.state().id_named(fqdn) else {
@@ -138,12 +138,8 @@ impl Pushes {
     }
 }
 
-fn is_online(manager: &Manager, fqdn: &str) -> bool {
-    let session = manager
-        .state()
-        .member_named(fqdn)
-        .and_then(|member| member.session());
-    session.is_some_and(|session| session.live.stream.is_some())
+fn stream_of(manager: &Manager, fqdn: &str) -> Option<StreamId> {
+    manager.state().member_named(fqdn)?.session()?.live.stream
 }
 
 /// What others need to know of a session.

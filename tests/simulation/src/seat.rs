@@ -17,9 +17,14 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Behind a site's NAT. Sites use the same private networks.
+    /// Behind a site's NAT. Sites use the same private networks, but for the one that has a director of its own.
     pub fn behind(site: usize, number: usize, outside: Ipv4Addr, port: u16) -> Self {
-        let local = Ipv4Addr::new(192, 168, (site % 3) as u8, 10 + (number % 240) as u8);
+        let local = Ipv4Addr::new(
+            192,
+            168,
+            if site == 0 { 0 } else { 1 + (site % 2) as u8 },
+            10 + (number % 240) as u8,
+        );
         Self {
             site: Some(site),
             local,

@@ -319,7 +319,9 @@ impl Server {
         };
         let moved = self.mirror.take(net, self.settings.times.silence, &transaction);
         if let Some(core) = &self.core {
-            self.pushes.expect(core, &moved);
+            let open = self.lines.iter().filter(|(_, line)| line.end.is_none());
+            let open = open.map(|(stream, _)| *stream).collect();
+            self.pushes.expect(core, &open, &moved);
         }
         let revision = committed.revision;
         self.input(net, Input::Committed { id, revision });
@@ -363,6 +365,7 @@ impl Server {
                 if let Some(failure) = line.end.take() {
                     self.lines.remove(&stream);
                     ended(net, device, name, failure);
+                    self.input(net, Input::StreamClosed { stream });
                 }
                 return;
             }
@@ -531,7 +534,7 @@ impl Server {
     }
 
     fn push(&mut self, net: &mut Net, stream: StreamId, update: Update) {
-        let Some(line) = self.lines.get_mut(&stream) else {
+        let Some(line) = self.lines.get_mut(&stream).filter(|line| line.end.is_none()) else {
             return;
         };
         let last = matches!(update.change, Some(Change::Resync(_) | Change::Ended(_)));

@@ -110,7 +110,7 @@ fn strangers<'a>(world: &'a World, device: &'a Device) -> impl Iterator<Item = I
         let session = world.server.mirror.sessions.get(&known.fqdn)?;
         let there = convert::whereabouts(&location(session));
         let here = Ipv4Addr::from(session.virtual_address) == *address;
-        (here && there != Some(known.there)).then_some(*address)
+        (here && !known.denied && there != Some(known.there)).then_some(*address)
     })
 }
 
@@ -124,6 +124,12 @@ fn is_well(world: &World, device: &Device) -> Result<(), String> {
         Stage::Up(machine) => match (machine.view().phase, &device.trouble) {
             ("joined", _) => joined_well(world, device, machine.run_id()),
             ("waiting" | "joining" | "director session", Some(trouble)) if device.holds.is_none() => {
+                knows_why_not(world, device, trouble, member)
+            }
+            // It keeps the address that clashes with its network, and says why: there is no other.
+            ("rejoining", Some(trouble @ Trouble::Refused(refused)))
+                if refused.code == Code::AddressesExhausted =>
+            {
                 knows_why_not(world, device, trouble, member)
             }
             (phase, trouble) => Err(format!("it is {phase}: {trouble:?}")),
@@ -164,7 +170,7 @@ fn knows_why_not(
         other => return Err(format!("{other}")),
     };
     match told {
-        Code::AddressesExhausted if is_full(world, &device.domain) => Ok(()),
+        Code::AddressesExhausted if is_full(world, &device.domain) || !device.lans.is_empty() => Ok(()),
         Code::NoDirector if device.domain == "lonely.example" && device.seat.site.is_some() => Ok(()),
         code => Err(format!("it was refused with {code:?}: {trouble}")),
     }

@@ -99,6 +99,7 @@ pub enum What {
     WakeDevice(usize, u64),
     WakeDirector(usize, u64),
     Boot(usize, u32),
+    Impatient(usize, u32),
     ManagerDies(Option<usize>),
     ManagerStarts,
     DirectorStarts(usize, bool),
@@ -260,6 +261,11 @@ impl World {
                     device.boot(net);
                 }
             }
+            What::Impatient(number, life) => {
+                if let Some(device) = alive(devices, (number, life)) {
+                    device.impatient(net);
+                }
+            }
             What::ManagerDies(kept) => self.kill_manager(kept),
             What::ManagerStarts => server.start(net),
             What::DirectorStarts(number, with_journal) => {
@@ -379,7 +385,6 @@ impl World {
     /// Directors' health, a sample of everybody's rules; and after the storm: is all well?
     fn second(&mut self) {
         self.net.after(1_000, What::Second);
-        if std::env::var("KDBG").is_ok() && self.net.now % 20_000 < 1_000 { let f = self.devices.iter().filter(|d| d.file.is_some()).count(); let e = self.devices.iter().filter(|d| matches!(d.stage, Stage::Enrolling(_))).count(); let n: Vec<_> = self.devices.iter().filter_map(|d| match &d.stage { Stage::Ended(r) => Some(format!("{r:?}")), _ => None }).take(3).collect(); eprintln!("{} events {} files {f} enrolling {e} ended {n:?} op done {} {:?}", self.net.now, self.events, self.operator.is_done(), self.operator.done); }
         for node in &self.directors {
             let input = core::Input::DirectorHealth {
                 name: node.name.clone(),

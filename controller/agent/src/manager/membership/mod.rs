@@ -36,7 +36,7 @@ use crate::keying::Moment;
 use crate::orders::{Order, Report};
 use joining::Offer;
 use kith_esp::Millis;
-use kith_protocol::member::Envelope;
+use kith_protocol::member::{Envelope, Location};
 use kith_protocol::secret::Secret32;
 use seeking::Seeking;
 use staying::Joined;
@@ -59,6 +59,8 @@ enum Phase {
         id: RequestId,
         offer: Box<Offer>,
         half: Box<Half>,
+        /// Where the request says that we are.
+        location: Location,
         envelope: Envelope,
         /// Sent again then, if the attempt before came to nothing.
         again: Option<Millis>,
@@ -97,7 +99,7 @@ pub struct Membership {
     phase_until: Option<Millis>,
     joined: Option<Joined>,
     refresh: Option<Awaited<Box<Half>>>,
-    moving: Option<Awaited<kith_protocol::member::Location>>,
+    moving: Option<Awaited<Location>>,
     seeking: Seeking,
     /// When the members that we deal with joined, by the manager's clock.
     met: BTreeMap<Ipv4Addr, u64>,
