@@ -13,7 +13,7 @@ use crate::keying::Moment;
 use crate::orders::Order;
 use kith_esp::Millis;
 use kith_protocol::member::refusal::Code;
-use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest};
+use kith_protocol::member::{self, InitAck, InitRequest, JoinAck, JoinRequest, Location};
 use kith_protocol::member::{init_answer, join_answer};
 use std::net::Ipv4Addr;
 
@@ -191,16 +191,23 @@ impl Membership {
             managers_version: self.managers_version,
         };
         let envelope = self.me.envelope(Call::Join, &request);
-        self.send_join(now, offer, half, envelope);
+        self.send_join(now, offer, (half, location), envelope);
     }
 
-    fn send_join(&mut self, now: Moment, offer: Box<Offer>, half: Box<Half>, envelope: member::Envelope) {
+    fn send_join(
+        &mut self,
+        now: Moment,
+        offer: Box<Offer>,
+        (half, location): (Box<Half>, Location),
+        envelope: member::Envelope,
+    ) {
         let id = self.request(Call::Join, envelope.clone(), PATIENCE);
         self.phase_until = Some(after(now, PATIENCE.0));
         self.phase = Phase::Join {
             id,
             offer,
             half,
+            location,
             envelope,
             again: None,
         };
@@ -211,9 +218,10 @@ impl Membership {
             Phase::Join {
                 offer,
                 half,
+                location,
                 envelope,
                 ..
-            } => self.send_join(now, offer, half, envelope),
+            } => self.send_join(now, offer, (half, location), envelope),
             other => self.phase = other,
         }
     }
@@ -235,13 +243,19 @@ impl Membership {
             self.phase_until = None;
             return;
         }
-        let Phase::Join { offer, half, .. } = std::mem::replace(&mut self.phase, Phase::Resting(None)) else {
+        let Phase::Join {
+            offer,
+            half,
+            location,
+            ..
+        } = std::mem::replace(&mut self.phase, Phase::Resting(None))
+        else {
             return;
         };
         match result {
             Ok(Answer::Join(answer)) => match answer.answer {
                 Some(join_answer::Answer::Ack(ack)) => {
-                    if let Err(what) = self.joined(now, &offer, *half, &ack) {
+                    if let Err(what) = self.joined(now, &offer, (*half, location), &ack) {
                         self.rest(now, Trouble::Untrue(what), None);
                     }
                 }
@@ -254,9 +268,15 @@ impl Membership {
     }
 
     /// We are in. Nothing is ordered before all of the answer has been understood.
-    fn joined(&mut self, now: Moment, offer: &Offer, half: Half, ack: &JoinAck) -> Result<(), &'static str> {
+    fn joined(
+        &mut self,
+        now: Moment,
+        offer: &Offer,
+        // As the manager knows it: what was sent, not where we are by now.
+        (half, location): (Half, Location),
+        ack: &JoinAck,
+    ) -> Result<(), &'static str> {
         let place = convert::place(&self.me, ack)?;
-        let location = self.location(offer.way).ok_or("the director's session")?;
         let public = convert::socket(location.address, location.port).filter(|_| location.director == 0);
         let seeds = (&offer.member_seed[..], &offer.manager_seed[..]);
         let channel = half.join(now, &self.me, self.run_id, seeds, ack)?;

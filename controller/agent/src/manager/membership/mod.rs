@@ -41,7 +41,7 @@ use crate::orders::{Order, Report};
 use director::UdpBlocked;
 use joining::Offer;
 use kith_esp::Millis;
-use kith_protocol::member::Envelope;
+use kith_protocol::member::{Envelope, Location};
 use seeking::Seeking;
 use staying::Joined;
 use std::collections::{BTreeMap, VecDeque};
@@ -63,6 +63,8 @@ enum Phase {
         id: RequestId,
         offer: Box<Offer>,
         half: Box<Half>,
+        /// Where the request says that we are.
+        location: Location,
         envelope: Envelope,
         /// Sent again then, if the attempt before came to nothing.
         again: Option<Millis>,
@@ -101,7 +103,7 @@ pub struct Membership {
     phase_until: Option<Millis>,
     joined: Option<Joined>,
     refresh: Option<Awaited<Box<Half>>>,
-    moving: Option<Awaited<kith_protocol::member::Location>>,
+    moving: Option<Awaited<Location>>,
     seeking: Seeking,
     /// The members that we deal with.
     met: BTreeMap<Ipv4Addr, Met>,

@@ -356,6 +356,17 @@ impl Membership {
             return;
         };
         let location = self.location(joined.way);
+        if location.is_none() {
+            // The director has given us no address: there is nothing to say until it does, and what is due must not stay due.
+            let wait = match &mut self.joined {
+                Some(joined) if joined.move_due.is_some() => joined.move_backoff.next(&mut self.entropy),
+                _ => return,
+            };
+            if let Some(joined) = &mut self.joined {
+                joined.move_due = Some(after(now, wait));
+            }
+            return;
+        }
         let Some(location) = location.filter(|location| certainly || *location != joined.location) else {
             return;
         };

@@ -154,6 +154,68 @@ fn a_director_that_gives_no_session_is_named_and_asked_for_again() {
     );
 }
 
+/// Behind a NAT, with a join under way that names [`PSEUDO`].
+fn joining() -> World {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    while world.manager.joins.is_empty() {
+        world.run(1);
+    }
+    world
+}
+
+fn session(pseudo: Option<Ipv4Addr>) -> Input {
+    Input::Report(Report::Session {
+        director: director_socket(),
+        pseudo,
+        observed: None,
+    })
+}
+
+#[test]
+fn a_pseudo_address_that_changes_while_the_join_is_under_way_is_told_to_the_manager_afterwards() {
+    for taken_first in [false, true] {
+        let mut world = joining();
+        if taken_first {
+            world.input(session(None));
+            world.run(100);
+            assert_eq!(world.machine.view().phase, "joined", "by what the join said");
+        }
+        let other = Ipv4Addr::new(240, 0, 0, 10);
+        world.input(session(Some(other)));
+        world.run(5_000);
+        assert_eq!(world.machine.view().phase, "joined");
+        let moves: Vec<u32> = world
+            .manager
+            .moves
+            .iter()
+            .map(|request| request.location.unwrap().address)
+            .collect();
+        assert_eq!(moves, [other.to_bits()]);
+    }
+}
+
+#[test]
+fn a_move_that_waits_for_the_director_does_not_keep_the_machine_busy() {
+    let mut world = joining();
+    world.run(1_000);
+    world.loss = 100;
+    world.input(session(Some(Ipv4Addr::new(240, 0, 0, 10))));
+    world.run(1_000);
+    // No answer, and before it is tried again the director takes its session back.
+    world.input(session(None));
+    world.run(4_000);
+    let turns = world.turns;
+    world.run(10_000);
+    assert!(
+        world.turns - turns < 100,
+        "{} turns in ten seconds",
+        world.turns - turns
+    );
+}
+
 #[test]
 fn who_gets_no_session_twice_says_that_udp_is_blocked_and_then_tries_udp_again() {
     let mut world = World::new(1);
