@@ -464,11 +464,6 @@ impl Device {
                         (file.managers, file.managers_version) = (managers, version);
                     }
                 }
-                membership::Output::Token { key, timestamp } => {
-                    if let Some(file) = &mut self.file {
-                        (file.token_key, file.token_timestamp) = (key.expose().to_vec(), timestamp);
-                    }
-                }
             }
         }
     }
@@ -531,7 +526,14 @@ impl Device {
                 self.forget();
                 self.holds = None;
             }
-            Order::Barrier(_) => {}
+            Order::Roamed => {
+                if let Some(session) = &mut self.session {
+                    session.roamed(now);
+                }
+                self.transmit(net);
+            }
+            // Whose packets wait is told; nothing is kept of it.
+            Order::NoPeer(..) | Order::Barrier(_) => {}
         }
     }
 

@@ -244,7 +244,7 @@ fn invitee(device: &Device) -> admin::Invitee {
         fqdn: device.fqdn.clone(),
         email: format!("u{number}@mail.example"),
         user: format!("user{}@mail.example", number % 20),
-        tags: if number % 5 == 0 {
+        tags: if number.is_multiple_of(5) {
             vec!["servers".into()]
         } else {
             Vec::new()

@@ -231,7 +231,7 @@ impl World {
                 }
             }
             What::BeatDue(member, serial) => server.hub.beat(net, member, serial),
-            What::ToDirector { device, to, data } => self.to_director(device, to, data),
+            What::ToDirector { device, to, data } => self.for_director(device, to, data),
             What::AtDirector { director, from, data } => directors[director].datagram(net, from, *data),
             What::FromDirector { director, to, data } => {
                 let from = directors[director].at.1;
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    fn to_director(&mut self, number: usize, to: SocketAddrV4, data: Box<[u8; LEN]>) {
+    fn for_director(&mut self, number: usize, to: SocketAddrV4, data: Box<[u8; LEN]>) {
         let device = &self.devices[number];
         let reached = |node: &&Node| node.at.1 == to && device.seat.seen_in(node.at.0).is_some();
         let Some(node) = self.directors.iter().find(reached) else {

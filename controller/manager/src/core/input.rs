@@ -2,8 +2,8 @@
 
 use super::command::{Actor, Command};
 use super::ids::{CommitId, MemberId, RunId, StreamId, Token};
-pub use kith_protocol::call::Call;
 use super::state::Place;
+pub use kith_protocol::call::Call;
 use kith_protocol::member::Envelope;
 use kith_store::Revision;
 use std::net::SocketAddrV4;
