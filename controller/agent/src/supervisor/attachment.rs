@@ -53,13 +53,10 @@ pub async fn watch(manager: Manager, adapter: String, inbox: mpsc::Sender<Messag
             }
             known = Some(seen);
         }
-        match changed(&mut changes, resolved.until).await {
-            Some(Changed { default_route: true }) => {
-                if inbox.send(Message::Rerouted).await.is_err() {
-                    return;
-                }
-            }
-            Some(_) | None => {}
+        let rerouted = Some(Changed { default_route: true });
+        let rerouted = changed(&mut changes, resolved.until).await == rerouted;
+        if rerouted && inbox.send(Message::Rerouted).await.is_err() {
+            return;
         }
     }
 }
@@ -143,7 +140,8 @@ mod tests {
     fn another_address_and_another_default_route_are_told_at_once() {
         let there = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; it takes root");
-            ip("link add wan type dummy");
+            ip("link add wan type veth peer name far");
+            ip("link set far up");
             ip("addr add 192.0.2.1/24 dev wan");
             ip("link set wan up");
             ip("route add default via 192.0.2.254");
