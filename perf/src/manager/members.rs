@@ -19,6 +19,7 @@ use kith_store::sqlite::Sqlite;
 use kith_store::{Operation, Options, Store, Transaction};
 use prost::Message;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -28,6 +29,10 @@ pub const GROUP: u32 = 100;
 /// Records in a transaction.
 const BATCH: u32 = 1_000;
 const PORT: u16 = 443;
+/// Until a connection stands; how often that is tried, and the pause between.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(500);
 const TOKEN_MS: u64 = 1_760_000_000_000;
 
 pub fn fill(out: &mut [u8]) {
@@ -49,6 +54,8 @@ pub fn found(world: &mut World, members: u32) -> Result<(), BenchError> {
     let community = Community {
         domain: DOMAIN.into(),
         pools: vec!["10.64.0.0/10".into()],
+        // What is allowed changes nothing where everything is.
+        deny_by_default: true,
         ..Community::default()
     };
     world.runtime.block_on(async {
@@ -104,9 +111,16 @@ fn record(index: u32) -> Record {
     }
 }
 
-/// A TLS connection to the manager.
+/// A TLS connection to the manager. On a busy computer a handshake may take longer than the manager waits: tried again, as agents do.
 pub async fn connect(fingerprint: Fingerprint) -> Result<MembersClient<Channel>, BenchError> {
-    let dial = Dial::new(&ADDRESS.to_string(), PORT, fingerprint);
+    let mut dial = Dial::new(&ADDRESS.to_string(), PORT, fingerprint);
+    dial.connect_timeout = HANDSHAKE;
+    for _ in 1..TRIES {
+        if let Ok(channel) = dial.connect().await {
+            return Ok(MembersClient::new(channel));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
     let channel = dial.connect().await;
     channel
         .map(MembersClient::new)

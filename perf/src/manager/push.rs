@@ -36,7 +36,7 @@ use tonic::transport::Channel;
 
 pub const WHAT: &str = "a change for 100 members of one tag: p99 of being told";
 /// Who comes at a time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// Who deals with each member that is revoked.
 const FRIENDS: u32 = 10;
 /// Members are heard of so often, in place of heartbeats through the tunnel.

@@ -61,8 +61,9 @@ pub(super) struct Channel {
     pub(super) run_id: [u8; 16],
     /// Tells channels of one member apart.
     pub(super) generation: u64,
-    current: Association,
-    next: Option<Association>,
+    // Elsewhere: keys are large, most members have one set, and the table of all channels has room that is not used.
+    current: Box<Association>,
+    next: Option<Box<Association>>,
     endpoint: Option<Endpoint>,
     pub(super) bucket: Bucket,
     pub(super) beats: Beats,
@@ -93,7 +94,7 @@ impl Channel {
             manager_address: install.manager_address,
             run_id: install.run_id,
             generation,
-            current: install.association,
+            current: Box::new(install.association),
             next: None,
             endpoint: None,
             bucket: Bucket::new(rate, now),
@@ -109,7 +110,9 @@ impl Channel {
 
     /// New keys for the same run. Gives the SPI that is no longer in use, if there was a set of keys that was never used.
     pub(super) fn refresh(&mut self, association: Association) -> Option<Spi> {
-        self.next.replace(association).map(|unused| unused.inbound.spi())
+        self.next
+            .replace(Box::new(association))
+            .map(|unused| unused.inbound.spi())
     }
 
     /// Under which SPIs the member's packets are taken.

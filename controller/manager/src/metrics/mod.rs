@@ -113,8 +113,8 @@ impl Metrics {
             ),
             core: made.gauges(
                 "core",
-                "What the core counts, by name; since the start.",
-                &["name"],
+                "What the core counts, by kind and outcome; since the start.",
+                &["kind", "outcome"],
             ),
             registry,
         }
@@ -282,12 +282,16 @@ mod tests {
         metrics.push();
         metrics.director("nrd1", true, 7);
         metrics.commit(Duration::from_millis(3), false);
+        metrics.core("watch", "granted", 3);
+        metrics.inband("dropped", "altered", 4);
         let text = metrics.text();
         for line in [
             r#"kith_manager_calls_total{call="join",outcome="no_director"} 1"#,
             "kith_manager_joins_total 1",
             "kith_manager_pushes_total 1",
             r#"kith_manager_director_sessions{director="nrd1"} 7"#,
+            r#"kith_manager_core{kind="watch",outcome="granted"} 3"#,
+            r#"kith_manager_inband{kind="dropped",name="altered"} 4"#,
             r#"kith_manager_store_commit_seconds_bucket{le="0.005"} 1"#,
             "kith_manager_store_failures_total 1",
         ] {
