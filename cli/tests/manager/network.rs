@@ -364,13 +364,25 @@ fn directors_are_added_drained_and_removed() {
     world.good(
         "director add prd1 --private --address 198.51.100.1 --private-address 192.168.1.5 --site office",
     );
-    let token = world.good("director add prd2 --address 203.0.113.12 --token");
-    assert!(
-        token.starts_with("kith-") && token.lines().count() == 1,
-        "{token}"
-    );
-    let again = world.good("credential create spare --role director --director prd2");
-    assert!(again.starts_with("kith-") && again != token);
+    // The token alone on the standard output, for a file; what is said about it on the other.
+    let token = |words: &str| {
+        let ran = world.run(words);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(
+            ran.out.starts_with("kith-") && ran.out.lines().count() == 1,
+            "{}",
+            ran.out
+        );
+        assert!(
+            ran.err.contains("the token is shown this once") && !ran.err.contains(ran.out.trim()),
+            "{}",
+            ran.err
+        );
+        ran.out
+    };
+    let first = token("director add prd2 --address 203.0.113.12 --token");
+    let again = token("credential create spare --role director --director prd2");
+    assert_ne!(first, again);
     assert_eq!(world.bad("credential create spare2 --role director").0, 2);
     let held = world.json("credential list");
     assert_eq!(

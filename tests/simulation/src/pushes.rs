@@ -38,7 +38,7 @@ impl Pushes {
         }
     }
 
-    /// The manager has begun again: who dealt with whom is forgotten, and all must join again.
+    /// The manager has begun again: who dealt with whom is forgotten until they ask about each other again, and all are told their rules anew.
     pub fn forget_all(&mut self) {
         self.relations.clear();
         self.rules.clear();
@@ -96,7 +96,7 @@ impl Pushes {
         }
     }
 
-    /// A member is told its rules; with an answer, they may be those that it has.
+    /// A member is told its rules; with an answer, or when a stream begins, they may be those that it has.
     pub fn ruled(&mut self, net: &mut Net, to: &str, policy: &Policy, pushed: bool) {
         let before = self.rules.insert(to.to_owned(), policy.rules.clone());
         if pushed {

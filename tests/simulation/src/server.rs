@@ -53,6 +53,8 @@ struct Line {
     name: request::StreamId,
     fqdn: String,
     waiting: VecDeque<Update>,
+    /// Told that it is up to date. What comes before is how things are, and not only what has changed.
+    synced: bool,
     /// Nothing passes since then.
     stuck: Option<u64>,
     /// No more comes; ends so when what waits has been delivered.
@@ -238,6 +240,7 @@ impl Server {
                 name,
                 fqdn,
                 waiting: VecDeque::new(),
+                synced: false,
                 stuck: None,
                 end: None,
                 under_way: false,
@@ -540,7 +543,11 @@ impl Server {
         let last = matches!(update.change, Some(Change::Resync(_) | Change::Ended(_)));
         if let Some(change) = &update.change {
             let fqdn = line.fqdn.clone();
-            self.pushes.pushed(net, &fqdn, change);
+            match change {
+                Change::Policy(policy) if !line.synced => self.pushes.ruled(net, &fqdn, policy, false),
+                _ => self.pushes.pushed(net, &fqdn, change),
+            }
+            line.synced |= matches!(change, Change::Synced(_));
             net.tell(&fqdn, || {
                 format!(
                     "manager pushes {} of revision {}",

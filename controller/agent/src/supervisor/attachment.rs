@@ -53,8 +53,8 @@ pub async fn watch(manager: Manager, adapter: String, inbox: mpsc::Sender<Messag
             }
             known = Some(seen);
         }
-        let rerouted = Some(Changed { default_route: true });
-        let rerouted = changed(&mut changes, resolved.until).await == rerouted;
+        let changed = changed(&mut changes, resolved.until).await;
+        let rerouted = changed.is_some_and(|changed| changed.default_route);
         if rerouted && inbox.send(Message::Rerouted).await.is_err() {
             return;
         }
