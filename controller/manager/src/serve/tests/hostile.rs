@@ -237,7 +237,11 @@ async fn floods_of_registrations_and_joins_leave_nothing_behind_and_others_serve
     let mut flood = JoinSet::new();
     for number in 0..4_000 {
         // Those who go away have connections of their own: HTTP/2 ends one on which too many do (CVE-2023-44487).
-        let connection = if number % 3 == 2 { 6 + number % 2 } else { number % 6 };
+        let connection = if number % 3 == 2 {
+            6 + number % 2
+        } else {
+            number % 6
+        };
         let mut client: MembersClient<Channel> = clients[connection].clone();
         let mut envelope = Envelope {
             fqdn: format!("m{number}.acme.example"),
