@@ -1,6 +1,7 @@
 //! What goes wrong, and the end of it.
 
 use crate::device::Stage;
+use crate::dice::Dice;
 use crate::net::{Place, Weather};
 use crate::operator::Act;
 use crate::seat::Seat;
@@ -236,7 +237,7 @@ pub fn strike(world: &mut World, fault: Fault) {
             }
         }
         Fault::Rebinding(_) => {
-            let port = 1_024 + world.net.dice.below(60_000) as u16;
+            let port = port(&mut world.net.dice, number);
             let device = &mut world.devices[number];
             if device.seat.site.is_some() {
                 device.seat.nat.set_port(port);
@@ -292,8 +293,13 @@ pub fn any_seat(world: &mut World, number: usize) -> Seat {
         return Seat::public(address);
     }
     let site = dice.index(world.sites.len());
-    let port = 1_024 + (dice.below(200) * 256) as u16 + number as u16;
+    let port = port(dice, number);
     Seat::behind(site, number, world.sites[site], port)
+}
+
+/// A port of a NAT that no other device has: they differ in the lower octet.
+fn port(dice: &mut Dice, number: usize) -> u16 {
+    1_024 + (dice.below(200) * 256) as u16 + number as u16
 }
 
 fn roam(world: &mut World, number: usize, seat: Seat) {

@@ -116,6 +116,19 @@ impl Node {
     /// What the manager says of who may have a session.
     pub fn grant(&mut self, net: &mut Net, op: &GrantOp) {
         let now = Time::from_millis(net.now);
+        let (add, key) = match op {
+            GrantOp::Add { key_id, .. } => (true, key_id),
+            GrantOp::Remove { key_id, .. } => (false, key_id),
+        };
+        if let Some(of) = self.granted.get(key).map(|grant| grant.name.clone()) {
+            let name = &self.name;
+            net.tell(&of, || {
+                format!(
+                    "{name}: {}",
+                    if add { "granted again" } else { "grant taken back" }
+                )
+            });
+        }
         match op {
             GrantOp::Add {
                 key_id,
@@ -131,6 +144,8 @@ impl Node {
                     reserved: None,
                     name: name.to_string(),
                 };
+                let director = &self.name;
+                net.tell(name, || format!("{director}: granted"));
                 // The same again is nothing new: a member's key never changes under one number.
                 if self.granted.insert(*key_id, grant.clone()).is_none()
                     && let Some(machine) = &mut self.machine

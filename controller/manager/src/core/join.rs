@@ -133,7 +133,8 @@ impl Manager {
     fn joined_before(&self, now: Time, id: MemberId, hash: [u8; 32]) -> Option<Answer> {
         let live = &self.state.session(id)?.live;
         let answered = live.answered.as_deref()?;
-        let same = answered.request_hash == hash && now.0 < answered.until_ms;
+        // Who is to begin anew by now gets no answer of before: the address may be of a pool that is gone.
+        let same = answered.request_hash == hash && now.0 < answered.until_ms && live.told != u64::MAX;
         // What it should have been told since the first answer, it must still hear of.
         let revision = live.told.saturating_sub(1);
         same.then(|| self.join_ack(id, answered.key_share, revision))

@@ -46,6 +46,14 @@ impl Membership {
             }
             return;
         };
+        let asking = matches!(
+            self.phase,
+            Phase::Init { .. } | Phase::Session(_) | Phase::Join { .. }
+        );
+        if asking && before.as_ref() != Some(network) {
+            // What the first phase said is of a place where we are no more.
+            return self.rejoin(now, 0);
+        }
         let Some(joined) = &self.joined else {
             // A new network is a new chance.
             if before.as_ref() != Some(network) && matches!(self.phase, Phase::Resting(_)) {

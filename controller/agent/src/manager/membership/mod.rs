@@ -223,6 +223,8 @@ impl Membership {
     pub fn deadline(&self) -> Option<Millis> {
         let phase = match &self.phase {
             Phase::Over => return None,
+            // Nothing else is done any more, however long it has been due.
+            Phase::Leaving(_) => return self.phase_until,
             Phase::Resting(until) => *until,
             Phase::Join { again, .. } => *again,
             _ => None,
@@ -283,7 +285,8 @@ impl Membership {
     }
 
     fn answered(&mut self, now: Moment, id: RequestId, result: Result<Answer, Failure>) {
-        if !matches!(result, Err(Failure::Dropped)) {
+        // Only an answer shows that the manager knows us; one that did not come shows nothing.
+        if result.is_ok() {
             self.dropped = 0;
         }
         match &self.phase {
