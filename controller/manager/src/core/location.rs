@@ -59,7 +59,18 @@ impl Manager {
             is_public(location, *from.ip()) && local == *from.ip()
         } else {
             let same = (location.director, location.director_port) == (was.director, was.director_port);
-            same && !location.address.is_unspecified()
+            // A private director serves its own network only: whoever is outside of that now is not reached through it any more.
+            let record = session
+                .director
+                .as_ref()
+                .and_then(|name| self.state.director(name))
+                .map(|director| &director.record);
+            let inside = record.is_some_and(|director| {
+                let there = session.observed_address == *from.ip()
+                    || director.nat_addresses.contains(&u32::from(*from.ip()));
+                !director.private || (there && location.address == local)
+            });
+            same && inside && !location.address.is_unspecified()
         };
         if !good {
             return Err(elsewhere(

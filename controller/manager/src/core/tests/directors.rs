@@ -108,6 +108,40 @@ fn a_private_director_serves_its_nat_and_its_site_only() {
 }
 
 #[test]
+fn whoever_moves_out_of_a_private_directors_network_must_join_again() {
+    let mut world = World::new();
+    world.director(network_director("nrd"));
+    let mut agent = world.registered(LAPTOP);
+    agent.behind_nat("192.168.1.20");
+    world.director(records::Director {
+        private: true,
+        private_address: 0xc0a8_0132,
+        nat_addresses: vec![agent.from.into()],
+        ..network_director("prd")
+    });
+    agent.up(&mut world);
+    let place = |world: &World, agent: &Agent| {
+        let mut location = world.session(agent).location.message();
+        location.address = agent.local.into();
+        location
+    };
+    // Another address inside the same network.
+    agent.local = Ipv4Addr::new(192, 168, 1, 21);
+    let there = place(&world, &agent);
+    assert!(granted(&world.call(agent.from, Call::Move, agent.moved(there))));
+    assert_eq!(world.session(&agent).location.address, agent.local);
+    // Outside of it: nobody reaches it through that director any more.
+    (agent.local, agent.from) = (Ipv4Addr::new(10, 9, 9, 9), Ipv4Addr::new(192, 0, 2, 99));
+    let there = place(&world, &agent);
+    let answer = world.call(agent.from, Call::Move, agent.moved(there));
+    assert_eq!(refused(answer).0, Code::NoDirector);
+    let ack = init(&mut world, &agent, 7);
+    assert_eq!(ack.director.as_ref().unwrap().name, "nrd");
+    join(&mut world, &agent, &ack);
+    assert_ne!(world.session(&agent).location.address, agent.local);
+}
+
+#[test]
 fn a_public_member_gets_a_director_to_send_through_and_no_private_one() {
     let mut world = World::new();
     let agent = world.registered(LAPTOP);
