@@ -210,6 +210,8 @@ impl Membership {
     pub fn deadline(&self) -> Option<Millis> {
         let phase = match &self.phase {
             Phase::Over => return None,
+            // Nothing else is done any more: what would have been due must not wake anybody.
+            Phase::Leaving(_) => return self.phase_until,
             Phase::Resting(until) => *until,
             Phase::Join { again, .. } => *again,
             _ => None,
@@ -270,7 +272,8 @@ impl Membership {
     }
 
     fn answered(&mut self, now: Moment, id: RequestId, result: Result<Answer, Failure>) {
-        if !matches!(result, Err(Failure::Dropped)) {
+        // Only an answer shows that the manager knows us; one that did not come shows nothing.
+        if result.is_ok() {
             self.dropped = 0;
         }
         match &self.phase {

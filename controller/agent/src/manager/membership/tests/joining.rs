@@ -313,6 +313,20 @@ fn who_is_disowned_keeps_asking_but_lets_nothing_pass() {
 }
 
 #[test]
+fn requests_that_nobody_answers_between_those_that_are_dropped_do_not_keep_a_member_in() {
+    let mut world = World::joined(1);
+    world.manager.drop_all = true;
+    world.break_stream();
+    for _ in 0..20 {
+        world.loss = 100;
+        world.run(10_000);
+        world.loss = 0;
+        world.run(10_000);
+    }
+    assert!(world.seen.contains(&Seen::Out), "it was disowned often enough");
+}
+
+#[test]
 fn an_answer_with_an_address_outside_its_network_is_not_obeyed() {
     let mut world = World::new(1);
     world.attach(network("198.51.100.7", "198.51.100.0/24"));
