@@ -244,7 +244,10 @@ impl Device {
 
     /// A request was answered, or will not be.
     pub fn answer(&mut self, net: &mut Net, id: RequestId, result: Result<Answer, Failure>) {
-        self.open.remove(&id);
+        // A request ends once: what comes after its deadline comes to nobody.
+        if self.open.remove(&id).is_none() {
+            return;
+        }
         let now = self.moment(net);
         match &mut self.stage {
             Stage::Up(membership) => membership.input(now, membership::Input::Answer { id, result }),

@@ -120,8 +120,8 @@ impl Pushes {
     }
 
     /// Nothing is on its way to the disk: does this member, if it is online, have the rules that are?
-    pub fn has_its_rules(&self, net: &mut Net, manager: &Manager, fqdn: &str) {
-        if stream_of(manager, fqdn).is_none() {
+    pub fn has_its_rules(&self, net: &mut Net, manager: &Manager, open: &BTreeSet<StreamId>, fqdn: &str) {
+        if stream_of(manager, fqdn).is_none_or(|stream| !open.contains(&stream)) {
             return;
         }
         let Some(id) = manager.state().id_named(fqdn) else {

@@ -319,9 +319,7 @@ impl Server {
         };
         let moved = self.mirror.take(net, self.settings.times.silence, &transaction);
         if let Some(core) = &self.core {
-            let open = self.lines.iter().filter(|(_, line)| line.end.is_none());
-            let open = open.map(|(stream, _)| *stream).collect();
-            self.pushes.expect(core, &open, &moved);
+            self.pushes.expect(core, &self.open(), &moved);
         }
         let revision = committed.revision;
         self.input(net, Input::Committed { id, revision });
@@ -629,6 +627,19 @@ impl Server {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+
+    /// Streams to which something can still be pushed.
+    fn open(&self) -> BTreeSet<StreamId> {
+        let open = self.lines.iter().filter(|(_, line)| line.end.is_none());
+        open.map(|(stream, _)| *stream).collect()
+    }
+
+    /// Nothing is on its way to the disk: has this member, if it is online, the rules that are?
+    pub fn rules_are_told(&self, net: &mut Net, fqdn: &str) {
+        if let Some(core) = &self.core {
+            self.pushes.has_its_rules(net, core, &self.open(), fqdn);
+        }
     }
 
     /// Members that have a stream.

@@ -27,12 +27,9 @@ pub fn sample(world: &mut World) {
     }
     for _ in 0..4 {
         let number = world.net.dice.index(world.devices.len());
-        if let Some(core) = world.server.core() {
-            world
-                .server
-                .pushes
-                .has_its_rules(&mut world.net, core, &world.devices[number].fqdn);
-        }
+        world
+            .server
+            .rules_are_told(&mut world.net, &world.devices[number].fqdn);
     }
 }
 
@@ -80,12 +77,7 @@ fn finish(world: &mut World) {
                 format!("it and {other} have {address}"),
             );
         }
-        if let Some(core) = world.server.core() {
-            world
-                .server
-                .pushes
-                .has_its_rules(&mut world.net, core, &device.fqdn);
-        }
+        world.server.rules_are_told(&mut world.net, &device.fqdn);
     }
     world.well = Some(world.net.now);
 }
@@ -126,10 +118,8 @@ fn is_well(world: &World, device: &Device) -> Result<(), String> {
             ("waiting" | "joining" | "director session", Some(trouble)) if device.holds.is_none() => {
                 knows_why_not(world, device, trouble, member)
             }
-            // It keeps the address that clashes with its network, and says why: there is no other.
-            ("rejoining", Some(trouble @ Trouble::Refused(refused)))
-                if refused.code == Code::AddressesExhausted =>
-            {
+            // It keeps what it has, and says why it gets nothing better: no address that does not clash, no director where it is now.
+            ("rejoining", Some(trouble @ Trouble::Refused(_))) => {
                 knows_why_not(world, device, trouble, member)
             }
             (phase, trouble) => Err(format!("it is {phase}: {trouble:?}")),
