@@ -341,3 +341,15 @@ fn leaving_tells_the_manager_and_takes_no_longer_than_two_seconds() {
     world.input(Input::Leave);
     assert!(world.machine.is_over() && world.hosts.is_empty());
 }
+
+#[test]
+fn a_heartbeat_that_falls_due_while_it_leaves_does_not_keep_the_machine_busy() {
+    let mut world = World::joined(1);
+    world.run(u64::from(fake::BEAT_MS) - 1_500);
+    world.cut = true;
+    world.input(Input::Leave);
+    let turns = world.turns;
+    world.run(3_000);
+    assert!(world.machine.is_over());
+    assert!(world.turns - turns < 20, "{} turns", world.turns - turns);
+}
