@@ -1,6 +1,7 @@
 //! Communities and their pools.
 
 use super::*;
+use kith_protocol::member::refusal::Code;
 
 #[test]
 fn a_community_is_there_with_the_managers_address_first() {
@@ -121,6 +122,33 @@ fn another_pool_makes_those_who_are_joined_join_again() {
         }),
     );
     assert!(world.heard(&pc).is_empty());
+}
+
+#[test]
+fn a_join_that_is_asked_for_again_after_another_pool_came_is_to_begin_anew() {
+    let mut world = world();
+    let mut pc = invited(&mut world, invitee("pc.acme.example"));
+    pc.enroll(&mut world);
+    let Answer::Init(init) = world.call(pc.from, Call::Init, pc.init(1)) else {
+        panic!()
+    };
+    let request = pc.join(&init);
+    let Answer::Join(first) = world.call(pc.from, Call::Join, request.clone()) else {
+        panic!()
+    };
+    // Its answer was lost: the same again is the same.
+    let Answer::Join(again) = world.call(pc.from, Call::Join, request.clone()) else {
+        panic!()
+    };
+    assert_eq!(again.virtual_address, first.virtual_address);
+    let moved = Command::UpdateCommunity(community(DOMAIN, &["10.78.0.0/24"]));
+    done(&mut world, moved);
+    let Answer::Refused(refusal) = world.call(pc.from, Call::Join, request) else {
+        panic!("an address of a pool that is gone")
+    };
+    assert_eq!(refusal.code(), Code::TooLate);
+    pc.up(&mut world);
+    assert_eq!(pc.address().octets()[..2], [10, 78]);
 }
 
 #[test]

@@ -198,6 +198,19 @@ fn a_pseudo_address_that_changes_while_the_join_is_under_way_is_told_to_the_mana
 }
 
 #[test]
+fn a_device_that_is_attached_elsewhere_while_it_joins_joins_from_there() {
+    let mut world = World::new(1);
+    world.attach(network("198.51.100.7", "198.51.100.0/24"));
+    assert_eq!(world.manager.count(Call::Init), 1, "the first phase is under way");
+    world.attach(network("198.51.100.99", "198.51.100.0/24"));
+    world.run(5_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    assert_eq!(world.manager.count(Call::Init), 2);
+    let last = world.manager.joins.last().unwrap();
+    assert_eq!(last.local_address, Ipv4Addr::new(198, 51, 100, 99).to_bits());
+}
+
+#[test]
 fn a_move_that_waits_for_the_director_does_not_keep_the_machine_busy() {
     let mut world = joining();
     world.run(1_000);
