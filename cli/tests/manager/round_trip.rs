@@ -16,21 +16,27 @@ fn quickstart() -> String {
 fn holds(world: &World, what: &str) {
     let exported = world.good("topology export");
     let file = world.private("exported.yaml", &exported);
-    let said = world.good(&format!("topology validate {file}"));
+    let said = well(world, &format!("topology validate {file}"), what);
     assert!(said.contains(": good: "), "{what}: {said}");
-    let plan = world.run(&format!("topology plan {file} --prune --exit-code"));
-    assert_eq!(
-        (plan.status, plan.err.as_str()),
-        (0, ""),
-        "{what}: {}\n{exported}",
-        plan.out
-    );
-    let diff = world.run(&format!("topology diff {file} --prune"));
-    assert_eq!((diff.status, diff.out.as_str()), (0, ""), "{what}");
+    let plan = well(world, &format!("topology plan {file} --prune --exit-code"), what);
+    assert!(plan.starts_with("nothing to change: "), "{what}: {plan}");
+    assert_eq!(well(world, &format!("topology diff {file} --prune"), what), "");
 
     let other = World::start();
-    other.good(&format!("topology apply {file} --yes --no-mail"));
+    well(&other, &format!("topology apply {file} --yes --no-mail"), what);
     assert_eq!(other.good("topology export"), exported, "{what}");
+}
+
+/// Done, with warnings at most: a policy may be about a machine that is gone.
+fn well(world: &World, words: &str, what: &str) -> String {
+    let ran = world.run(words);
+    assert!(
+        ran.status == 0 && !ran.err.contains("error["),
+        "{words}: {}{}\n{what}",
+        ran.out,
+        ran.err
+    );
+    ran.out
 }
 
 #[test]
