@@ -25,8 +25,7 @@ use kith_protocol::member::members_client::MembersClient;
 use kith_protocol::member::update::Change;
 use kith_protocol::tls::Fingerprint;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -46,12 +45,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What should not come has this long to come all the same.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// Why streams ended that should not have.
+type Broken = Arc<Mutex<Vec<String>>>;
+
 /// Everybody, with their streams.
 pub struct Crowd {
     told: mpsc::UnboundedReceiver<(u32, Instant)>,
     /// Those of the first group may be asked for more.
     first: Vec<Arrived>,
-    broken: Arc<AtomicU32>,
+    broken: Broken,
     _lives: JoinSet<()>,
 }
 
@@ -110,8 +112,13 @@ pub fn run(plan: &Plan, options: &Options, world: &mut World) -> Result<Vec<Row>
         each.collect::<Result<Vec<Outcome>, BenchError>>()
     };
     let revoked = changes(victims.into_iter().map(Kind::Revoke).collect())?;
-    if crowd.broken.load(Ordering::Relaxed) > 0 {
-        return Err(failed("ended streams of members who should have stayed"));
+    if let Some(why) = crowd
+        .broken
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .first()
+    {
+        return Err(failed(format!("lost members who should have stayed: {why}")));
     }
     Ok(rows(count, &tags, &revoked, &all))
 }
@@ -273,7 +280,7 @@ impl Crowd {
     pub async fn come(fingerprint: Fingerprint, members: u32) -> Result<Self, BenchError> {
         let (tell, told) = mpsc::unbounded_channel();
         let (mut coming, mut lives) = (JoinSet::new(), JoinSet::new());
-        let (broken, mut first) = (Arc::<AtomicU32>::default(), Vec::new());
+        let (broken, mut first) = (Broken::default(), Vec::new());
         let mut settle = |came: Result<Result<(Arrived, Streaming<Update>), BenchError>, JoinError>| {
             let (arrived, stream) = came.map_err(gone)??;
             if arrived.member.index < GROUP {
@@ -321,18 +328,23 @@ async fn live(
     arrived: Arrived,
     mut stream: Streaming<Update>,
     tell: mpsc::UnboundedSender<(u32, Instant)>,
-    broken: Arc<AtomicU32>,
+    broken: Broken,
 ) {
     let Arrived { member, mut client } = arrived;
+    let breaks = |why: String| {
+        let mut all = broken.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(why);
+    };
     // Not all at once.
     let mut signs = tokio::time::Instant::now() + SIGN / 1000 * (1 + member.index % 1000);
     loop {
         tokio::select! {
             update = stream.message() => {
                 let at = Instant::now();
-                let Ok(Some(update)) = update else {
-                    broken.fetch_add(1, Ordering::Relaxed);
-                    return;
+                let update = match update {
+                    Ok(Some(update)) => update,
+                    Ok(None) => return breaks("a stream ended".into()),
+                    Err(status) => return breaks(format!("a stream ended: {status}")),
                 };
                 // Whoever measures may have ended.
                 let _heard = tell.send((member.index, at));
@@ -341,9 +353,8 @@ async fn live(
                 }
             }
             () = tokio::time::sleep_until(signs) => {
-                if member.sign(&mut client).await.is_err() {
-                    broken.fetch_add(1, Ordering::Relaxed);
-                    return;
+                if let Err(error) = member.sign(&mut client).await {
+                    return breaks(error.to_string());
                 }
                 signs = tokio::time::Instant::now() + SIGN;
             }
