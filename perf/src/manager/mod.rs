@@ -40,7 +40,7 @@ pub struct Options {
 
 /// P12: how soon members are told, and that nobody else is.
 pub fn push(plan: &Plan, options: &Options) -> Result<Vec<Row>, BenchError> {
-    let (plan, own) = (plan.clone(), options.clone());
+    let (plan, own) = (*plan, options.clone());
     if let Some(why) = lacking(options) {
         return Ok(vec![Row::not_run("P12", push::WHAT, why)]);
     }
@@ -49,7 +49,7 @@ pub fn push(plan: &Plan, options: &Options) -> Result<Vec<Row>, BenchError> {
 
 /// P13: durable joins against etcd's writes.
 pub fn joins(plan: &Plan, options: &Options) -> Result<Vec<Row>, BenchError> {
-    let (plan, own) = (plan.clone(), options.clone());
+    let (plan, own) = (*plan, options.clone());
     let etcd = etcd::program()
         .is_none()
         .then(|| "no etcd: tests/setup bench installs it".to_owned());
