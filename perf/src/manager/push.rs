@@ -25,6 +25,7 @@ use kith_protocol::member::members_client::MembersClient;
 use kith_protocol::member::update::Change;
 use kith_protocol::tls::Fingerprint;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -330,35 +331,49 @@ async fn live(
     tell: mpsc::UnboundedSender<(u32, Instant)>,
     broken: Broken,
 ) {
-    let Arrived { member, mut client } = arrived;
+    let index = arrived.member.index;
     let breaks = |why: String| {
         let mut all = broken.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(why);
     };
-    // Not all at once.
-    let mut signs = tokio::time::Instant::now() + SIGN / 1000 * (1 + member.index % 1000);
+    let mut signs = pin!(signs(arrived));
+    // What the manager does not grant any more, if it was revoked meanwhile: then its stream says so.
+    let mut trouble: Option<String> = None;
     loop {
         tokio::select! {
-            update = stream.message() => {
+            update = timeout(PATIENCE, stream.message()) => {
                 let at = Instant::now();
                 let update = match update {
-                    Ok(Some(update)) => update,
-                    Ok(None) => return breaks("a stream ended".into()),
-                    Err(status) => return breaks(format!("a stream ended: {status}")),
+                    Ok(Ok(Some(update))) => update,
+                    Ok(Ok(None)) => return breaks("a stream ended".into()),
+                    Ok(Err(status)) => return breaks(format!("a stream ended: {status}")),
+                    Err(_) => match trouble {
+                        Some(why) => return breaks(why),
+                        None => continue,
+                    },
                 };
                 // Whoever measures may have ended.
-                let _heard = tell.send((member.index, at));
+                let _heard = tell.send((index, at));
                 if matches!(update.change, Some(Change::Ended(_))) {
                     return;
                 }
             }
-            () = tokio::time::sleep_until(signs) => {
-                if let Err(error) = member.sign(&mut client).await {
-                    return breaks(error.to_string());
-                }
-                signs = tokio::time::Instant::now() + SIGN;
-            }
+            why = &mut signs, if trouble.is_none() => trouble = Some(why),
         }
+    }
+}
+
+/// Gives signs of life until one is refused; why.
+async fn signs(arrived: Arrived) -> String {
+    let Arrived { member, mut client } = arrived;
+    // Not all at once.
+    let mut next = tokio::time::Instant::now() + SIGN / 1000 * (1 + member.index % 1000);
+    loop {
+        tokio::time::sleep_until(next).await;
+        if let Err(error) = member.sign(&mut client).await {
+            return error.to_string();
+        }
+        next = tokio::time::Instant::now() + SIGN;
     }
 }
 
