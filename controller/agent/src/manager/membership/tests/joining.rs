@@ -136,12 +136,7 @@ fn a_director_that_gives_no_session_is_named_and_asked_for_again() {
     assert!(told && world.manager.count(Call::Init) >= 2 && world.manager.joins.is_empty());
     // The session comes at last; it was ordered once, for it is still the same.
     world.sessions = Some(PSEUDO);
-    let (director, pseudo) = (director_socket(), Some(PSEUDO));
-    world.input(Input::Report(Report::Session {
-        director,
-        pseudo,
-        observed: None,
-    }));
+    world.input(session(Some(PSEUDO)));
     world.run(60_000);
     assert_eq!(world.machine.view().phase, "joined");
     assert_eq!(
@@ -164,14 +159,6 @@ fn joining() -> World {
         world.run(1);
     }
     world
-}
-
-fn session(pseudo: Option<Ipv4Addr>) -> Input {
-    Input::Report(Report::Session {
-        director: director_socket(),
-        pseudo,
-        observed: None,
-    })
 }
 
 #[test]
@@ -253,12 +240,7 @@ fn who_gets_no_session_twice_says_that_udp_is_blocked_and_then_tries_udp_again()
     assert!(tcp_only.to_string().contains("UDP port 20202"), "what to do");
     // UDP is let through after all.
     world.sessions = Some(PSEUDO);
-    let (director, pseudo) = (director_socket(), Some(PSEUDO));
-    world.input(Input::Report(Report::Session {
-        director,
-        pseudo,
-        observed: None,
-    }));
+    world.input(session(Some(PSEUDO)));
     world.run(120_000);
     assert_eq!(world.machine.view().phase, "joined");
     assert_eq!(world.machine.view().trouble, None);
@@ -289,11 +271,7 @@ fn a_manager_that_has_no_director_without_udp_is_quoted_in_status_and_asked_agai
     );
     world.manager.refuse.clear();
     world.sessions = Some(PSEUDO);
-    world.input(Input::Report(Report::Session {
-        director: director_socket(),
-        pseudo: Some(PSEUDO),
-        observed: None,
-    }));
+    world.input(session(Some(PSEUDO)));
     world.run(120_000);
     assert_eq!(world.machine.view().phase, "joined");
 }

@@ -96,6 +96,15 @@ pub(super) fn director() -> member::Director {
     }
 }
 
+/// The control thread says how the session at the director stands.
+fn session(pseudo: Option<Ipv4Addr>) -> Input {
+    Input::Report(Report::Session {
+        director: director_socket(),
+        pseudo,
+        observed: None,
+    })
+}
+
 pub(super) fn director_socket() -> SocketAddrV4 {
     "203.0.113.10:20202".parse().unwrap()
 }

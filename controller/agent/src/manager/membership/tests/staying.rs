@@ -158,14 +158,7 @@ fn another_pseudo_address_is_told_at_once() {
     world.manager.director = Some(director());
     world.attach(network("192.168.1.10", "192.168.1.0/24"));
     world.run(1_000);
-    let report = |pseudo: [u8; 4]| {
-        let (director, pseudo) = (director_socket(), Some(Ipv4Addr::from(pseudo)));
-        Input::Report(Report::Session {
-            director,
-            pseudo,
-            observed: None,
-        })
-    };
+    let report = |pseudo: [u8; 4]| session(Some(Ipv4Addr::from(pseudo)));
     world.input(report([240, 0, 0, 9]));
     assert_eq!(world.manager.moves.len(), 0, "nothing has changed");
     world.input(report([240, 0, 0, 10]));
