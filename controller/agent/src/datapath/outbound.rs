@@ -31,6 +31,9 @@ const WAITING: Room = Room {
 };
 /// The control thread is told no more often than this that keys are missing.
 const TELL: u64 = 100;
+/// What an ICMP error quotes (RFC 792): the header and 64 bits of data; more helps nobody here.
+const QUOTED: usize = ipv4::HEADER_LEN + 8;
+
 /// What the thread works on.
 pub struct OutboundThread {
     /// The adapter.
@@ -283,8 +286,11 @@ impl Path {
             }
             Encapsulated::NeedMember { to } => match self.unknown.take(now, to, slot.bytes()) {
                 Outcome::Refused(refusal) => {
-                    let packet: Box<[u8]> = slot.bytes().into();
-                    self.refuse(tables, refusal, &packet);
+                    // As much as the answer quotes; the slot is needed for the next packet.
+                    let mut quote = [0; QUOTED];
+                    let len = slot.bytes().len().min(QUOTED);
+                    quote[..len].copy_from_slice(&slot.bytes()[..len]);
+                    self.refuse(tables, refusal, &quote[..len]);
                 }
                 outcome => {
                     match outcome {
@@ -388,8 +394,7 @@ fn unreachable(tun: &Tun, own: Ipv4Addr, why: (u8, u16), offending: &[u8]) -> bo
     };
     let from = Ipv4Addr::new(destination[0], destination[1], destination[2], destination[3]);
     let mut answer = [0; icmp::MAX_ERROR_LEN];
-    // RFC 792: the header and 64 bits of data; more helps nobody here.
-    let quote = &offending[..offending.len().min(ipv4::HEADER_LEN + 8)];
+    let quote = &offending[..offending.len().min(QUOTED)];
     let Ok(len) = icmp::write_unreachable(&mut answer, from, own, why, quote) else {
         return false;
     };
