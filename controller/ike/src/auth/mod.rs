@@ -1,0 +1,1 @@
+//! Proofs of identity: to be written against `suite::Secret` and `codec::Identity`.
