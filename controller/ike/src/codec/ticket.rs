@@ -137,3 +137,101 @@ fn name(mut value: Reader<'_>) -> Result<String, Malformed> {
 fn printable(name: &[u8]) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            my_name: "a.x".into(),
+            time_ms: 0x0102_0304_0506_0708,
+            my_virtual: [10, 0, 0, 1].into(),
+            peer_virtual: [10, 0, 0, 2].into(),
+            peer_name: "b.x".into(),
+            sealed: vec![0xaa, 0xbb],
+        }
+    }
+
+    const BY_HAND: &[u8] = &[
+        4, 0, 0, 46, // four items, 46 octets
+        1, 0, 0, 8, b'a', b'.', b'x', 0, //
+        2, 0, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 10, 0, 0, 1, 10, 0, 0, 2, //
+        3, 0, 0, 8, b'b', b'.', b'x', 0, //
+        4, 0, 0, 6, 0xaa, 0xbb,
+    ];
+
+    #[test]
+    fn a_ticket_is_laid_out_as_figure_18_has_it() {
+        assert_eq!(ticket().encode().as_deref(), Ok(BY_HAND));
+        assert_eq!(Ticket::parse(BY_HAND), Ok(ticket()));
+    }
+
+    #[test]
+    fn the_items_may_come_in_any_order_but_each_once() {
+        let swapped = [&BY_HAND[..4], &BY_HAND[12..32], &BY_HAND[4..12], &BY_HAND[32..]].concat();
+        assert_eq!(Ticket::parse(&swapped), Ok(ticket()));
+        for (at, octet) in [
+            (0, 3),
+            (0, 5),
+            (1, 1),
+            (3, 45),
+            (4, 0),
+            (4, 5),
+            (4, 2),
+            (5, 1),
+            (11, b'!'),
+            (8, 0),
+            (8, b' '),
+        ] {
+            let mut changed = BY_HAND.to_vec();
+            changed[at] = octet;
+            assert!(Ticket::parse(&changed).is_err(), "octet {at} = {octet}");
+        }
+        for length in 0..BY_HAND.len() {
+            assert!(Ticket::parse(&BY_HAND[..length]).is_err(), "{length} octets");
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_taken_is_not_written() {
+        assert!(
+            Ticket {
+                my_name: String::new(),
+                ..ticket()
+            }
+            .encode()
+            .is_err()
+        );
+        assert!(
+            Ticket {
+                peer_name: "a\0b".into(),
+                ..ticket()
+            }
+            .encode()
+            .is_err()
+        );
+        assert!(
+            Ticket {
+                sealed: vec![0; 65536],
+                ..ticket()
+            }
+            .encode()
+            .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_ticket_comes_back(
+            (my_name, peer_name) in ("[!-~]{1,255}", "[!-~]{1,255}"),
+            (time_ms, my, peer) in any::<(u64, [u8; 4], [u8; 4])>(),
+            sealed in proptest::collection::vec(any::<u8>(), 0..700),
+        ) {
+            let ticket =
+                Ticket { my_name, peer_name, time_ms, my_virtual: my.into(), peer_virtual: peer.into(), sealed };
+            prop_assert_eq!(ticket.encode().and_then(|data| Ticket::parse(&data)), Ok(ticket));
+        }
+    }
+}
