@@ -19,6 +19,18 @@
 //! HMACs. What a stranger can make us do before a cookie is bounded by the limits in [`codec::limits`].
 #![forbid(unsafe_code)]
 
+mod association;
 pub mod auth;
 pub mod codec;
+mod endpoint;
+mod event;
+mod host;
 pub mod suite;
+mod terms;
+mod units;
+
+pub use endpoint::{Counters, Drop, Endpoint, View};
+pub use event::{Down, Event, Forgotten, NatFound, NewChild, Output, Up};
+pub use host::{Claim, Host, Refused};
+pub use terms::{ChildTerms, Config, Connection, Mode, Nat, Terms, Timing};
+pub use units::{AssociationId, ChildId, Moment, Path, Role};

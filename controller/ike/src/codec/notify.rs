@@ -133,6 +133,7 @@ kinds! {
     16438 INTERMEDIATE_EXCHANGE_SUPPORTED "IKE_INTERMEDIATE is understood (RFC 9242).",
     16441 ADDITIONAL_KEY_EXCHANGE "Link between the exchanges of one rekeying (RFC 9370).",
     40977 KITH_TICKET "Ours: the ticket (source document 001, figure 18); see [`super::Ticket`].",
+    40978 KITH_WHEREABOUTS "Ours (private use): where the sender is reached.",
 }
 
 impl fmt::Display for NotifyKind {

@@ -184,7 +184,7 @@ impl Ephemeral {
     ///
     /// # Errors
     /// [`CryptoError::PublicKey`]: wrong length, not on the curve, or a point of small order.
-    pub fn finish(self, theirs: &[u8]) -> Result<SharedSecret, CryptoError> {
+    pub fn finish(&self, theirs: &[u8]) -> Result<SharedSecret, CryptoError> {
         let refused = CryptoError::PublicKey(self.group);
         match &self.private {
             Private::Curve(private) => agree(self.group, private, theirs),

@@ -1,0 +1,126 @@
+//! What the peer answers while the association is up.
+
+use super::child::{Fate, Offer};
+use super::context::Context;
+use super::established::Established;
+use super::hello::{error, noted};
+use super::tasks::{Pending, Task};
+use crate::codec::{Notify, NotifyKind, Payload};
+use crate::event::{Down, Event, Forgotten};
+use crate::suite::Plain;
+use crate::units::ChildId;
+
+impl Established {
+    pub(super) fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        asked: Pending,
+        plain: &Plain,
+    ) -> Option<Down> {
+        let Ok(payloads) = plain.payloads() else {
+            self.undo(context, asked);
+            return Some(Down::Protocol("an answer that makes no sense"));
+        };
+        match asked {
+            Pending::Child(offer) => self.child_answered(context, at, *offer, &payloads),
+            Pending::Rekey(offer) => self.ike_answered(context, at, *offer, &payloads),
+            Pending::DeleteChildren(ids) => {
+                for id in ids {
+                    self.retire_child(context, id);
+                }
+            }
+            Pending::DeleteSa => self.end_sa(context, at),
+            Pending::Close => return Some(Down::Closed),
+            Pending::Move(path) => {
+                if noted(&payloads, NotifyKind::UNACCEPTABLE_ADDRESSES).is_none() && path == self.path {
+                    context.tell(self.id, Event::Moved(path));
+                }
+            }
+            Pending::Inform | Pending::Intermediate(_) | Pending::Auth(_) => {}
+        }
+        None
+    }
+
+    fn child_answered(&mut self, context: &mut Context<'_>, at: usize, offer: Offer, payloads: &[Payload]) {
+        if let Some(error) = error(payloads) {
+            return self.child_refused(context, at, offer, error);
+        }
+        self.temporary = 0;
+        let lowest = offer.lowest(payloads).to_vec();
+        match offer.finish(context, (&self.sas[at].keys, None), payloads) {
+            Err(why) => {
+                context.host.give_back_spi(offer.spi);
+                let replaces = offer.replaces;
+                context.tell(self.id, Event::ChildRefused { replaces, why });
+            }
+            Ok((new, child)) => {
+                let id = child.id;
+                // RFC 7296 section 2.8.1: of two that replaced the same, the one with the lowest nonce goes, closed by whoever made it.
+                let closed = offer.closed.contains(&child.outbound.get());
+                let redundant = offer
+                    .collision
+                    .as_ref()
+                    .is_some_and(|collision| lowest < collision.lowest);
+                self.add_child(context, new, child, !redundant && !closed);
+                if redundant {
+                    self.tasks.add(context.now.millis, Task::DeleteChild(id));
+                } else if let Some(old) = offer.replaces {
+                    self.supersede(context, old, id);
+                }
+                if closed {
+                    self.retire_child(context, id);
+                }
+            }
+        }
+    }
+
+    /// Packets of the peer that are under way still come on the old one: it is closed a moment later.
+    fn supersede(&mut self, context: &mut Context<'_>, old: ChildId, new: ChildId) {
+        let at = context.now.after(context.config.timing.handover);
+        if let Some(child) = self.children.iter_mut().find(|child| child.id == old)
+            && matches!(child.fate, Fate::Live | Fate::Replaced(_))
+        {
+            child.fate = Fate::Replaced(new);
+            self.tasks.add(at, Task::DeleteChild(old));
+        }
+    }
+
+    fn child_refused(&mut self, context: &mut Context<'_>, at: usize, offer: Offer, error: &Notify) {
+        let task = offer.replaces.map_or(Task::Create, Task::RekeyChild);
+        if error.kind == NotifyKind::INVALID_KE_PAYLOAD && offer.collision.is_none() {
+            // Section 1.3: the same again with the group that the peer wants.
+            let group = <[u8; 2]>::try_from(error.data.as_slice()).map(u16::from_be_bytes);
+            let terms = self.terms.clone();
+            let again = group.ok().and_then(|group| offer.with_group(context, &terms.child, group));
+            if let Some(again) = again {
+                if let Err(pending) = self.ask_for_child(context, at, again) {
+                    self.undo(context, pending);
+                }
+                return;
+            }
+        }
+        context.host.give_back_spi(offer.spi);
+        // The peer's own one took the place of what we asked for.
+        if offer.collision.is_some() {
+            return;
+        }
+        match (error.kind, offer.replaces) {
+            (NotifyKind::TEMPORARY_FAILURE, _) => self.later(context, task),
+            (NotifyKind::CHILD_SA_NOT_FOUND, Some(old)) => {
+                // Section 2.25: ours is of no use any more; a new one from scratch, unless the peer has made one meanwhile.
+                let live = self.children.iter().find(|child| child.id == old);
+                if live.is_some_and(|child| child.fate == Fate::Live) {
+                    self.forget_child(context, old, Forgotten::Closed);
+                    self.tasks.add(context.now.millis, Task::Create);
+                }
+            }
+            (why, replaces) => {
+                context.tell(self.id, Event::ChildRefused { replaces, why });
+                if replaces.is_some() {
+                    self.later(context, task);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! An association that is up: its IKE SAs, its pairs of ESP SAs, what is to be done with them.
+//!
+//! ```text
+//!  sas:       old ── rekeyed ──► current         (a moment both exist; requests are taken on either)
+//!  children:  Live ── rekeyed ──► Replaced ──► Deleting ──► Lingering ──► forgotten
+//!  tasks:     at most one exchange of ours is under way on each IKE SA (a window of one message)
+//! ```
+//!
+//! Pairs belong to the association and not to one of its IKE SAs: whichever survives a rekeying has them (RFC 7296 section 2.18).
+
+use super::authenticate::Conclusion;
+use super::child::{Child, Fate, Offer};
+use super::context::Context;
+use super::hello::{Negotiated, note};
+use super::nat;
+use super::protection::{Opened, Protection};
+use super::rekey::IkeOffer;
+use super::tasks::{Pending, Task, Tasks};
+use super::window::{Arrival, Due, Window};
+use crate::codec::{Datagram, Exchange, Identity, IkeSpi, NotifyKind, Payload};
+use crate::event::{Down, Event, Forgotten, NatFound, NewChild, Up};
+use crate::suite::{IkeKeys, IkeSuite};
+use crate::terms::{Terms, Timing};
+use crate::units::{AssociationId, ChildId, Path, Role};
+use std::sync::Arc;
+
+/// Refusals for the moment in a row before the ends are taken to disagree for good (section 2.25).
+const TEMPORARY_MOST: u32 = 24;
+
+/// Both ends have proved who they are.
+pub(crate) struct Established {
+    pub(super) id: AssociationId,
+    pub(crate) peer: Identity,
+    /// Who began.
+    pub(crate) role: Role,
+    pub(crate) since: u64,
+    pub(super) terms: Arc<Terms>,
+    pub(crate) path: Path,
+    pub(crate) nat: NatFound,
+    pub(super) kith: bool,
+    pub(super) mobike: bool,
+    pub(super) sas: Vec<IkeSa>,
+    /// SPI of ours of the IKE SA on which exchanges of ours begin.
+    pub(super) current: IkeSpi,
+    pub(super) children: Vec<Child>,
+    pub(super) tasks: Tasks,
+    pub(super) heard: u64,
+    pub(super) temporary: u32,
+}
+
+/// One IKE SA under one set of keys.
+pub(crate) struct IkeSa {
+    pub(super) protection: Protection,
+    pub(crate) suite: IkeSuite,
+    pub(super) keys: IkeKeys,
+    pub(super) window: Window<Pending>,
+    pub(crate) since: u64,
+    /// It is over, and answers the peer's last request again until then.
+    pub(super) ended: Option<u64>,
+}
+
+impl IkeSa {
+    pub(super) fn new(protection: Protection, suite: IkeSuite, keys: IkeKeys, now: u64) -> Self {
+        Self {
+            protection,
+            suite,
+            keys,
+            window: Window::new(0, 0),
+            since: now,
+            ended: None,
+        }
+    }
+
+    pub(crate) fn local_spi(&self) -> IkeSpi {
+        self.protection.local_spi()
+    }
+}
+
+impl Established {
+    /// Tells the host that it is up, and of its first pair, which opens packets and seals none before [`Self::start`].
+    pub(crate) fn new(
+        context: &mut Context<'_>,
+        (id, role): (AssociationId, Role),
+        (negotiated, window, rtt): (Negotiated, Window<Pending>, Option<u64>),
+        conclusion: Conclusion,
+    ) -> Self {
+        let Negotiated {
+            protection,
+            suite,
+            keys,
+            nat,
+            kith,
+            ..
+        } = negotiated;
+        let now = context.now.millis;
+        let mut sa = IkeSa::new(protection, suite, keys, now);
+        sa.window = window;
+        let mut this = Self {
+            id,
+            peer: conclusion.peer,
+            role,
+            since: now,
+            terms: conclusion.terms,
+            path: conclusion.path,
+            nat,
+            kith,
+            mobike: conclusion.mobike,
+            current: sa.local_spi(),
+            sas: vec![sa],
+            children: Vec::new(),
+            tasks: Tasks::default(),
+            heard: now,
+            temporary: 0,
+        };
+        let up = Up {
+            peer: this.peer.clone(),
+            role,
+            suite,
+            path: this.path,
+            nat,
+            kith,
+            rtt,
+        };
+        context.tell(id, Event::Up(Box::new(up)));
+        if let Some(whereabouts) = conclusion.whereabouts.filter(|_| kith) {
+            context.tell(id, Event::Whereabouts(whereabouts));
+        }
+        match conclusion.child {
+            Ok((new, child)) => this.add_child(context, new, child, false),
+            Err(why) => context.tell(id, Event::ChildRefused { replaces: None, why }),
+        }
+        this
+    }
+
+    /// It is not about to give way to another: its pairs are used.
+    pub(crate) fn start(&mut self, context: &mut Context<'_>) {
+        let ids: Vec<ChildId> = self.children().collect();
+        ids.into_iter().for_each(|id| self.use_child(context, id));
+    }
+
+    /// A datagram under one of its IKE SAs; `Some` if it is over.
+    pub(crate) fn datagram(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        datagram: &Datagram<'_>,
+    ) -> Option<Down> {
+        let header = datagram.header;
+        let spi = if header.from_initiator {
+            header.responder_spi
+        } else {
+            header.initiator_spi
+        };
+        let at = self.sas.iter().position(|sa| sa.local_spi() == spi)?;
+        let sa = &mut self.sas[at];
+        // RFC 7296 section 3.1: the flag says who began this IKE SA.
+        if header.from_initiator == (sa.protection.role == Role::Initiator) {
+            return None;
+        }
+        if header.response {
+            let expected = sa.window.outstanding().map(|outstanding| outstanding.id);
+            if expected != Some(header.message_id.0) {
+                return None;
+            }
+            let Opened::Message(plain) = sa.protection.open(datagram) else {
+                return None;
+            };
+            let outstanding = sa.window.answer_to(header.message_id.0)?;
+            self.heard = context.now.millis;
+            let down = self.answer(context, at, outstanding.what, &plain);
+            self.work(context);
+            return down;
+        }
+        match sa.window.arrival(header.message_id.0) {
+            Arrival::Other => return None,
+            Arrival::Again => {
+                if sa.protection.is_again(datagram) {
+                    context.send(path, sa.window.again(context.now));
+                }
+                return None;
+            }
+            Arrival::New => {}
+        }
+        let Opened::Message(plain) = sa.protection.open(datagram) else {
+            return None;
+        };
+        self.heard = context.now.millis;
+        self.follow(context, path);
+        let down = self.request(context, at, (path, header.exchange), &plain);
+        self.work(context);
+        down
+    }
+
+    /// Section 2.23: behind a translator the peer is where its newest authentic request came from. With MOBIKE it says so itself.
+    fn follow(&mut self, context: &mut Context<'_>, path: Path) {
+        if path != self.path && self.nat.theirs && !self.nat.ours && !self.mobike {
+            self.path = path;
+            context.tell(self.id, Event::Moved(path));
+        }
+    }
+
+    /// Answers a request on the SA at this place.
+    pub(super) fn reply(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        (path, exchange): (Path, Exchange),
+        said: &[Payload],
+    ) {
+        let sa = &mut self.sas[at];
+        let header = sa.protection.header(exchange, true, sa.window.next_in());
+        if let Ok(datagrams) = sa.protection.seal(&header, said) {
+            context.send(path, &datagrams);
+            sa.window.answered(datagrams, context.now);
+        }
+    }
+
+    /// Begins an exchange on the SA at this place; gives the matter back if it cannot be.
+    pub(super) fn ask(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        (exchange, said): (Exchange, &[Payload]),
+        pending: Pending,
+    ) -> Result<(), Pending> {
+        let sa = &mut self.sas[at];
+        let Some(id) = sa.window.next_out() else {
+            return Err(pending);
+        };
+        let header = sa.protection.header(exchange, false, id);
+        match sa.protection.seal(&header, said) {
+            Ok(datagrams) => {
+                context.send(self.path, &datagrams);
+                sa.window.sent(pending, datagrams, context.now, &context.config.timing);
+                Ok(())
+            }
+            Err(_) => Err(pending),
+        }
+    }
+
+    /// The new pair opens packets from now on; if `send`, it seals them too.
+    pub(super) fn add_child(&mut self, context: &mut Context<'_>, new: NewChild, child: Child, send: bool) {
+        let id = child.id;
+        self.children.push(child);
+        context.tell(self.id, Event::Child(Box::new(new)));
+        if send {
+            self.use_child(context, id);
+        }
+    }
+
+    /// Packets are sealed with it from now on.
+    pub(super) fn use_child(&mut self, context: &mut Context<'_>, id: ChildId) {
+        if let Some(child) = self.children.iter_mut().find(|child| child.id == id)
+            && !child.sending
+        {
+            child.sending = true;
+            context.tell(self.id, Event::Send(id));
+        }
+    }
+
+    /// Its SPI names nothing any more.
+    pub(super) fn forget_child(&mut self, context: &mut Context<'_>, id: ChildId, why: Forgotten) {
+        let Some(place) = self.children.iter().position(|child| child.id == id) else {
+            return;
+        };
+        let child = self.children.remove(place);
+        if let Fate::Replaced(next) | Fate::Deleting(Some(next)) | Fate::Lingering(_, Some(next)) = child.fate {
+            self.use_child(context, next);
+        }
+        self.tasks.drop(&Task::DeleteChild(id));
+        self.tasks.drop(&Task::RekeyChild(id));
+        context.host.give_back_spi(child.inbound);
+        context.tell(self.id, Event::Forget(id, why));
+    }
+
+    /// It was closed by one of the ends: what is there instead is used, and late packets are still opened for a moment.
+    pub(super) fn retire_child(&mut self, context: &mut Context<'_>, id: ChildId) {
+        let until = context.now.after(context.config.timing.linger);
+        let Some(child) = self.children.iter_mut().find(|child| child.id == id) else {
+            return;
+        };
+        match child.fate {
+            Fate::Replaced(next) | Fate::Deleting(Some(next)) => {
+                child.fate = Fate::Lingering(until, Some(next));
+                self.tasks.drop(&Task::DeleteChild(id));
+                self.use_child(context, next);
+            }
+            Fate::Lingering(..) => {}
+            Fate::Live | Fate::Deleting(None) => self.forget_child(context, id, Forgotten::Closed),
+        }
+    }
+
+    /// The host heard something on the pair: the peer has it.
+    pub(crate) fn heard_child(&mut self, context: &mut Context<'_>, id: ChildId) {
+        self.heard = context.now.millis;
+        self.use_child(context, id);
+    }
+
+    pub(crate) fn add_task(&mut self, context: &mut Context<'_>, task: Task) {
+        self.tasks.add(context.now.millis, task);
+        self.work(context);
+    }
+
+    pub(crate) fn children(&self) -> impl Iterator<Item = ChildId> + '_ {
+        self.children.iter().map(|child| child.id)
+    }
+
+    pub(super) fn place(&self, spi: IkeSpi) -> Option<usize> {
+        self.sas.iter().position(|sa| sa.local_spi() == spi)
+    }
+
+    /// The IKE SA on which exchanges of ours begin.
+    pub(crate) fn current(&self) -> Option<&IkeSa> {
+        self.sas.iter().find(|sa| sa.local_spi() == self.current)
+    }
+
+    /// Where a task would run, if it can now.
+    fn room(&self, task: &Task) -> bool {
+        let spi = match task {
+            Task::DeleteSa(spi) => *spi,
+            _ => self.current,
+        };
+        self.sas
+            .iter()
+            .any(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
+    }
+
+    /// Begins what is due and has room.
+    pub(super) fn work(&mut self, context: &mut Context<'_>) {
+        loop {
+            let mut tasks = std::mem::take(&mut self.tasks);
+            let task = tasks.take(context.now.millis, |task| self.room(task));
+            self.tasks = tasks;
+            let Some(task) = task else { return };
+            self.begin(context, task);
+        }
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>, task: Task) {
+        let spi = match task {
+            Task::DeleteSa(spi) => spi,
+            _ => self.current,
+        };
+        let Some(at) = self.place(spi) else { return };
+        let informational = Exchange::Informational;
+        let begun = match task {
+            Task::Probe => self.ask(context, at, (informational, &[]), Pending::Inform),
+            Task::Announce => {
+                let said = [note(NotifyKind::KITH_WHEREABOUTS, context.desk.announcement.clone())];
+                self.ask(context, at, (informational, &said), Pending::Inform)
+            }
+            Task::Move(path) => self.begin_move(context, at, path),
+            Task::Create => self.begin_child(context, at, None),
+            Task::RekeyChild(id) => match self.children.iter().find(|child| child.id == id) {
+                Some(child) if child.fate == Fate::Live => self.begin_child(context, at, Some(id)),
+                _ => Ok(()),
+            },
+            Task::RekeyIke => match IkeOffer::new(context, self.id) {
+                Some(offer) => {
+                    let said = offer.payloads();
+                    self.ask(context, at, (Exchange::CreateChildSa, &said), Pending::Rekey(Box::new(offer)))
+                }
+                None => Ok(()),
+            },
+            Task::DeleteChild(id) => self.begin_delete(context, at, id),
+            Task::DeleteSa(_) => {
+                let said = [Payload::Delete(crate::codec::Delete::Ike)];
+                self.ask(context, at, (informational, &said), Pending::DeleteSa)
+            }
+            Task::Close => {
+                let said = [Payload::Delete(crate::codec::Delete::Ike)];
+                self.ask(context, at, (informational, &said), Pending::Close)
+            }
+        };
+        if let Err(pending) = begun {
+            self.undo(context, pending);
+        }
+    }
+
+    fn begin_child(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        replaces: Option<ChildId>,
+    ) -> Result<(), Pending> {
+        let Some(spi) = context.host.take_spi() else {
+            let task = replaces.map_or(Task::Create, Task::RekeyChild);
+            self.tasks.add(context.now.after(context.config.timing.retry), task);
+            return Ok(());
+        };
+        match Offer::later(context, spi, &self.terms.child, replaces) {
+            Some(offer) => self.ask_for_child(context, at, offer),
+            None => {
+                context.host.give_back_spi(spi);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn ask_for_child(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        offer: Offer,
+    ) -> Result<(), Pending> {
+        let old = offer.replaces.and_then(|id| self.children.iter().find(|child| child.id == id));
+        let mut said = Vec::new();
+        if let Some(old) = old {
+            said.push(Offer::replacing(old.inbound));
+        }
+        said.extend(offer.payloads());
+        self.ask(context, at, (Exchange::CreateChildSa, &said), Pending::Child(Box::new(offer)))
+    }
+
+    fn begin_delete(&mut self, context: &mut Context<'_>, at: usize, id: ChildId) -> Result<(), Pending> {
+        let Some(child) = self.children.iter_mut().find(|child| child.id == id) else {
+            return Ok(());
+        };
+        let next = match child.fate {
+            Fate::Live => None,
+            Fate::Replaced(next) => Some(next),
+            Fate::Deleting(_) | Fate::Lingering(..) => return Ok(()),
+        };
+        child.fate = Fate::Deleting(next);
+        let said = [Payload::Delete(crate::codec::Delete::Esp(vec![child.inbound.get()]))];
+        self.ask(context, at, (Exchange::Informational, &said), Pending::DeleteChildren(vec![id]))
+    }
+
+    fn begin_move(&mut self, context: &mut Context<'_>, at: usize, path: Path) -> Result<(), Pending> {
+        let sa = &self.sas[at];
+        let spis = (sa.protection.initiator, sa.protection.responder);
+        let mut said = vec![note(NotifyKind::UPDATE_SA_ADDRESSES, Vec::new())];
+        said.extend(nat::notifications(context.config.nat, spis, path));
+        self.ask(context, at, (Exchange::Informational, &said), Pending::Move(path))
+    }
+
+    /// What a request that will not be answered has reserved is free again.
+    pub(super) fn undo(&mut self, context: &mut Context<'_>, pending: Pending) {
+        match pending {
+            Pending::Child(offer) | Pending::Auth(offer) => context.host.give_back_spi(offer.spi),
+            Pending::Rekey(offer) => context.give_back_ike_spi(offer.spi),
+            Pending::DeleteChildren(ids) => {
+                for id in ids {
+                    self.retire_child(context, id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Section 2.25: not at once again, and not for ever.
+    pub(super) fn later(&mut self, context: &mut Context<'_>, task: Task) {
+        self.temporary += 1;
+        if self.temporary >= TEMPORARY_MOST {
+            self.tasks.clear();
+            self.tasks.add(context.now.millis, Task::Close);
+        } else {
+            // Two ends that refused each other must not meet again and again.
+            let retry = context.config.timing.retry;
+            let wait = retry / 2 + context.below(retry);
+            self.tasks.add(context.now.after(wait), task);
+        }
+    }
+
+    /// The IKE SA at this place is over; another goes on.
+    pub(super) fn end_sa(&mut self, context: &mut Context<'_>, at: usize) {
+        let until = context.now.after(context.config.timing.linger);
+        let sa = &mut self.sas[at];
+        sa.ended.get_or_insert(until);
+        let pending = sa.window.forget();
+        self.tasks.drop(&Task::DeleteSa(self.sas[at].local_spi()));
+        if let Some(outstanding) = pending {
+            self.undo(context, outstanding.what);
+        }
+    }
+
+    /// Time passes; `Some` if it is over.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Option<Down> {
+        let (now, timing) = (context.now.millis, context.config.timing);
+        for at in 0..self.sas.len() {
+            let sa = &mut self.sas[at];
+            let Some(outstanding) = sa.window.outstanding_mut() else {
+                continue;
+            };
+            match outstanding.repeater.due(context.now, &timing) {
+                Due::Nothing => {}
+                Due::Repeat => context.send(self.path, outstanding.repeater.datagrams()),
+                Due::GiveUp if self.sas[at].local_spi() == self.current => {
+                    let closing = self.sas[at].window.outstanding();
+                    let closing = closing.is_some_and(|outstanding| matches!(outstanding.what, Pending::Close));
+                    return Some(if closing { Down::Closed } else { Down::Silent });
+                }
+                Due::GiveUp => self.end_sa(context, at),
+            }
+        }
+        while let Some(at) = self.sas.iter().position(|sa| sa.ended.is_some_and(|until| until <= now)) {
+            let sa = self.sas.remove(at);
+            context.give_back_ike_spi(sa.local_spi());
+        }
+        let late = |child: &&Child| matches!(child.fate, Fate::Lingering(until, _) if until <= now);
+        while let Some(id) = self.children.iter().find(late).map(|child| child.id) {
+            self.forget_child(context, id, Forgotten::Replaced);
+        }
+        let current = self.current()?;
+        if now >= current.since + timing.ike_hard {
+            return Some(Down::Expired);
+        }
+        if now >= self.rekey_at(&timing) && !self.tasks.has(&Task::RekeyIke) && current.window.is_idle() {
+            self.tasks.add(now, Task::RekeyIke);
+        } else if now >= self.heard + timing.liveness && current.window.is_idle() {
+            self.tasks.add(now, Task::Probe);
+        }
+        self.work(context);
+        None
+    }
+
+    /// The end that did not begin an IKE SA waits a little longer, so that they seldom collide.
+    fn rekey_at(&self, timing: &Timing) -> u64 {
+        let current = self.current();
+        let (since, role) = current.map_or((0, self.role), |sa| (sa.since, sa.protection.role));
+        let wait = match role {
+            Role::Initiator => timing.ike_soft,
+            Role::Responder => timing.ike_soft + (timing.ike_hard.saturating_sub(timing.ike_soft)) / 4,
+        };
+        since.saturating_add(wait)
+    }
+
+    pub(crate) fn deadline(&self, timing: &Timing) -> u64 {
+        let repeats = self
+            .sas
+            .iter()
+            .filter_map(|sa| sa.window.outstanding().map(|outstanding| outstanding.repeater.deadline()));
+        let ends = self.sas.iter().filter_map(|sa| sa.ended);
+        let lingering = self.children.iter().filter_map(|child| match child.fate {
+            Fate::Lingering(until, _) => Some(until),
+            _ => None,
+        });
+        let idle = self.current().is_some_and(|sa| sa.window.is_idle());
+        let hard = self.current().map(|sa| sa.since.saturating_add(timing.ike_hard));
+        let rekey = (idle && !self.tasks.has(&Task::RekeyIke)).then(|| self.rekey_at(timing));
+        let liveness = idle.then(|| self.heard.saturating_add(timing.liveness));
+        let tasks = self.tasks.deadline(|task| self.room(task));
+        repeats
+            .chain(ends)
+            .chain(lingering)
+            .chain(hard)
+            .chain(rekey)
+            .chain(liveness)
+            .chain(tasks)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// The other end may be reached otherwise from now on.
+    pub(crate) fn moved(&mut self, context: &mut Context<'_>, path: Path) {
+        self.path = path;
+        for sa in &mut self.sas {
+            if let Some(outstanding) = sa.window.outstanding_mut() {
+                outstanding.repeater.hurry(context.now);
+            }
+        }
+        if self.mobike {
+            self.add_task(context, Task::Move(path));
+        }
+    }
+
+    /// Who we are to the peer.
+    pub(crate) fn own(&self) -> &Identity {
+        &self.terms.own
+    }
+
+    /// Tells the peer that it is over, next of all.
+    pub(crate) fn close(&mut self, context: &mut Context<'_>) {
+        self.tasks.clear();
+        self.add_task(context, Task::Close);
+    }
+
+    pub(crate) fn announce(&mut self, context: &mut Context<'_>) {
+        if self.kith {
+            self.add_task(context, Task::Announce);
+        }
+    }
+
+    /// It is over: everything that it had is given back and forgotten.
+    pub(crate) fn end(&mut self, context: &mut Context<'_>) {
+        self.tasks.clear();
+        for at in 0..self.sas.len() {
+            if let Some(outstanding) = self.sas[at].window.forget() {
+                match outstanding.what {
+                    Pending::Child(offer) => context.host.give_back_spi(offer.spi),
+                    Pending::Rekey(offer) => context.give_back_ike_spi(offer.spi),
+                    _ => {}
+                }
+            }
+            context.give_back_ike_spi(self.sas[at].local_spi());
+        }
+        for child in std::mem::take(&mut self.children) {
+            context.host.give_back_spi(child.inbound);
+            context.tell(self.id, Event::Forget(child.id, Forgotten::Down));
+        }
+    }
+}

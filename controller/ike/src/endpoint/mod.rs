@@ -1,0 +1,509 @@
+//! All associations of one end: which datagram is whose, who may begin, what to do when two begin at once.
+//!
+//! ```text
+//!  datagram ── SPI of ours? ──► association ──► outputs
+//!         └─── a first message ─► cookie? ─► room? ─► screened? ─► Responding
+//! ```
+//!
+//! Cost: a stranger's first message costs one parse and, under load, one HMAC; keys are made for who returned a cookie and passed the host's
+//! screening, and at most [`Config::half_open_most`] such handshakes are kept.
+
+mod cookie;
+mod counters;
+
+pub use counters::{Counters, Drop};
+
+use crate::association::context::{Context, Desk};
+use crate::association::hello::{self, note};
+use crate::association::respond::{self, Answer};
+use crate::association::tasks::Task;
+use crate::association::{Association, Effect, Stage};
+use crate::codec::{
+    self, Body, Datagram, Exchange, Header, Identity, IkeSpi, Malformed, MessageId, NotifyKind, encode_clear,
+};
+use crate::event::{Down, Event, Output};
+use crate::host::Host;
+use crate::suite::IkeSuite;
+use crate::terms::{Config, Connection};
+use crate::units::{AssociationId, ChildId, Moment, Path, Role};
+use cookie::Cookies;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+
+/// One end of many associations.
+pub struct Endpoint<H: Host> {
+    config: Config,
+    host: H,
+    desk: Desk,
+    associations: BTreeMap<AssociationId, Association>,
+    deadlines: BTreeSet<(u64, AssociationId)>,
+    due: HashMap<AssociationId, u64>,
+    /// Handshakes that strangers began, by their SPI and address.
+    strangers: HashMap<(IkeSpi, SocketAddr), AssociationId>,
+    cookies: Cookies,
+    counters: Counters,
+    last: u64,
+}
+
+/// What an operator is shown of an association.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Both ends have proved who they are.
+    pub up: bool,
+    /// Who began.
+    pub role: Role,
+    /// Where both are.
+    pub path: Option<Path>,
+    /// How the IKE SA is protected.
+    pub suite: Option<IkeSuite>,
+    /// When it came up, and when its keys were made; milliseconds.
+    pub since: Option<(u64, u64)>,
+    /// Its pairs of ESP SAs.
+    pub children: Vec<ChildId>,
+}
+
+impl<H: Host> Endpoint<H> {
+    /// With nobody to talk to yet.
+    #[must_use]
+    pub fn new(config: Config, host: H) -> Self {
+        Self {
+            config,
+            host,
+            desk: Desk::default(),
+            associations: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            due: HashMap::new(),
+            strangers: HashMap::new(),
+            cookies: Cookies::new(),
+            counters: Counters::default(),
+            last: 0,
+        }
+    }
+
+    /// The host that it asks.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// The same, to change what it answers.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.host
+    }
+
+    /// Begins anew with a peer: what there was with it is forgotten. Whether it comes up, an event says. One that has only just begun or come up
+    /// is as good as a new one, and is given instead.
+    pub fn connect(&mut self, now: Moment, connection: Connection) -> AssociationId {
+        let handshake = self.config.timing.handshake;
+        for id in self.with_peer(&connection.peer) {
+            let up = self.associations.get(&id).and_then(Association::up);
+            if up.is_some_and(|up| now.millis >= up.since + handshake) {
+                self.remove(now, id, Down::Replaced);
+            } else {
+                return id;
+            }
+        }
+        let id = self.next_id();
+        let (context, _) = self.context(now);
+        let mut context = context;
+        match Association::initiate(&mut context, id, connection) {
+            Ok(association) => {
+                self.associations.insert(id, association);
+                self.reschedule(id);
+            }
+            Err(down) => self.desk.outputs.push_back(Output::Event(id, Event::Down(down))),
+        }
+        id
+    }
+
+    /// Octets came on this path, without the marker of port 4500.
+    pub fn datagram(&mut self, now: Moment, path: Path, octets: &[u8]) {
+        let datagram = match codec::parse(octets) {
+            Ok(datagram) => datagram,
+            Err(Malformed::Version { header, .. }) => return self.other_version(path, header, octets.len()),
+            Err(_) => return self.counters.count(Drop::Malformed),
+        };
+        let header = datagram.header;
+        if header.from_initiator && header.responder_spi == IkeSpi::ZERO {
+            return self.stranger(now, path, &datagram);
+        }
+        let ours = if header.from_initiator {
+            header.responder_spi
+        } else {
+            header.initiator_spi
+        };
+        match self.desk.spis.get(&ours).copied() {
+            Some(id) => self.with(now, id, |context, association| {
+                association.datagram(context, path, &datagram)
+            }),
+            None => self.counters.count(Drop::UnknownSpi),
+        }
+    }
+
+    /// Replaces a pair of ESP SAs by one under new keys, as soon as that can be.
+    pub fn rekey_child(&mut self, now: Moment, id: AssociationId, child: ChildId) {
+        self.task(now, id, Task::RekeyChild(child));
+    }
+
+    /// Replaces the IKE SA.
+    pub fn rekey(&mut self, now: Moment, id: AssociationId) {
+        self.task(now, id, Task::RekeyIke);
+    }
+
+    /// Asks for one more pair of ESP SAs.
+    pub fn create_child(&mut self, now: Moment, id: AssociationId) {
+        self.task(now, id, Task::Create);
+    }
+
+    /// Closes a pair.
+    pub fn close_child(&mut self, now: Moment, id: AssociationId, child: ChildId) {
+        self.task(now, id, Task::DeleteChild(child));
+    }
+
+    /// Asks whether the peer is alive.
+    pub fn probe(&mut self, now: Moment, id: AssociationId) {
+        self.task(now, id, Task::Probe);
+    }
+
+    /// Closes everything with the peer, and tells it.
+    pub fn close(&mut self, now: Moment, id: AssociationId) {
+        self.with(now, id, |context, association| match association.up_mut() {
+            Some(up) => {
+                up.close(context);
+                Effect::default()
+            }
+            None => association.down(context, Down::Closed),
+        });
+    }
+
+    /// Ends it here; the peer is not told, because it is known to be gone.
+    pub fn forget(&mut self, now: Moment, id: AssociationId) {
+        self.with(now, id, |context, association| association.down(context, Down::Closed));
+    }
+
+    /// The peer is reached on another path from now on, or we are.
+    pub fn moved(&mut self, now: Moment, id: AssociationId, path: Path) {
+        self.with(now, id, |context, association| {
+            association.moved(context, path);
+            Effect::default()
+        });
+    }
+
+    /// What peers of our kind are told about us from now on; empty: nothing.
+    pub fn announce(&mut self, now: Moment, whereabouts: Vec<u8>) {
+        if self.desk.announcement == whereabouts {
+            return;
+        }
+        self.desk.announcement = whereabouts;
+        let ids: Vec<_> = self.associations.keys().copied().collect();
+        for id in ids {
+            self.with(now, id, |context, association| {
+                if let Some(up) = association.up_mut() {
+                    up.announce(context);
+                }
+                Effect::default()
+            });
+        }
+    }
+
+    /// Something authentic came on this pair.
+    pub fn heard(&mut self, now: Moment, id: AssociationId, child: ChildId) {
+        self.with(now, id, |context, association| {
+            if let Some(up) = association.up_mut() {
+                up.heard_child(context, child);
+            }
+            Effect::default()
+        });
+    }
+
+    /// Time passes.
+    pub fn poll(&mut self, now: Moment) {
+        while let Some((at, id)) = self.deadlines.first().copied() {
+            if at > now.millis {
+                return;
+            }
+            self.with(now, id, |context, association| association.poll(context));
+            // A deadline that did not move would turn this into a loop.
+            if self.deadlines.first() == Some(&(at, id)) {
+                self.set_deadline(id, now.after(1));
+            }
+        }
+    }
+
+    /// When [`Self::poll`] is wanted next, milliseconds.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// What is to be done next.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.desk.outputs.pop_front()
+    }
+
+    /// Datagrams that led to nothing, by name.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Associations, and how many of them strangers began and nobody knows yet.
+    #[must_use]
+    pub fn occupancy(&self) -> (usize, usize) {
+        (self.associations.len(), self.strangers.len())
+    }
+
+    /// What there is to show of one.
+    #[must_use]
+    pub fn view(&self, id: AssociationId) -> Option<View> {
+        let association = self.associations.get(&id)?;
+        let up = association.up();
+        let current = up.and_then(|up| up.current());
+        Some(View {
+            up: up.is_some(),
+            role: association.role(),
+            path: up.map(|up| up.path),
+            suite: current.map(|sa| sa.suite),
+            since: up.zip(current).map(|(up, sa)| (up.since, sa.since)),
+            children: up.map_or_else(Vec::new, |up| up.children().collect()),
+        })
+    }
+
+    fn task(&mut self, now: Moment, id: AssociationId, task: Task) {
+        self.with(now, id, |context, association| {
+            if let Some(up) = association.up_mut() {
+                up.add_task(context, task);
+            }
+            Effect::default()
+        });
+    }
+
+    fn next_id(&mut self) -> AssociationId {
+        self.last += 1;
+        AssociationId(self.last)
+    }
+
+    fn context(&mut self, now: Moment) -> (Context<'_>, &mut BTreeMap<AssociationId, Association>) {
+        let context = Context {
+            now,
+            config: &self.config,
+            host: &mut self.host,
+            desk: &mut self.desk,
+        };
+        (context, &mut self.associations)
+    }
+
+    /// Gives an input to an association, and does what follows from it for others.
+    fn with(
+        &mut self,
+        now: Moment,
+        id: AssociationId,
+        input: impl FnOnce(&mut Context<'_>, &mut Association) -> Effect,
+    ) {
+        let (mut context, associations) = self.context(now);
+        let Some(association) = associations.get_mut(&id) else {
+            return;
+        };
+        let effect = input(&mut context, association);
+        self.follow(now, id, effect);
+    }
+
+    fn follow(&mut self, now: Moment, id: AssociationId, effect: Effect) {
+        if let Some(down) = effect.down {
+            self.remove(now, id, down);
+        } else {
+            if let Some(initial_contact) = effect.up {
+                self.strangers.retain(|_, stranger| *stranger != id);
+                if self.one_of_two(now, id, initial_contact) {
+                    self.start(now, id);
+                }
+            }
+            self.reschedule(id);
+        }
+    }
+
+    fn with_peer(&self, peer: &Identity) -> Vec<AssociationId> {
+        let same = |association: &Association| association.peer().is_some_and(|theirs| theirs.same(peer));
+        let all = self.associations.iter();
+        all.filter(|(_, association)| same(association)).map(|(id, _)| *id).collect()
+    }
+
+    fn remove(&mut self, now: Moment, id: AssociationId, down: Down) {
+        let (mut context, associations) = self.context(now);
+        let Some(mut association) = associations.remove(&id) else {
+            return;
+        };
+        // A stranger's handshake that came to nothing is no event, unless it failed for a reason worth telling.
+        let quiet = association.initiator_spi().is_some();
+        let peer = association.peer().cloned();
+        association.down(&mut context, down.clone());
+        self.strangers.retain(|_, stranger| *stranger != id);
+        self.desk.peers.remove(&id);
+        if let Some(at) = self.due.remove(&id) {
+            self.deadlines.remove(&(at, id));
+        }
+        if quiet && down == Down::Silent {
+            return self.counters.count(Drop::HandshakeAbandoned);
+        }
+        self.desk.outputs.push_back(Output::Event(id, Event::Down(down)));
+        // One that was about to give way to it is used after all.
+        for other in peer.map_or_else(Vec::new, |peer| self.with_peer(&peer)) {
+            self.start(now, other);
+        }
+    }
+
+    fn start(&mut self, now: Moment, id: AssociationId) {
+        self.with(now, id, |context, association| {
+            if let Some(up) = association.up_mut() {
+                up.start(context);
+            }
+            Effect::default()
+        });
+    }
+
+    /// A peer came up with which there may be another association. Does this one stay?
+    fn one_of_two(&mut self, now: Moment, id: AssociationId, initial_contact: bool) -> bool {
+        let Some(up) = self.associations.get(&id).and_then(Association::up) else {
+            return false;
+        };
+        let mut stays = true;
+        let (peer, own, role) = (up.peer.clone(), up.own().clone(), up.role);
+        for other in self.with_peer(&peer) {
+            let Some(association) = self.associations.get(&other).filter(|_| other != id) else {
+                continue;
+            };
+            let (other_role, since) = (association.role(), association.up().map(|up| up.since));
+            // A handshake takes no longer than that: who began one before the other was up could not know of it.
+            let handshake = self.config.timing.handshake;
+            let crossing = since.is_none_or(|since| now.millis < since + handshake);
+            let restarted = role == Role::Responder && initial_contact && !crossing;
+            if other_role != role && !restarted {
+                // Both began at once: the one that the end with the lower identity began stays. Each end closes what it began.
+                let lower = if own.body() < peer.body() {
+                    Role::Initiator
+                } else {
+                    Role::Responder
+                };
+                let (goes, begun_by) = if role == lower { (other, other_role) } else { (id, role) };
+                stays &= goes != id;
+                if begun_by == Role::Initiator {
+                    self.yield_to_other(now, goes);
+                }
+            } else if role == Role::Responder && initial_contact {
+                // RFC 7296 section 2.4: the peer has forgotten the others.
+                self.remove(now, other, Down::Replaced);
+            }
+        }
+        if stays {
+            self.desk.peers.insert(id, peer);
+        }
+        stays
+    }
+
+    /// Of two that began at once, ours goes. What the peer may be about to believe in is closed when it is up, and not before.
+    fn yield_to_other(&mut self, now: Moment, id: AssociationId) {
+        self.with(now, id, |context, association| match &mut association.stage {
+            Stage::Up(up) => {
+                up.close(context);
+                Effect::default()
+            }
+            Stage::Initiating(_) => association.down(context, Down::Closed),
+            _ => Effect::default(),
+        });
+    }
+
+    fn reschedule(&mut self, id: AssociationId) {
+        if let Some(association) = self.associations.get(&id) {
+            let at = association.deadline(&self.config.timing);
+            self.set_deadline(id, at);
+        }
+    }
+
+    fn set_deadline(&mut self, id: AssociationId, at: u64) {
+        if let Some(old) = self.due.insert(id, at) {
+            self.deadlines.remove(&(old, id));
+        }
+        self.deadlines.insert((at, id));
+    }
+
+    /// A first message: RFC 7296 section 1.2, from somebody of whom nothing is known.
+    fn stranger(&mut self, now: Moment, path: Path, datagram: &Datagram<'_>) {
+        let header = datagram.header;
+        let first = header.exchange == Exchange::IkeSaInit && !header.response && header.message_id == MessageId(0);
+        let Body::Clear(payloads) = &datagram.body else {
+            return self.counters.count(Drop::NotForUs);
+        };
+        if !first || header.initiator_spi == IkeSpi::ZERO {
+            return self.counters.count(Drop::NotForUs);
+        }
+        let key = (header.initiator_spi, path.remote);
+        if let Some(known) = self.strangers.get(&key).and_then(|id| self.associations.get(id)) {
+            // Section 2.1: the same question gets the same answer.
+            match known.answer_again(datagram) {
+                Some(octets) => self.send(path, octets),
+                None => self.counters.count(Drop::NotForUs),
+            }
+            return;
+        }
+        if let Some(kind) = hello::critical(payloads) {
+            let kind = vec![kind];
+            let refusal = respond::refusal(datagram, NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD, kind);
+            return self.send(path, refusal);
+        }
+        let Some(hello) = hello::read(payloads) else {
+            return self.counters.count(Drop::Malformed);
+        };
+        let Self {
+            cookies, host, config, ..
+        } = self;
+        let who = (path, header.initiator_spi, &hello.nonce[..]);
+        let proved = hello
+            .cookie
+            .as_ref()
+            .is_some_and(|cookie| cookies.is_good(now.millis, who, cookie));
+        if !proved && self.strangers.len() >= config.cookies_from {
+            let cookie = cookies.make(now.millis, who, &mut |out| host.entropy(out));
+            self.counters.count(Drop::CookieAsked);
+            return self.send(path, respond::refusal(datagram, NotifyKind::COOKIE, cookie));
+        }
+        if self.strangers.len() >= config.half_open_most || self.associations.len() >= config.associations_most {
+            return self.counters.count(Drop::Full);
+        }
+        if host.screen(now, path, hello.ticket.as_ref()).is_err() {
+            return self.counters.count(Drop::Screened);
+        }
+        let id = self.next_id();
+        let (mut context, associations) = self.context(now);
+        match respond::answer(&mut context, id, path, (datagram, payloads, hello)) {
+            Answer::Begun(responding, octets) => {
+                let stage = Stage::Responding(responding);
+                associations.insert(id, Association { id, stage });
+                context.send(path, &[octets]);
+                self.strangers.insert(key, id);
+                self.reschedule(id);
+            }
+            Answer::Refused(octets) => self.send(path, octets),
+            Answer::Ignored => self.counters.count(Drop::Malformed),
+        }
+    }
+
+    /// Section 2.5: a higher major version is told which one we speak. Never more octets than came.
+    fn other_version(&mut self, path: Path, header: Header, came: usize) {
+        self.counters.count(Drop::Version);
+        if header.response || header.initiator_spi == IkeSpi::ZERO {
+            return;
+        }
+        let answer = Header {
+            from_initiator: false,
+            response: true,
+            ..header
+        };
+        let answer = encode_clear(&answer, &[note(NotifyKind::INVALID_MAJOR_VERSION, Vec::new())]);
+        if answer.len() <= came {
+            self.send(path, answer);
+        }
+    }
+
+    fn send(&mut self, path: Path, octets: Vec<u8>) {
+        self.desk.outputs.push_back(Output::Send { path, octets });
+    }
+}

@@ -1,0 +1,386 @@
+//! Two ends over a network that loses nothing: what each exchange leads to (RFC 7296 sections 1 and 2).
+
+mod world;
+
+use kith_ike::auth::{OwnProof, PeerProof};
+use kith_ike::*;
+use world::*;
+
+fn up(mut world: World) -> (World, AssociationId) {
+    let id = world.connect(0);
+    world.run(200);
+    assert_eq!([world.ends[0].up.len(), world.ends[1].up.len()], [1, 1], "{:?}", world.ends.each_ref().map(|end| &end.events));
+    (world, id)
+}
+
+/// The keys of a pair that nobody used are too old by now.
+fn renew(world: &mut World) {
+    let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
+    world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
+    world.run(100);
+    let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
+    world.act(1, |endpoint, now| endpoint.heard(now, id, child));
+}
+
+fn talk(world: &mut World) {
+    let before = world.ends.each_ref().map(|end| end.received);
+    for end in 0..2 {
+        assert!(world.data(end), "end {end} has keys");
+    }
+    world.run(50);
+    let after = world.ends.each_ref().map(|end| end.received);
+    assert_eq!(after, before.map(|count| count + 1));
+}
+
+#[test]
+fn four_messages_give_both_ends_the_same_keys() {
+    let (mut world, _) = up(World::new(1, config()));
+    assert_eq!(world.ends[0].events, ["up AES-256-GCM, HMAC-SHA-256, X25519", "child 1", "send 1"]);
+    assert!(world.agree());
+    talk(&mut world);
+}
+
+#[test]
+fn a_post_quantum_exchange_between_them_changes_nothing_for_the_user() {
+    let (mut world, _) = up(World::new(1, post_quantum()));
+    assert!(world.ends[0].events[0].contains("ML-KEM-768"), "{:?}", world.ends[0].events);
+    assert!(world.largest <= 1200, "fragmented: {}", world.largest);
+    talk(&mut world);
+}
+
+#[test]
+fn one_end_without_post_quantum_is_talked_to_if_that_is_only_an_offer() {
+    let mut offers = post_quantum();
+    offers.ike.additional = kith_ike::suite::Additional::Offer;
+    let (mut world, _) = up(World::with(1, [offers, config()], [psk(0, b"x"), psk(1, b"x")]));
+    talk(&mut world);
+    let mut world = World::with(1, [post_quantum(), config()], [psk(0, b"x"), psk(1, b"x")]);
+    world.connect(0);
+    world.run(60_000);
+    assert_eq!(world.ends[0].downs.len(), 1);
+    assert_eq!(world.ends[0].downs[0].1, Down::NoProposal);
+}
+
+#[test]
+fn whoever_has_another_secret_is_not_believed() {
+    let mut world = World::with(1, [config(), config()], [psk(0, b"one"), psk(1, b"another")]);
+    world.connect(0);
+    world.run(60_000);
+    assert_eq!(world.ends[0].downs.len(), 1);
+    assert!(matches!(world.ends[0].downs[0].1, Down::RefusedByPeer(_)), "{:?}", world.ends[0].downs);
+    assert!(matches!(world.ends[1].downs[0].1, Down::NotAuthentic(_)), "{:?}", world.ends[1].downs);
+    assert!(world.agree());
+}
+
+#[test]
+fn a_responder_that_is_not_who_was_wanted_is_not_believed() {
+    let mut terms = psk(1, b"secret");
+    terms.own = kith_ike::codec::Identity::Fqdn("mallory.example".into());
+    let mut world = World::with(1, [config(), config()], [psk(0, b"secret"), terms]);
+    world.connect(0);
+    world.run(60_000);
+    assert_eq!(world.ends[0].downs[0].1, Down::Protocol("somebody else answers"));
+    // Bob believes it is up until nobody answers it.
+    world.run(200_000);
+    assert_eq!(world.ends[1].downs[0].1, Down::Silent);
+    assert!(world.agree() && world.ends[1].spis.is_empty());
+}
+
+#[test]
+fn a_pair_is_rekeyed_by_either_end_and_no_packet_is_lost() {
+    for end in 0..2 {
+        let (mut world, _) = up(World::new(7, config()));
+        for round in 0..20 {
+            let id = world.ends[end].up[0];
+            let child = world.ends[end].newest().unwrap();
+            world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
+            for _ in 0..40 {
+                world.data(0);
+                world.data(1);
+                world.run(7);
+            }
+            let _ = round;
+        }
+        world.run(20_000);
+        assert_eq!(world.ends.each_ref().map(|end| end.lost), [0, 0]);
+        let sent = world.ends.each_ref().map(|end| end.sent);
+        assert_eq!(world.ends.each_ref().map(|end| end.received), [sent[1], sent[0]]);
+        assert_eq!(world.ends[0].spis.len(), 1, "{:?}", world.ends[0].events);
+        assert!(world.agree());
+    }
+}
+
+#[test]
+fn both_ends_rekey_a_pair_at_once_and_one_new_pair_remains() {
+    for seed in 0..64 {
+        let (mut world, _) = up(World::new(seed, config()));
+        for _ in 0..3 {
+            for end in 0..2 {
+                let (id, child) = (world.ends[end].up[0], world.ends[end].newest().unwrap());
+                world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
+            }
+            for _ in 0..100 {
+                world.data(0);
+                world.data(1);
+                world.run(5);
+            }
+            world.run(20_000);
+            assert_eq!(world.ends[0].spis.len(), 1, "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+            assert!(world.agree(), "seed {seed}");
+        }
+        assert_eq!(world.ends.each_ref().map(|end| end.lost), [0, 0], "seed {seed}");
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn the_ike_sa_is_rekeyed_by_either_end_and_the_pairs_stay() {
+    for end in 0..2 {
+        let (mut world, _) = up(World::new(3, config()));
+        for _ in 0..10 {
+            let id = world.ends[end].up[0];
+            world.act(end, |endpoint, now| endpoint.rekey(now, id));
+            world.run(500);
+            talk(&mut world);
+        }
+        let rekeyed = |end: &End| end.events.iter().filter(|event| event.starts_with("rekeyed")).count();
+        assert_eq!(world.ends.each_ref().map(rekeyed), [10, 10]);
+        // And pairs can be rekeyed under the new one.
+        let (id, child) = (world.ends[1 - end].up[0], world.ends[1 - end].newest().unwrap());
+        world.act(1 - end, |endpoint, now| endpoint.rekey_child(now, id, child));
+        world.run(10_000);
+        assert_eq!(world.ends[0].spis.len(), 1);
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn both_ends_rekey_the_ike_sa_at_once_and_one_new_one_remains() {
+    for seed in 0..64 {
+        let (mut world, _) = up(World::new(seed, config()));
+        for end in 0..2 {
+            let id = world.ends[end].up[0];
+            world.act(end, |endpoint, now| endpoint.rekey(now, id));
+        }
+        world.run(20_000);
+        for end in 0..2 {
+            let (id, child) = (world.ends[end].up[0], world.ends[end].newest().unwrap());
+            world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
+            world.run(10_000);
+            assert_eq!(world.ends[end].downs, [], "seed {seed}");
+        }
+        assert!(world.agree(), "seed {seed}");
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn a_pair_is_rekeyed_while_the_other_end_closes_it() {
+    for seed in 0..32 {
+        let (mut world, _) = up(World::new(seed, config()));
+        let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
+        world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
+        let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
+        world.act(1, |endpoint, now| endpoint.close_child(now, id, child));
+        world.run(60_000);
+        assert!(world.agree(), "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert_eq!(world.ends[0].downs, []);
+    }
+}
+
+#[test]
+fn a_pair_is_rekeyed_while_the_other_end_rekeys_the_ike_sa() {
+    for seed in 0..32 {
+        let (mut world, _) = up(World::new(seed, config()));
+        let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
+        world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
+        let id = world.ends[1].up[0];
+        world.act(1, |endpoint, now| endpoint.rekey(now, id));
+        world.run(60_000);
+        assert!(world.agree(), "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert_eq!(world.ends[0].spis.len(), 1);
+        assert!(world.ends.iter().all(|end| end.events.iter().any(|event| event.starts_with("rekeyed"))), "{:?}", world.ends.each_ref().map(|end| &end.events));
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn closing_tells_the_other_end() {
+    for end in 0..2 {
+        let (mut world, _) = up(World::new(5, config()));
+        let id = world.ends[end].up[0];
+        world.act(end, |endpoint, now| endpoint.close(now, id));
+        world.run(1_000);
+        assert_eq!(world.ends[end].downs[0].1, Down::Closed);
+        assert_eq!(world.ends[1 - end].downs[0].1, Down::ClosedByPeer);
+        assert!(world.agree() && world.ends[0].spis.is_empty());
+    }
+}
+
+#[test]
+fn both_ends_close_at_once() {
+    let (mut world, _) = up(World::new(5, config()));
+    for end in 0..2 {
+        let id = world.ends[end].up[0];
+        world.act(end, |endpoint, now| endpoint.close(now, id));
+    }
+    world.run(100_000);
+    assert!(world.ends.iter().all(|end| end.downs.len() == 1 && end.spis.is_empty()));
+    assert!(world.agree());
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_noticed() {
+    let (mut world, _) = up(World::new(5, config()));
+    world.cut = [false, true];
+    let since = world.now;
+    world.run(120_000);
+    assert_eq!(world.ends[0].downs[0].1, Down::Silent);
+    assert!(world.ends[0].spis.is_empty() && world.now > since);
+}
+
+#[test]
+fn a_quiet_peer_is_asked_and_kept() {
+    let (mut world, _) = up(World::new(5, config()));
+    world.run(600_000);
+    assert_eq!(world.ends.each_ref().map(|end| end.downs.len()), [0, 0]);
+    renew(&mut world);
+    talk(&mut world);
+}
+
+#[test]
+fn an_old_ike_sa_is_replaced_by_itself() {
+    let mut config = config();
+    config.timing.ike_soft = 60_000;
+    config.timing.ike_hard = 80_000;
+    let (mut world, _) = up(World::new(5, config));
+    world.run(3_600_000);
+    assert_eq!(world.ends.each_ref().map(|end| end.downs.len()), [0, 0]);
+    let rekeyed = world.ends[0].events.iter().filter(|event| event.starts_with("rekeyed")).count();
+    assert!((50..=60).contains(&rekeyed), "{rekeyed}");
+    renew(&mut world);
+    talk(&mut world);
+}
+
+#[test]
+fn both_ends_begin_at_once_and_one_association_remains() {
+    for seed in 0..32 {
+        let mut world = World::new(seed, config());
+        world.connect(0);
+        world.run(seed);
+        world.connect(1);
+        world.run(30_000);
+        assert_eq!(world.ends.each_ref().map(|end| end.up.len()), [1, 1], "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert_eq!(world.ends[0].spis.len(), 1);
+        assert!(world.agree(), "seed {seed}");
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn an_end_that_restarted_begins_anew_and_the_other_forgets_the_old_one() {
+    let (mut world, _) = up(World::new(5, config()));
+    world.run(60_000);
+    let fresh = World::new(99, config());
+    let [fresh, _] = fresh.ends;
+    world.ends[0] = fresh;
+    world.connect(0);
+    world.run(1_000);
+    assert_eq!(world.ends[1].downs.len(), 1);
+    assert_eq!(world.ends[1].downs[0].1, Down::Replaced);
+    assert_eq!(world.ends[1].up.len(), 1);
+    talk(&mut world);
+}
+
+#[test]
+fn strangers_get_cookies_when_many_handshakes_are_open_and_honest_peers_get_through() {
+    let mut config = config();
+    config.cookies_from = 0;
+    let (mut world, _) = up(World::new(5, config));
+    talk(&mut world);
+    assert_eq!(world.ends[1].endpoint.counters().get(Drop::CookieAsked), 1);
+}
+
+#[test]
+fn another_group_than_the_first_one_offered_is_asked_for_and_used() {
+    let mut only = config();
+    only.ike.groups = vec![kith_ike::suite::Group::P256];
+    let (mut world, _) = up(World::with(5, [config(), only], [psk(0, b"x"), psk(1, b"x")]));
+    assert!(world.ends[0].events[0].contains("P-256"), "{:?}", world.ends[0].events);
+    talk(&mut world);
+}
+
+#[test]
+fn pairs_with_a_secret_of_their_own_can_be_rekeyed() {
+    let mut terms = [psk(0, b"x"), psk(1, b"x")];
+    for one in &mut terms {
+        one.child.suites = kith_ike::suite::EspPreferences::default();
+    }
+    terms[1].child.suites.groups = vec![kith_ike::suite::Group::P256];
+    let (mut world, _) = up(World::with(5, [config(), config()], terms));
+    let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
+    world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
+    world.run(20_000);
+    assert_eq!(world.ends[0].spis.len(), 1);
+    assert_ne!(world.ends[0].newest(), Some(child), "{:?}", world.ends[0].events);
+    talk(&mut world);
+}
+
+#[test]
+fn traffic_that_the_responder_does_not_allow_gives_an_association_without_a_pair() {
+    let mut terms = psk(1, b"x");
+    terms.child.remote = vec![kith_ike::codec::Selector::v4([10, 99, 0, 1].into(), [10, 99, 0, 1].into())];
+    let (world, _) = up(World::with(5, [config(), config()], [psk(0, b"x"), terms]));
+    assert_eq!(world.ends[0].events[1], "refused None TS_UNACCEPTABLE");
+    assert!(world.agree() && world.ends[0].spis.is_empty());
+}
+
+#[test]
+fn who_we_are_told_about_is_told_where_we_are() {
+    let mut world = World::new(5, config());
+    world.act(0, |endpoint, now| endpoint.announce(now, b"here".to_vec()));
+    let (mut world, _) = up(world);
+    assert!(world.ends[1].events.contains(&"whereabouts here".to_owned()));
+    world.act(0, |endpoint, now| endpoint.announce(now, b"there".to_vec()));
+    world.run(100);
+    assert!(world.ends[1].events.contains(&"whereabouts there".to_owned()));
+}
+
+#[test]
+fn no_room_for_another_spi_is_said_and_nothing_leaks() {
+    let mut world = World::new(5, config());
+    world.ends[1].endpoint.host_mut().free = 0;
+    let (world, _) = up(world);
+    assert_eq!(world.ends[0].events[1], "refused None NO_ADDITIONAL_SAS");
+    assert!(world.agree());
+}
+
+#[test]
+fn certificates_prove_who_an_end_is() {
+    let terms = world_with_certificates();
+    let (mut world, _) = up(World::with(5, [config(), config()], terms));
+    talk(&mut world);
+}
+
+fn world_with_certificates() -> [Terms; 2] {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&authority).unwrap();
+    let issuer = Issuer::new(params, authority);
+    [0, 1].map(|end| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![NAMES[end].to_owned()]).unwrap();
+        let leaf = params.signed_by(&key, &issuer).unwrap();
+        let anchors = kith_ike::auth::Anchors::from_der(&[root.der().to_vec()]).unwrap();
+        Terms {
+            proof: OwnProof::Signature {
+                key: kith_ike::auth::SigningKey::from_pkcs8(&key.serialize_der()).unwrap().into(),
+                chain: vec![leaf.der().to_vec()],
+            },
+            peer_proof: PeerProof::Certificate(anchors.into()),
+            ..psk(end, b"")
+        }
+    })
+}
