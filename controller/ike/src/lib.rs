@@ -22,3 +22,7 @@
 pub mod auth;
 pub mod codec;
 pub mod suite;
+
+// The differential test is also part of a fuzz target, where this crate has its name.
+#[cfg(test)]
+extern crate self as kith_ike;
