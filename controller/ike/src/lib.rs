@@ -23,6 +23,9 @@ pub mod auth;
 pub mod codec;
 pub mod suite;
 
+#[cfg(test)]
+mod golden;
+
 // The differential test is also part of a fuzz target, where this crate has its name.
 #[cfg(test)]
 extern crate self as kith_ike;
