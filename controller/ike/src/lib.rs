@@ -34,3 +34,10 @@ pub use event::{Down, Event, Forgotten, NatFound, NewChild, Output, Up};
 pub use host::{Claim, Host, Refused};
 pub use terms::{ChildTerms, Config, Connection, Mode, Nat, Terms, Timing};
 pub use units::{AssociationId, ChildId, Moment, Path, Role};
+
+#[cfg(test)]
+mod golden;
+
+// The differential test is also part of a fuzz target, where this crate has its name.
+#[cfg(test)]
+extern crate self as kith_ike;

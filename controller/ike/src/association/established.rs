@@ -297,6 +297,15 @@ impl Established {
     }
 
     pub(crate) fn add_task(&mut self, context: &mut Context<'_>, task: Task) {
+        let asking = |sa: &IkeSa| {
+            let outstanding = sa.window.outstanding();
+            outstanding.is_some_and(
+                |outstanding| matches!(&outstanding.what, Pending::Child(offer) if offer.replaces.is_none()),
+            )
+        };
+        if task == Task::Create && self.sas.iter().any(asking) {
+            return;
+        }
         self.tasks.add(context.now.millis, task);
         self.work(context);
     }
