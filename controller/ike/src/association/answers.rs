@@ -64,6 +64,9 @@ impl Established {
                     .is_some_and(|collision| lowest < collision.lowest);
                 self.add_child(context, new, child, !redundant && !closed);
                 if redundant {
+                    if let Some(child) = self.children.iter_mut().find(|child| child.id == id) {
+                        child.fate = Fate::Redundant;
+                    }
                     self.tasks.add(context.now.millis, Task::DeleteChild(id));
                 } else if let Some(old) = offer.replaces {
                     self.supersede(context, old, id);

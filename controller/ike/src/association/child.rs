@@ -52,6 +52,8 @@ pub(crate) struct Child {
 pub(crate) enum Fate {
     /// It is used.
     Live,
+    /// The peer made another at the same time, and that one stays: we are about to close this one.
+    Redundant,
     /// Another is there instead; one of the ends will close this one.
     Replaced(ChildId),
     /// We are closing it.

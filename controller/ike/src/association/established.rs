@@ -286,7 +286,7 @@ impl Established {
                 self.use_child(context, next);
             }
             Fate::Lingering(..) => {}
-            Fate::Live | Fate::Deleting(None) => self.forget_child(context, id, Forgotten::Closed),
+            Fate::Live | Fate::Redundant | Fate::Deleting(None) => self.forget_child(context, id, Forgotten::Closed),
         }
     }
 
@@ -426,7 +426,7 @@ impl Established {
             return Ok(());
         };
         let next = match child.fate {
-            Fate::Live => None,
+            Fate::Live | Fate::Redundant => None,
             Fate::Replaced(next) => Some(next),
             Fate::Deleting(_) | Fate::Lingering(..) => return Ok(()),
         };

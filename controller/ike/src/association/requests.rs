@@ -98,7 +98,7 @@ impl Established {
         match child.fate {
             Fate::Lingering(..) => None,
             Fate::Deleting(_) => Some((child.id, None)),
-            Fate::Live | Fate::Replaced(_) => Some((child.id, Some(child.inbound))),
+            Fate::Live | Fate::Redundant | Fate::Replaced(_) => Some((child.id, Some(child.inbound))),
         }
     }
 
@@ -212,7 +212,7 @@ impl Established {
         match found.map(|child| (child.id, child.fate)) {
             Some((id, Fate::Live)) => Ok(id),
             // Section 2.25.1: we are closing it; the peer will see why.
-            Some((_, Fate::Replaced(_) | Fate::Deleting(_))) => temporary(),
+            Some((_, Fate::Redundant | Fate::Replaced(_) | Fate::Deleting(_))) => temporary(),
             // It may be the one that we asked for: the peer has it, and its answer is late.
             None if asking => temporary(),
             // Section 2.25: the SPI is given back as it came.
