@@ -61,6 +61,15 @@ pub struct Timing {
     pub retry: u64,
 }
 
+impl Timing {
+    /// A request is repeated for so long, then the peer is taken for dead.
+    #[must_use]
+    pub fn patience(&self) -> u64 {
+        let wait = |tries: u32| self.repeat_first.saturating_mul(1 << tries.min(16)).min(self.repeat_most);
+        (0..=self.repeat_tries).map(wait).sum()
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {

@@ -252,8 +252,8 @@ impl Established {
         let old = std::mem::replace(&mut self.current, spi);
         self.tasks.drop(&Task::RekeyIke);
         if by == Role::Responder {
-            // The peer closes the old one. If it never does, we do.
-            let at = context.now.after(context.config.timing.handshake);
+            // The peer closes the old one when it has our answer. If it never does, we do.
+            let at = context.now.after(2 * context.config.timing.patience());
             self.tasks.add(at, Task::DeleteSa(old));
         }
         context.tell(self.id, Event::Rekeyed { by, suite });

@@ -6,7 +6,7 @@ use super::established::Established;
 use super::hello::{critical, error, note, noted};
 use super::nat;
 use super::tasks::{Pending, Task};
-use crate::codec::{Delete, Exchange, Notify, NotifyKind, Payload, Protocol};
+use crate::codec::{Delete, Exchange, IkeSpi, Notify, NotifyKind, Payload, Protocol};
 use crate::event::{Down, Event};
 use crate::suite::Plain;
 use crate::units::{ChildId, Path};
@@ -152,7 +152,8 @@ impl Established {
                 _ => None,
             };
             // Section 2.8.2: the peer has rekeyed it and did not see that we were about to.
-            let Some(theirs) = theirs else {
+            let goes_on = |spi: &IkeSpi| self.sas.iter().any(|sa| sa.local_spi() == *spi && sa.ended.is_none());
+            let Some(theirs) = theirs.filter(goes_on) else {
                 return Some(Down::ClosedByPeer);
             };
             self.current = theirs;
