@@ -169,7 +169,7 @@ impl Established {
             self.heard = context.now.millis;
             let down = self.answer(context, at, outstanding.what, &plain);
             self.work(context);
-            return down;
+            return down.or_else(|| self.left());
         }
         match sa.window.arrival(header.message_id.0) {
             Arrival::Other => return None,
@@ -188,7 +188,13 @@ impl Established {
         self.follow(context, path);
         let down = self.request(context, at, (path, header.exchange), &plain);
         self.work(context);
-        down
+        down.or_else(|| self.left())
+    }
+
+    /// The IKE SA that went on was closed before we knew that it was the one.
+    fn left(&self) -> Option<Down> {
+        let goes_on = self.current().is_some_and(|sa| sa.ended.is_none());
+        (!goes_on).then_some(Down::ClosedByPeer)
     }
 
     /// Section 2.23: behind a translator the peer is where its newest authentic request came from. With MOBIKE it says so itself.
