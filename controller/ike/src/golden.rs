@@ -200,12 +200,12 @@ fn handshake(capture: &Capture, suite: IkeSuite, proof: impl Fn() -> PeerProof, 
     assert!(esp.group.is_none() && esp.cipher == suite.cipher);
     assert!(EspPreferences::default().ciphers.contains(&esp.cipher));
     let child = keys.child_keys(esp, nonces, &[]);
-    assert!(fits(child.initiator_to_responder, &capture.one("esp_i")));
-    assert!(fits(child.responder_to_initiator, &capture.one("esp_r")));
+    assert_fits(child.initiator_to_responder, &capture.one("esp_i"));
+    assert_fits(child.responder_to_initiator, &capture.one("esp_r"));
 }
 
 /// Keys are not shown: what ours seal, the other's open.
-fn fits(ours: SaKeys, keymat: &[u8]) -> bool {
+pub(crate) fn assert_fits(ours: SaKeys, keymat: &[u8]) {
     let spi = Spi::new(0x1234).unwrap_or_else(|e| panic!("{e}"));
     let theirs = SaKeys::from_keymat(keymat).unwrap_or_else(|e| panic!("{e}"));
     let (limits, now) = (Limits::default(), Millis(0));
@@ -217,7 +217,10 @@ fn fits(ours: SaKeys, keymat: &[u8]) -> bool {
     let sealed = outbound
         .seal_in_place(&mut packet, HEADER_LEN..HEADER_LEN + 100, 17, now)
         .unwrap_or_else(|e| panic!("{e}"));
-    inbound.open_in_place(&mut packet[sealed.packet], now).is_ok()
+    assert!(
+        inbound.open_in_place(&mut packet[sealed.packet], now).is_ok(),
+        "other keys"
+    );
 }
 
 const X25519: IkeSuite = IkeSuite {

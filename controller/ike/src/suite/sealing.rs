@@ -138,6 +138,12 @@ impl Sealer {
         (1..=total).zip(chain.chunks(room)).map(seal).collect()
     }
 
+    /// As if all messages but one were sealed.
+    #[cfg(test)]
+    pub(super) fn age_to_last(&mut self) {
+        self.used = LAST - 1;
+    }
+
     fn seal_part(
         &mut self,
         header: &Header,
