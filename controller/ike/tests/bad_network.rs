@@ -37,8 +37,8 @@ fn story(seed: u64) -> Result<(), String> {
             (0..=4, Some(child)) => world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child)),
             (5..=6, _) => world.act(end, |endpoint, now| endpoint.rekey(now, id)),
             (7, Some(child)) => world.act(end, |endpoint, now| endpoint.close_child(now, id, child)),
-            // By one end only: two that ask for a pair at once both get one.
-            (8, None) if end == 0 => world.act(end, |endpoint, now| endpoint.create_child(now, id)),
+            // By one end only: RFC 7296 knows no collision of two that ask for a first pair; both get one.
+            (8, None) if end == 0 => world.act(end, |endpoint, now| endpoint.ensure_child(now, id)),
             (9, Some(child)) => {
                 // Both at once.
                 world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
@@ -84,7 +84,7 @@ fn story(seed: u64) -> Result<(), String> {
         world.run(5_000);
     } else {
         let id = world.ends[0].up[0];
-        world.act(0, |endpoint, now| endpoint.create_child(now, id));
+        world.act(0, |endpoint, now| endpoint.ensure_child(now, id));
         world.run(5_000);
     }
     let received = world.ends.each_ref().map(|end| end.received);

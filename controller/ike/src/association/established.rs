@@ -365,6 +365,7 @@ impl Established {
                 self.ask(context, at, (informational, &said), Pending::Inform)
             }
             Task::Move(path) => self.begin_move(context, at, path),
+            Task::Create if self.children.iter().any(|child| child.fate == Fate::Live) => Ok(()),
             Task::Create => self.begin_child(context, at, None),
             Task::RekeyChild(id) => match self.children.iter().find(|child| child.id == id) {
                 Some(child) if child.fate == Fate::Live => self.begin_child(context, at, Some(id)),

@@ -55,6 +55,9 @@ impl Anchors {
     /// [`AuthError::BadAnchor`] with the position of the first that is none.
     pub fn from_der(certificates: &[Vec<u8>]) -> Result<Self, AuthError> {
         let anchor = |(index, der): (usize, &Vec<u8>)| {
+            if der.len() > MAX_CERTIFICATE {
+                return Err(AuthError::BadAnchor(index));
+            }
             anchor_from_trusted_cert(&CertificateDer::from(der.as_slice()))
                 .map(|anchor| anchor.to_owned())
                 .map_err(|_| AuthError::BadAnchor(index))
@@ -112,9 +115,7 @@ impl Anchors {
         }
         let named = match peer {
             // RFC 4945 3.1.5: the whole subject, octet for octet.
-            Identity::DerDn(name) => Der(name)
-                .take()
-                .is_some_and(|(tag, subject, _)| tag == SEQUENCE && subject == certificate.subject()),
+            Identity::DerDn(name) => *name == sequence(certificate.subject()),
             other => names(
                 extension(leaf, SUBJECT_ALT_NAME)
                     .ok_or_else(bad)?
@@ -131,20 +132,25 @@ impl Anchors {
 
 /// SHA-1 of the public key as RFC 7296 3.7 wants it: a name for it, not a protection.
 fn key_id(anchor: &TrustAnchor<'_>) -> [u8; 20] {
-    // webpki keeps what is inside the sequence.
-    let inside: &[u8] = &anchor.subject_public_key_info;
-    let [a, b] = u16::try_from(inside.len())
-        .unwrap_or_else(|_| unreachable!("webpki reads no longer ones"))
-        .to_be_bytes();
-    let start: &[u8] = match inside.len() {
+    let id = digest::digest(
+        &SHA1_FOR_LEGACY_USE_ONLY,
+        &sequence(&anchor.subject_public_key_info),
+    );
+    id.as_ref()
+        .try_into()
+        .unwrap_or_else(|_| unreachable!("SHA-1 gives 20 octets"))
+}
+
+/// A sequence around `inside`: webpki keeps only that of names and keys.
+fn sequence(inside: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(inside.len()).unwrap_or_else(|_| unreachable!("certificates are shorter"));
+    let [a, b] = length.to_be_bytes();
+    let start: &[u8] = match length {
         0..=0x7f => &[SEQUENCE, b],
         0x80..=0xff => &[SEQUENCE, 0x81, b],
         _ => &[SEQUENCE, 0x82, a, b],
     };
-    let id = digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, &[start, inside].concat());
-    id.as_ref()
-        .try_into()
-        .unwrap_or_else(|_| unreachable!("SHA-1 gives 20 octets"))
+    [start, inside].concat()
 }
 
 /// RFC 4945 5.1.3.12: no extended key usage, or one that fits.

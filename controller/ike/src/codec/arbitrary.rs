@@ -116,7 +116,7 @@ fn identity() -> impl Strategy<Value = Identity> {
 fn selector() -> impl Strategy<Value = Selector> {
     let ports = any::<(u16, u16)>();
     prop_oneof![
-        (any::<u8>(), ports.clone(), any::<[[u8; 4]; 2]>()).prop_map(|(protocol, ports, [a, b])| Selector {
+        (any::<u8>(), ports, any::<[[u8; 4]; 2]>()).prop_map(|(protocol, ports, [a, b])| Selector {
             protocol,
             ports,
             addresses: Range::V4(a.into(), b.into())

@@ -3,7 +3,7 @@
 //! **Problem.** Whoever can send a datagram can send any octets; a length that lies, a count that is too large or a chain without
 //! end must cost nothing and break nothing.
 //!
-//! **Idea.** One bounded reader ([`reader`]) that checks before it gives, and refusals that say what was wrong and where. What
+//! **Idea.** One bounded reader (`reader.rs`) that checks before it gives, and refusals that say what was wrong and where. What
 //! the encoder makes, the parser takes, and it gives the same values back. What we do not know is kept, not guessed at:
 //! [`Payload::Unknown`], [`Protocol::Other`], [`Range::Other`].
 //!

@@ -149,8 +149,8 @@ impl<H: Host> Endpoint<H> {
         self.task(now, id, Task::RekeyIke);
     }
 
-    /// Asks for one more pair of ESP SAs.
-    pub fn create_child(&mut self, now: Moment, id: AssociationId) {
+    /// Asks for a pair of ESP SAs, unless there is one.
+    pub fn ensure_child(&mut self, now: Moment, id: AssociationId) {
         self.task(now, id, Task::Create);
     }
 
