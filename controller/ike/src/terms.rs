@@ -65,7 +65,11 @@ impl Timing {
     /// A request is repeated for so long, then the peer is taken for dead.
     #[must_use]
     pub fn patience(&self) -> u64 {
-        let wait = |tries: u32| self.repeat_first.saturating_mul(1 << tries.min(16)).min(self.repeat_most);
+        let wait = |tries: u32| {
+            self.repeat_first
+                .saturating_mul(1 << tries.min(16))
+                .min(self.repeat_most)
+        };
         (0..=self.repeat_tries).map(wait).sum()
     }
 }

@@ -5,7 +5,6 @@
 
 mod world;
 
-use kith_ike::*;
 use world::*;
 
 const SEEDS: u64 = 10_000;
@@ -13,9 +12,13 @@ const SEEDS: u64 = 10_000;
 const THREADS: u64 = 2;
 
 fn story(seed: u64) -> Result<(), String> {
-    let mut config = if seed % 4 == 0 { post_quantum() } else { config() };
+    let mut config = if seed.is_multiple_of(4) {
+        post_quantum()
+    } else {
+        config()
+    };
     // Some stories see IKE SAs grow old.
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         (config.timing.ike_soft, config.timing.ike_hard) = (40_000, 120_000);
     }
     let mut world = World::new(seed, config);
@@ -42,7 +45,10 @@ fn story(seed: u64) -> Result<(), String> {
             (9, Some(child)) => {
                 // Both at once.
                 world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
-                if let (Some(id), Some(child)) = (world.ends[1 - end].up.first().copied(), world.ends[1 - end].newest()) {
+                if let (Some(id), Some(child)) = (
+                    world.ends[1 - end].up.first().copied(),
+                    world.ends[1 - end].newest(),
+                ) {
                     world.act(1 - end, |endpoint, now| endpoint.rekey_child(now, id, child));
                 }
             }
@@ -53,7 +59,7 @@ fn story(seed: u64) -> Result<(), String> {
                     }
                 }
             }
-            (11, _) if seed % 5 == 0 => world.act(end, |endpoint, now| endpoint.close(now, id)),
+            (11, _) if seed.is_multiple_of(5) => world.act(end, |endpoint, now| endpoint.close(now, id)),
             _ => {
                 world.data(0);
                 world.data(1);
@@ -77,15 +83,15 @@ fn story(seed: u64) -> Result<(), String> {
     // And from here on it works: what is there can be used, what is not can be begun.
     if alive[0] == 0 {
         world.connect(0);
-        world.run(5_000);
+        world.run(20_000);
     } else if let Some(child) = world.ends[0].newest() {
         let id = world.ends[0].up[0];
         world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
-        world.run(5_000);
+        world.run(20_000);
     } else {
         let id = world.ends[0].up[0];
         world.act(0, |endpoint, now| endpoint.ensure_child(now, id));
-        world.run(5_000);
+        world.run(20_000);
     }
     let received = world.ends.each_ref().map(|end| end.received);
     for end in [0, 1] {
@@ -118,7 +124,15 @@ fn ends_agree_after_any_story_or_have_nothing() {
                 })
             })
             .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
-    assert!(failures.is_empty(), "{} of {seeds} failed, the first: {}", failures.len(), failures[0]);
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds} failed, the first: {}",
+        failures.len(),
+        failures[0]
+    );
 }

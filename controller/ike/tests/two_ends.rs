@@ -9,7 +9,12 @@ use world::*;
 fn up(mut world: World) -> (World, AssociationId) {
     let id = world.connect(0);
     world.run(200);
-    assert_eq!([world.ends[0].up.len(), world.ends[1].up.len()], [1, 1], "{:?}", world.ends.each_ref().map(|end| &end.events));
+    assert_eq!(
+        [world.ends[0].up.len(), world.ends[1].up.len()],
+        [1, 1],
+        "{:?}",
+        world.ends.each_ref().map(|end| &end.events)
+    );
     (world, id)
 }
 
@@ -35,7 +40,10 @@ fn talk(world: &mut World) {
 #[test]
 fn four_messages_give_both_ends_the_same_keys() {
     let (mut world, _) = up(World::new(1, config()));
-    assert_eq!(world.ends[0].events, ["up AES-256-GCM, HMAC-SHA-256, X25519", "child 1", "send 1"]);
+    assert_eq!(
+        world.ends[0].events,
+        ["up AES-256-GCM, HMAC-SHA-256, X25519", "child 1", "send 1"]
+    );
     assert!(world.agree());
     talk(&mut world);
 }
@@ -43,7 +51,11 @@ fn four_messages_give_both_ends_the_same_keys() {
 #[test]
 fn a_post_quantum_exchange_between_them_changes_nothing_for_the_user() {
     let (mut world, _) = up(World::new(1, post_quantum()));
-    assert!(world.ends[0].events[0].contains("ML-KEM-768"), "{:?}", world.ends[0].events);
+    assert!(
+        world.ends[0].events[0].contains("ML-KEM-768"),
+        "{:?}",
+        world.ends[0].events
+    );
     assert!(world.largest <= 1200, "fragmented: {}", world.largest);
     talk(&mut world);
 }
@@ -67,8 +79,16 @@ fn whoever_has_another_secret_is_not_believed() {
     world.connect(0);
     world.run(60_000);
     assert_eq!(world.ends[0].downs.len(), 1);
-    assert!(matches!(world.ends[0].downs[0].1, Down::RefusedByPeer(_)), "{:?}", world.ends[0].downs);
-    assert!(matches!(world.ends[1].downs[0].1, Down::NotAuthentic(_)), "{:?}", world.ends[1].downs);
+    assert!(
+        matches!(world.ends[0].downs[0].1, Down::RefusedByPeer(_)),
+        "{:?}",
+        world.ends[0].downs
+    );
+    assert!(
+        matches!(world.ends[1].downs[0].1, Down::NotAuthentic(_)),
+        "{:?}",
+        world.ends[1].downs
+    );
     assert!(world.agree());
 }
 
@@ -125,7 +145,12 @@ fn both_ends_rekey_a_pair_at_once_and_one_new_pair_remains() {
                 world.run(5);
             }
             world.run(20_000);
-            assert_eq!(world.ends[0].spis.len(), 1, "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+            assert_eq!(
+                world.ends[0].spis.len(),
+                1,
+                "seed {seed}: {:?}",
+                world.ends.each_ref().map(|end| &end.events)
+            );
             assert!(world.agree(), "seed {seed}");
         }
         assert_eq!(world.ends.each_ref().map(|end| end.lost), [0, 0], "seed {seed}");
@@ -143,7 +168,12 @@ fn the_ike_sa_is_rekeyed_by_either_end_and_the_pairs_stay() {
             world.run(500);
             talk(&mut world);
         }
-        let rekeyed = |end: &End| end.events.iter().filter(|event| event.starts_with("rekeyed")).count();
+        let rekeyed = |end: &End| {
+            end.events
+                .iter()
+                .filter(|event| event.starts_with("rekeyed"))
+                .count()
+        };
         assert_eq!(world.ends.each_ref().map(rekeyed), [10, 10]);
         // And pairs can be rekeyed under the new one.
         let (id, child) = (world.ends[1 - end].up[0], world.ends[1 - end].newest().unwrap());
@@ -183,7 +213,11 @@ fn a_pair_is_rekeyed_while_the_other_end_closes_it() {
         let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
         world.act(1, |endpoint, now| endpoint.close_child(now, id, child));
         world.run(60_000);
-        assert!(world.agree(), "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert!(
+            world.agree(),
+            "seed {seed}: {:?}",
+            world.ends.each_ref().map(|end| &end.events)
+        );
         assert_eq!(world.ends[0].downs, []);
     }
 }
@@ -197,9 +231,20 @@ fn a_pair_is_rekeyed_while_the_other_end_rekeys_the_ike_sa() {
         let id = world.ends[1].up[0];
         world.act(1, |endpoint, now| endpoint.rekey(now, id));
         world.run(60_000);
-        assert!(world.agree(), "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert!(
+            world.agree(),
+            "seed {seed}: {:?}",
+            world.ends.each_ref().map(|end| &end.events)
+        );
         assert_eq!(world.ends[0].spis.len(), 1);
-        assert!(world.ends.iter().all(|end| end.events.iter().any(|event| event.starts_with("rekeyed"))), "{:?}", world.ends.each_ref().map(|end| &end.events));
+        assert!(
+            world
+                .ends
+                .iter()
+                .all(|end| end.events.iter().any(|event| event.starts_with("rekeyed"))),
+            "{:?}",
+            world.ends.each_ref().map(|end| &end.events)
+        );
         talk(&mut world);
     }
 }
@@ -225,7 +270,12 @@ fn both_ends_close_at_once() {
         world.act(end, |endpoint, now| endpoint.close(now, id));
     }
     world.run(100_000);
-    assert!(world.ends.iter().all(|end| end.downs.len() == 1 && end.spis.is_empty()));
+    assert!(
+        world
+            .ends
+            .iter()
+            .all(|end| end.downs.len() == 1 && end.spis.is_empty())
+    );
     assert!(world.agree());
 }
 
@@ -256,7 +306,11 @@ fn an_old_ike_sa_is_replaced_by_itself() {
     let (mut world, _) = up(World::new(5, config));
     world.run(3_600_000);
     assert_eq!(world.ends.each_ref().map(|end| end.downs.len()), [0, 0]);
-    let rekeyed = world.ends[0].events.iter().filter(|event| event.starts_with("rekeyed")).count();
+    let rekeyed = world.ends[0]
+        .events
+        .iter()
+        .filter(|event| event.starts_with("rekeyed"))
+        .count();
     assert!((50..=60).contains(&rekeyed), "{rekeyed}");
     renew(&mut world);
     talk(&mut world);
@@ -270,7 +324,12 @@ fn both_ends_begin_at_once_and_one_association_remains() {
         world.run(seed);
         world.connect(1);
         world.run(30_000);
-        assert_eq!(world.ends.each_ref().map(|end| end.up.len()), [1, 1], "seed {seed}: {:?}", world.ends.each_ref().map(|end| &end.events));
+        assert_eq!(
+            world.ends.each_ref().map(|end| end.up.len()),
+            [1, 1],
+            "seed {seed}: {:?}",
+            world.ends.each_ref().map(|end| &end.events)
+        );
         assert_eq!(world.ends[0].spis.len(), 1);
         assert!(world.agree(), "seed {seed}");
         talk(&mut world);
@@ -306,7 +365,11 @@ fn another_group_than_the_first_one_offered_is_asked_for_and_used() {
     let mut only = config();
     only.ike.groups = vec![kith_ike::suite::Group::P256];
     let (mut world, _) = up(World::with(5, [config(), only], [psk(0, b"x"), psk(1, b"x")]));
-    assert!(world.ends[0].events[0].contains("P-256"), "{:?}", world.ends[0].events);
+    assert!(
+        world.ends[0].events[0].contains("P-256"),
+        "{:?}",
+        world.ends[0].events
+    );
     talk(&mut world);
 }
 
@@ -329,7 +392,10 @@ fn pairs_with_a_secret_of_their_own_can_be_rekeyed() {
 #[test]
 fn traffic_that_the_responder_does_not_allow_gives_an_association_without_a_pair() {
     let mut terms = psk(1, b"x");
-    terms.child.remote = vec![kith_ike::codec::Selector::v4([10, 99, 0, 1].into(), [10, 99, 0, 1].into())];
+    terms.child.remote = vec![kith_ike::codec::Selector::v4(
+        [10, 99, 0, 1].into(),
+        [10, 99, 0, 1].into(),
+    )];
     let (world, _) = up(World::with(5, [config(), config()], [psk(0, b"x"), terms]));
     assert_eq!(world.ends[0].events[1], "refused None TS_UNACCEPTABLE");
     assert!(world.agree() && world.ends[0].spis.is_empty());
@@ -376,7 +442,9 @@ fn world_with_certificates() -> [Terms; 2] {
         let anchors = kith_ike::auth::Anchors::from_der(&[root.der().to_vec()]).unwrap();
         Terms {
             proof: OwnProof::Signature {
-                key: kith_ike::auth::SigningKey::from_pkcs8(&key.serialize_der()).unwrap().into(),
+                key: kith_ike::auth::SigningKey::from_pkcs8(&key.serialize_der())
+                    .unwrap()
+                    .into(),
                 chain: vec![leaf.der().to_vec()],
             },
             peer_proof: PeerProof::Certificate(anchors.into()),

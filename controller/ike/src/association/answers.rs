@@ -95,7 +95,9 @@ impl Established {
             // Section 1.3: the same again with the group that the peer wants.
             let group = <[u8; 2]>::try_from(error.data.as_slice()).map(u16::from_be_bytes);
             let terms = self.terms.clone();
-            let again = group.ok().and_then(|group| offer.with_group(context, &terms.child, group));
+            let again = group
+                .ok()
+                .and_then(|group| offer.with_group(context, &terms.child, group));
             if let Some(again) = again {
                 if let Err(pending) = self.ask_for_child(context, at, again) {
                     self.undo(context, pending);

@@ -97,9 +97,17 @@ impl Authenticating {
                 let ephemeral = Ephemeral::offer(group, &mut |out| context.host.entropy(out))
                     .map_err(|_| Down::Exhausted)?;
                 let said = [intermediate::payload(group, ephemeral.public().to_vec())];
-                let header = this.negotiated.protection.header(Exchange::IkeIntermediate, false, 1);
+                let header = this
+                    .negotiated
+                    .protection
+                    .header(Exchange::IkeIntermediate, false, 1);
                 this.negotiated.absorb_own(&header, &said);
-                this.ask(context, Exchange::IkeIntermediate, &said, Pending::Intermediate(ephemeral))?;
+                this.ask(
+                    context,
+                    Exchange::IkeIntermediate,
+                    &said,
+                    Pending::Intermediate(ephemeral),
+                )?;
             }
             None => this.prove(context)?,
         }
@@ -139,7 +147,10 @@ impl Authenticating {
         }
         said.push(note(NotifyKind::MOBIKE_SUPPORTED, Vec::new()));
         if self.negotiated.kith && !context.desk.announcement.is_empty() {
-            said.push(note(NotifyKind::KITH_WHEREABOUTS, context.desk.announcement.clone()));
+            said.push(note(
+                NotifyKind::KITH_WHEREABOUTS,
+                context.desk.announcement.clone(),
+            ));
         }
         said.extend(offer.payloads());
         self.ask(context, Exchange::IkeAuth, &said, Pending::Auth(Box::new(offer)))
@@ -190,7 +201,13 @@ impl Authenticating {
         let terms = &self.connection.terms.clone();
         let id = self.window.next_out().map_or(0, |next| next - 1);
         let checked = if peer.same(&self.connection.peer) {
-            check(context, &self.negotiated, Role::Initiator, (terms, id), (peer, payloads))
+            check(
+                context,
+                &self.negotiated,
+                Role::Initiator,
+                (terms, id),
+                (peer, payloads),
+            )
         } else {
             Err(Down::Protocol("somebody else answers"))
         };
@@ -206,7 +223,11 @@ impl Authenticating {
             // Section 1.2: the IKE SA stands, without a child.
             hello::error(payloads).map_or(why, |error| error.kind)
         });
-        Step::Up(Box::new(Conclusion::new((peer, terms, self.path), payloads, child)))
+        Step::Up(Box::new(Conclusion::new(
+            (peer, terms, self.path),
+            payloads,
+            child,
+        )))
     }
 
     pub(crate) fn into_parts(self) -> (Negotiated, Window<Pending>, Option<u64>) {
@@ -235,7 +256,10 @@ impl Authenticating {
     }
 
     pub(crate) fn deadline(&self, handshake: u64) -> u64 {
-        let repeat = self.window.outstanding().map(|outstanding| outstanding.repeater.deadline());
+        let repeat = self
+            .window
+            .outstanding()
+            .map(|outstanding| outstanding.repeater.deadline());
         repeat.unwrap_or(u64::MAX).min(self.since + handshake)
     }
 
@@ -267,14 +291,21 @@ impl Responding {
         let payloads = plain.payloads();
         match (header.exchange, self.additional) {
             (Exchange::IkeIntermediate, Some(group)) => {
-                let share = payloads.as_ref().ok().and_then(|payloads| intermediate::share(payloads, group));
-                let answer = share.map(|share| suite::answer(group, share, &mut |out| context.host.entropy(out)));
+                let share = payloads
+                    .as_ref()
+                    .ok()
+                    .and_then(|payloads| intermediate::share(payloads, group));
+                let answer =
+                    share.map(|share| suite::answer(group, share, &mut |out| context.host.entropy(out)));
                 let Some(Ok((public, shared))) = answer else {
                     return Step::Down(Down::Protocol("no additional key exchange"));
                 };
                 self.negotiated.absorb(&header, &plain);
                 let said = [intermediate::payload(group, public)];
-                let header = self.negotiated.protection.header(header.exchange, true, header.message_id.0);
+                let header = self
+                    .negotiated
+                    .protection
+                    .header(header.exchange, true, header.message_id.0);
                 self.negotiated.absorb_own(&header, &said);
                 if !self.reply(context, path, datagram, &said) {
                     return Step::Down(Down::Exhausted);
@@ -286,7 +317,13 @@ impl Responding {
             }
             (Exchange::IkeAuth, None) => match payloads {
                 Ok(payloads) => self.conclude(context, path, datagram, &payloads),
-                Err(_) => self.refuse(context, path, datagram, NotifyKind::INVALID_SYNTAX, "IKE_AUTH makes no sense"),
+                Err(_) => self.refuse(
+                    context,
+                    path,
+                    datagram,
+                    NotifyKind::INVALID_SYNTAX,
+                    "IKE_AUTH makes no sense",
+                ),
             },
             _ => Step::Wait,
         }
@@ -301,7 +338,13 @@ impl Responding {
     ) -> Step {
         if let Some(_kind) = hello::critical(payloads) {
             let kind = NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD;
-            return self.refuse(context, path, datagram, kind, "a critical payload that we do not know");
+            return self.refuse(
+                context,
+                path,
+                datagram,
+                kind,
+                "a critical payload that we do not know",
+            );
         }
         let (mut peer, mut wanted) = (None, None);
         for payload in payloads {
@@ -312,7 +355,13 @@ impl Responding {
             }
         }
         let Some(peer) = peer else {
-            return self.refuse(context, path, datagram, NotifyKind::INVALID_SYNTAX, "it does not say who it is");
+            return self.refuse(
+                context,
+                path,
+                datagram,
+                NotifyKind::INVALID_SYNTAX,
+                "it does not say who it is",
+            );
         };
         let claim = Claim {
             path,
@@ -323,7 +372,13 @@ impl Responding {
         let admitted = context.host.admit(context.now, &claim);
         let id = datagram.header.message_id.0;
         let checked = admitted.map_err(Down::Refused).and_then(|terms| {
-            check(context, &self.negotiated, Role::Responder, (&terms, id), (peer, payloads))?;
+            check(
+                context,
+                &self.negotiated,
+                Role::Responder,
+                (&terms, id),
+                (peer, payloads),
+            )?;
             let said = proof(&self.negotiated, Role::Responder, (&terms, id))?;
             Ok((terms, said))
         });
@@ -331,7 +386,12 @@ impl Responding {
             Ok(good) => good,
             Err(down) => {
                 // Section 2.21.2: it hears that, and nothing of the reason.
-                self.reply(context, path, datagram, &[note(NotifyKind::AUTHENTICATION_FAILED, Vec::new())]);
+                self.reply(
+                    context,
+                    path,
+                    datagram,
+                    &[note(NotifyKind::AUTHENTICATION_FAILED, Vec::new())],
+                );
                 return Step::Down(down);
             }
         };
@@ -340,7 +400,10 @@ impl Responding {
             said.push(note(NotifyKind::MOBIKE_SUPPORTED, Vec::new()));
         }
         if self.negotiated.kith && !context.desk.announcement.is_empty() {
-            said.push(note(NotifyKind::KITH_WHEREABOUTS, context.desk.announcement.clone()));
+            said.push(note(
+                NotifyKind::KITH_WHEREABOUTS,
+                context.desk.announcement.clone(),
+            ));
         }
         let [initiator, responder] = &self.negotiated.nonces;
         let first = Some(Nonces { initiator, responder });
@@ -399,10 +462,11 @@ impl Responding {
 
 /// The initiator was refused, or answered without proof.
 fn refused(payloads: &[Payload]) -> Step {
-    Step::Down(hello::error(payloads).map_or(
-        Down::Protocol("an answer without proof"),
-        |error| Down::RefusedByPeer(error.kind),
-    ))
+    Step::Down(
+        hello::error(payloads).map_or(Down::Protocol("an answer without proof"), |error| {
+            Down::RefusedByPeer(error.kind)
+        }),
+    )
 }
 
 /// Certificates and AUTH of ours.

@@ -3,9 +3,7 @@
 use super::context::Context;
 use super::hello::{note, noted};
 use super::selectors::{narrow, within};
-use crate::codec::{
-    KeyExchange, Notify, NotifyKind, Payload, Proposal, Protocol, Selector,
-};
+use crate::codec::{KeyExchange, Notify, NotifyKind, Payload, Proposal, Protocol, Selector};
 use crate::event::NewChild;
 use crate::suite::{self, ChildKeys, Ephemeral, EspSuite, Group, IkeKeys, Nonces};
 use crate::terms::{ChildTerms, Mode};
@@ -149,13 +147,24 @@ impl Offer {
     }
 
     /// Another group, which the responder asked for; `None` if it is not one of ours.
-    pub(crate) fn with_group(&self, context: &mut Context<'_>, terms: &ChildTerms, group: u16) -> Option<Self> {
+    pub(crate) fn with_group(
+        &self,
+        context: &mut Context<'_>,
+        terms: &ChildTerms,
+        group: u16,
+    ) -> Option<Self> {
         let group = Group::from_id(group).filter(|group| terms.suites.groups.contains(group))?;
         if self.ephemeral.as_ref().is_none_or(|ours| ours.group() == group) {
             return None;
         }
         let ephemeral = Ephemeral::offer(group, &mut |out| context.host.entropy(out)).ok()?;
-        Some(Self::new(self.spi, terms, context.nonce(), Some(ephemeral), self.replaces))
+        Some(Self::new(
+            self.spi,
+            terms,
+            context.nonce(),
+            Some(ephemeral),
+            self.replaces,
+        ))
     }
 
     /// What the responder's answer makes of it.
@@ -166,8 +175,8 @@ impl Offer {
         answer: &[Payload],
     ) -> Result<(NewChild, Child), NotifyKind> {
         let read = Read::of(answer).ok_or(NotifyKind::INVALID_SYNTAX)?;
-        let (suite, spi) = suite::accept_esp(&self.proposals, read.proposals)
-            .map_err(|_| NotifyKind::NO_PROPOSAL_CHOSEN)?;
+        let (suite, spi) =
+            suite::accept_esp(&self.proposals, read.proposals).map_err(|_| NotifyKind::NO_PROPOSAL_CHOSEN)?;
         let transport = noted(answer, NotifyKind::USE_TRANSPORT_MODE).is_some();
         // Section 1.3.1: the responder may fall back to tunnel mode; whoever asked closes what it does not want.
         if (self.mode == Mode::Transport) != transport {
@@ -177,7 +186,9 @@ impl Offer {
             return Err(NotifyKind::TS_UNACCEPTABLE);
         }
         let shared = match (&self.ephemeral, read.share, suite.group) {
-            (Some(ours), Some(theirs), Some(group)) if theirs.group == group.id() && ours.group() == group => {
+            (Some(ours), Some(theirs), Some(group))
+                if theirs.group == group.id() && ours.group() == group =>
+            {
                 let shared = ours.finish(&theirs.data);
                 Some(shared.map_err(|_| NotifyKind::INVALID_SYNTAX)?)
             }
@@ -195,7 +206,13 @@ impl Offer {
         let keys = keys.child_keys(suite, nonces, shared.as_ref().as_slice());
         let traffic = (self.mode, read.initiator.to_vec(), read.responder.to_vec());
         let spis = (self.spi, spi);
-        Ok(agreed(context, (Role::Initiator, self.replaces), spis, (suite, keys), traffic))
+        Ok(agreed(
+            context,
+            (Role::Initiator, self.replaces),
+            spis,
+            (suite, keys),
+            traffic,
+        ))
     }
 
     /// The lower of our nonce and the one in the answer (section 2.8.1).
@@ -245,16 +262,22 @@ fn respond_with(
         return Err(plain(NotifyKind::NO_PROPOSAL_CHOSEN));
     }
     // Seen from here, the initiator's side is the remote one.
-    let (remote, local) = (narrow(read.initiator, &terms.remote), narrow(read.responder, &terms.local));
+    let (remote, local) = (
+        narrow(read.initiator, &terms.remote),
+        narrow(read.responder, &terms.local),
+    );
     if remote.is_empty() || local.is_empty() {
         return Err(plain(NotifyKind::TS_UNACCEPTABLE));
     }
     let mut exchanged = None;
     if let Some(group) = chosen.suite.group {
-        let theirs = read.share.filter(|share| share.group == group.id()).ok_or_else(|| {
-            // Section 1.3: the group that we would have chosen.
-            Notify::new(NotifyKind::INVALID_KE_PAYLOAD, group.id().to_be_bytes().to_vec())
-        })?;
+        let theirs = read
+            .share
+            .filter(|share| share.group == group.id())
+            .ok_or_else(|| {
+                // Section 1.3: the group that we would have chosen.
+                Notify::new(NotifyKind::INVALID_KE_PAYLOAD, group.id().to_be_bytes().to_vec())
+            })?;
         let answer = suite::answer(group, &theirs.data, &mut |out| context.host.entropy(out));
         exchanged = Some((group, answer.map_err(|_| plain(NotifyKind::INVALID_SYNTAX))?));
     }
@@ -287,7 +310,13 @@ fn respond_with(
     said.push(Payload::SelectorsInitiator(remote.clone()));
     said.push(Payload::SelectorsResponder(local.clone()));
     let (roles, spis) = ((Role::Responder, replaces), (spi, chosen.peer_spi));
-    let (new, child) = agreed(context, roles, spis, (chosen.suite, keys), (terms.mode, local, remote));
+    let (new, child) = agreed(
+        context,
+        roles,
+        spis,
+        (chosen.suite, keys),
+        (terms.mode, local, remote),
+    );
     Ok(Responded {
         said,
         new,

@@ -237,7 +237,8 @@ impl Established {
         match sa.protection.seal(&header, said) {
             Ok(datagrams) => {
                 context.send(self.path, &datagrams);
-                sa.window.sent(pending, datagrams, context.now, &context.config.timing);
+                sa.window
+                    .sent(pending, datagrams, context.now, &context.config.timing);
                 Ok(())
             }
             Err(_) => Err(pending),
@@ -270,7 +271,8 @@ impl Established {
             return;
         };
         let child = self.children.remove(place);
-        if let Fate::Replaced(next) | Fate::Deleting(Some(next)) | Fate::Lingering(_, Some(next)) = child.fate {
+        if let Fate::Replaced(next) | Fate::Deleting(Some(next)) | Fate::Lingering(_, Some(next)) = child.fate
+        {
             self.use_child(context, next);
         }
         self.tasks.drop(&Task::DeleteChild(id));
@@ -292,7 +294,9 @@ impl Established {
                 self.use_child(context, next);
             }
             Fate::Lingering(..) => {}
-            Fate::Live | Fate::Redundant | Fate::Deleting(None) => self.forget_child(context, id, Forgotten::Closed),
+            Fate::Live | Fate::Redundant | Fate::Deleting(None) => {
+                self.forget_child(context, id, Forgotten::Closed)
+            }
         }
     }
 
@@ -361,7 +365,10 @@ impl Established {
         let begun = match task {
             Task::Probe => self.ask(context, at, (informational, &[]), Pending::Inform),
             Task::Announce => {
-                let said = [note(NotifyKind::KITH_WHEREABOUTS, context.desk.announcement.clone())];
+                let said = [note(
+                    NotifyKind::KITH_WHEREABOUTS,
+                    context.desk.announcement.clone(),
+                )];
                 self.ask(context, at, (informational, &said), Pending::Inform)
             }
             Task::Move(path) => self.begin_move(context, at, path),
@@ -374,7 +381,12 @@ impl Established {
             Task::RekeyIke => match IkeOffer::new(context, self.id) {
                 Some(offer) => {
                     let said = offer.payloads();
-                    self.ask(context, at, (Exchange::CreateChildSa, &said), Pending::Rekey(Box::new(offer)))
+                    self.ask(
+                        context,
+                        at,
+                        (Exchange::CreateChildSa, &said),
+                        Pending::Rekey(Box::new(offer)),
+                    )
                 }
                 None => Ok(()),
             },
@@ -401,7 +413,8 @@ impl Established {
     ) -> Result<(), Pending> {
         let Some(spi) = context.host.take_spi() else {
             let task = replaces.map_or(Task::Create, Task::RekeyChild);
-            self.tasks.add(context.now.after(context.config.timing.retry), task);
+            self.tasks
+                .add(context.now.after(context.config.timing.retry), task);
             return Ok(());
         };
         match Offer::later(context, spi, &self.terms.child, replaces) {
@@ -419,13 +432,20 @@ impl Established {
         at: usize,
         offer: Offer,
     ) -> Result<(), Pending> {
-        let old = offer.replaces.and_then(|id| self.children.iter().find(|child| child.id == id));
+        let old = offer
+            .replaces
+            .and_then(|id| self.children.iter().find(|child| child.id == id));
         let mut said = Vec::new();
         if let Some(old) = old {
             said.push(Offer::replacing(old.inbound));
         }
         said.extend(offer.payloads());
-        self.ask(context, at, (Exchange::CreateChildSa, &said), Pending::Child(Box::new(offer)))
+        self.ask(
+            context,
+            at,
+            (Exchange::CreateChildSa, &said),
+            Pending::Child(Box::new(offer)),
+        )
     }
 
     fn begin_delete(&mut self, context: &mut Context<'_>, at: usize, id: ChildId) -> Result<(), Pending> {
@@ -438,8 +458,15 @@ impl Established {
             Fate::Deleting(_) | Fate::Lingering(..) => return Ok(()),
         };
         child.fate = Fate::Deleting(next);
-        let said = [Payload::Delete(crate::codec::Delete::Esp(vec![child.inbound.get()]))];
-        self.ask(context, at, (Exchange::Informational, &said), Pending::DeleteChildren(vec![id]))
+        let said = [Payload::Delete(crate::codec::Delete::Esp(vec![
+            child.inbound.get(),
+        ]))];
+        self.ask(
+            context,
+            at,
+            (Exchange::Informational, &said),
+            Pending::DeleteChildren(vec![id]),
+        )
     }
 
     fn begin_move(&mut self, context: &mut Context<'_>, at: usize, path: Path) -> Result<(), Pending> {
@@ -503,13 +530,18 @@ impl Established {
                 Due::Repeat => context.send(self.path, outstanding.repeater.datagrams()),
                 Due::GiveUp if self.sas[at].local_spi() == self.current => {
                     let closing = self.sas[at].window.outstanding();
-                    let closing = closing.is_some_and(|outstanding| matches!(outstanding.what, Pending::Close));
+                    let closing =
+                        closing.is_some_and(|outstanding| matches!(outstanding.what, Pending::Close));
                     return Some(if closing { Down::Closed } else { Down::Silent });
                 }
                 Due::GiveUp => self.end_sa(context, at),
             }
         }
-        while let Some(at) = self.sas.iter().position(|sa| sa.ended.is_some_and(|until| until <= now)) {
+        while let Some(at) = self
+            .sas
+            .iter()
+            .position(|sa| sa.ended.is_some_and(|until| until <= now))
+        {
             let sa = self.sas.remove(at);
             context.give_back_ike_spi(sa.local_spi());
         }
@@ -542,10 +574,11 @@ impl Established {
     }
 
     pub(crate) fn deadline(&self, timing: &Timing) -> u64 {
-        let repeats = self
-            .sas
-            .iter()
-            .filter_map(|sa| sa.window.outstanding().map(|outstanding| outstanding.repeater.deadline()));
+        let repeats = self.sas.iter().filter_map(|sa| {
+            sa.window
+                .outstanding()
+                .map(|outstanding| outstanding.repeater.deadline())
+        });
         let ends = self.sas.iter().filter_map(|sa| sa.ended);
         let lingering = self.children.iter().filter_map(|child| match child.fate {
             Fate::Lingering(until, _) => Some(until),

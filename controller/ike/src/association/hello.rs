@@ -5,14 +5,14 @@
 //! ```
 
 use super::nat;
+use super::protection::Protection;
 use crate::auth::{HASH_IDENTITY, HASH_SHA2_256, IntAuth};
+use crate::codec::IkeSpi;
 use crate::codec::{KeyExchange, Notify, NotifyKind, Payload, Proposal, Ticket};
 use crate::event::NatFound;
 use crate::suite::{IkeKeys, IkeSuite};
 use crate::terms::Nat;
 use crate::units::Path;
-use crate::codec::IkeSpi;
-use super::protection::Protection;
 
 /// Hashes of the signatures that we check (RFC 7427 section 4, RFC 8420).
 pub(crate) const OWN_HASHES: [u16; 2] = [HASH_SHA2_256, HASH_IDENTITY];
@@ -153,9 +153,7 @@ pub(crate) fn noted(payloads: &[Payload], kind: NotifyKind) -> Option<&Notify> {
 pub(crate) fn critical(payloads: &[Payload]) -> Option<u8> {
     payloads.iter().find_map(|payload| match payload {
         Payload::Unknown {
-            kind,
-            critical: true,
-            ..
+            kind, critical: true, ..
         } => Some(*kind),
         _ => None,
     })

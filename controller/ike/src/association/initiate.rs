@@ -53,7 +53,13 @@ impl Initiating {
     ) -> Result<Self, Down> {
         let spi = context.take_ike_spi(id);
         let offered = context.config.ike.proposals(None);
-        let group = context.config.ike.groups.first().copied().ok_or(Down::NoProposal)?;
+        let group = context
+            .config
+            .ike
+            .groups
+            .first()
+            .copied()
+            .ok_or(Down::NoProposal)?;
         let ephemeral =
             Ephemeral::offer(group, &mut |out| context.host.entropy(out)).map_err(|_| Down::Exhausted)?;
         let timing = &context.config.timing;
@@ -92,9 +98,16 @@ impl Initiating {
         payloads.push(Payload::Nonce(self.nonce.clone()));
         let spis = (self.spi, IkeSpi::ZERO);
         let intermediate = context.config.ike.additional != Additional::Off;
-        payloads.extend(hello::extras(context.config.nat, spis, self.connection.path, intermediate));
+        payloads.extend(hello::extras(
+            context.config.nat,
+            spis,
+            self.connection.path,
+            intermediate,
+        ));
         if let Some(ticket) = &self.connection.ticket {
-            let ticket = ticket.encode().map_err(|_| Down::Protocol("our ticket has no layout"))?;
+            let ticket = ticket
+                .encode()
+                .map_err(|_| Down::Protocol("our ticket has no layout"))?;
             payloads.push(note(NotifyKind::KITH_TICKET, ticket));
         }
         let header = Header {
@@ -182,10 +195,15 @@ impl Initiating {
             responder: &hello.nonce,
         };
         let (initiator, responder) = spis;
-        let keys = IkeKeys::first(suite.prf, suite.cipher, nonces, &shared, Spis { initiator, responder });
+        let keys = IkeKeys::first(
+            suite.prf,
+            suite.cipher,
+            nonces,
+            &shared,
+            Spis { initiator, responder },
+        );
         let max = context.config.max_datagram;
-        let protection =
-            Protection::new(Role::Initiator, spis, &keys, hello.fragments, max).ok()?;
+        let protection = Protection::new(Role::Initiator, spis, &keys, hello.fragments, max).ok()?;
         let path = self.connection.path;
         let found = nat::found(payloads, context.config.nat, spis, path);
         Some(Step::Keys(

@@ -29,7 +29,9 @@ impl Negotiated {
         let [initiator, responder] = &self.nonces;
         let nonces = Nonces { initiator, responder };
         let (initiator, responder) = (self.protection.initiator, self.protection.responder);
-        self.keys = self.keys.additional(shared, nonces, Spis { initiator, responder });
+        self.keys = self
+            .keys
+            .additional(shared, nonces, Spis { initiator, responder });
         self.protection.rekey(&self.keys).ok()
     }
 }

@@ -134,7 +134,9 @@ impl Association {
             Stage::Responding(stage) if !header.response && header.from_initiator => {
                 stage.request(context, path, datagram)
             }
-            Stage::Up(up) => up.datagram(context, path, datagram).map_or(Step::Wait, Step::Down),
+            Stage::Up(up) => up
+                .datagram(context, path, datagram)
+                .map_or(Step::Wait, Step::Down),
             _ => Step::Wait,
         };
         match step {

@@ -102,11 +102,17 @@ mod tests {
     fn a_translator_before_either_end_is_seen_by_the_other() {
         let said = notifications(Nat::Detect, SPIS, path("192.168.0.1:500", "192.0.2.2:500"));
         let seen = path("192.0.2.2:500", "203.0.113.1:4711");
-        let theirs = NatFound { ours: false, theirs: true };
+        let theirs = NatFound {
+            ours: false,
+            theirs: true,
+        };
         assert_eq!(found(&said, Nat::Detect, SPIS, seen), Some(theirs));
         let answer = notifications(Nat::Detect, SPIS, seen);
         let back = path("192.168.0.1:500", "192.0.2.2:500");
-        let ours = NatFound { ours: true, theirs: false };
+        let ours = NatFound {
+            ours: true,
+            theirs: false,
+        };
         assert_eq!(found(&answer, Nat::Detect, SPIS, back), Some(ours));
     }
 

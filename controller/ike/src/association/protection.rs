@@ -81,7 +81,11 @@ impl Protection {
     }
 
     /// One datagram, or several fragments if one would be too long and the peer takes them.
-    pub(crate) fn seal(&mut self, header: &Header, payloads: &[Payload]) -> Result<Vec<Vec<u8>>, CryptoError> {
+    pub(crate) fn seal(
+        &mut self,
+        header: &Header,
+        payloads: &[Payload],
+    ) -> Result<Vec<Vec<u8>>, CryptoError> {
         if self.fragments {
             self.sealer.seal_fragments(header, payloads, self.max_datagram)
         } else {
@@ -103,7 +107,10 @@ impl Protection {
     pub(crate) fn open(&mut self, datagram: &Datagram<'_>) -> Opened {
         match &datagram.body {
             Body::Clear(_) => Opened::Not,
-            Body::Sealed(sealed) => self.opener.open_plain(sealed).map_or(Opened::Not, Opened::Message),
+            Body::Sealed(sealed) => self
+                .opener
+                .open_plain(sealed)
+                .map_or(Opened::Not, Opened::Message),
             // RFC 7383 section 2.6: not taken unless it was negotiated.
             Body::Fragment(_) if !self.fragments => Opened::Not,
             Body::Fragment(fragment) => {

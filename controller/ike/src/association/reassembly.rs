@@ -28,7 +28,10 @@ pub(crate) struct Part {
 
 impl Reassembly {
     /// The message, if this was its last missing part.
-    pub(crate) fn add(&mut self, Part { message_id, piece }: Part) -> Option<(PayloadKind, Zeroizing<Vec<u8>>)> {
+    pub(crate) fn add(
+        &mut self,
+        Part { message_id, piece }: Part,
+    ) -> Option<(PayloadKind, Zeroizing<Vec<u8>>)> {
         let place = usize::from(piece.number.checked_sub(1)?);
         if piece.number > piece.total || piece.total > MOST {
             return None;
@@ -80,7 +83,11 @@ mod tests {
             piece: Piece {
                 number,
                 total,
-                first: if number == 1 { PayloadKind(41) } else { PayloadKind::NONE },
+                first: if number == 1 {
+                    PayloadKind(41)
+                } else {
+                    PayloadKind::NONE
+                },
                 plain: plain.to_vec().into(),
             },
         }
@@ -92,7 +99,10 @@ mod tests {
         assert!(all.add(part(3, 3, b"c")).is_none());
         assert!(all.add(part(1, 3, b"a")).is_none());
         assert!(all.add(part(3, 3, b"x")).is_none(), "the first one counts");
-        assert_eq!(all.add(part(2, 3, b"b")), Some((PayloadKind(41), b"abc".to_vec().into())));
+        assert_eq!(
+            all.add(part(2, 3, b"b")),
+            Some((PayloadKind(41), b"abc".to_vec().into()))
+        );
         assert!(all.add(part(2, 3, b"b")).is_none());
     }
 
@@ -103,7 +113,10 @@ mod tests {
         assert!(all.add(part(1, 3, b"a")).is_none());
         assert!(all.add(part(2, 2, b"c")).is_none(), "of the old cut");
         assert!(all.add(part(2, 3, b"b")).is_none());
-        assert_eq!(all.add(part(3, 3, b"c")), Some((PayloadKind(41), b"abc".to_vec().into())));
+        assert_eq!(
+            all.add(part(3, 3, b"c")),
+            Some((PayloadKind(41), b"abc".to_vec().into()))
+        );
     }
 
     #[test]

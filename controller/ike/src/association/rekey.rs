@@ -8,7 +8,9 @@ use super::protection::Protection;
 use super::tasks::{Pending, Task};
 use crate::codec::{Exchange, IkeSpi, KeyExchange, Notify, NotifyKind, Payload, Proposal};
 use crate::event::Event;
-use crate::suite::{self, Additional, Ephemeral, Group, IkePreferences, IkeSuite, Nonces, SharedSecret, Spis};
+use crate::suite::{
+    self, Additional, Ephemeral, Group, IkePreferences, IkeSuite, Nonces, SharedSecret, Spis,
+};
 use crate::units::{AssociationId, Path, Role};
 
 /// What we ask for.
@@ -116,7 +118,6 @@ impl Established {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "used once, and named where it is taken apart")]
     fn respond_rekey(
         &self,
         context: &mut Context<'_>,
@@ -125,7 +126,8 @@ impl Established {
         payloads: &[Payload],
     ) -> Result<(Vec<Payload>, IkeSa, Vec<u8>), Notify> {
         let plain = |kind| Notify::new(kind, Vec::new());
-        let (proposals, initiator, share) = read(payloads).ok_or_else(|| plain(NotifyKind::INVALID_SYNTAX))?;
+        let (proposals, initiator, share) =
+            read(payloads).ok_or_else(|| plain(NotifyKind::INVALID_SYNTAX))?;
         let chosen = suite::choose_ike(&preferences(context), proposals, Some(share.group), Some(spi))
             .map_err(|_| plain(NotifyKind::NO_PROPOSAL_CHOSEN))?;
         let theirs = chosen.peer_spi.ok_or_else(|| plain(NotifyKind::INVALID_SYNTAX))?;
@@ -141,7 +143,13 @@ impl Established {
             initiator,
             responder: &responder,
         };
-        let new = self.successor(context, at, Role::Responder, (chosen.suite, (theirs, spi)), (nonces, &shared));
+        let new = self.successor(
+            context,
+            at,
+            Role::Responder,
+            (chosen.suite, (theirs, spi)),
+            (nonces, &shared),
+        );
         let new = new.ok_or_else(|| plain(NotifyKind::TEMPORARY_FAILURE))?;
         let lowest = initiator.min(&responder).to_vec();
         let said = vec![
@@ -227,7 +235,12 @@ impl Established {
         });
         if let Some(again) = group.and_then(|group| IkeOffer::with(context, self.id, group)) {
             let said = again.payloads();
-            let asked = self.ask(context, at, (Exchange::CreateChildSa, &said), Pending::Rekey(Box::new(again)));
+            let asked = self.ask(
+                context,
+                at,
+                (Exchange::CreateChildSa, &said),
+                Pending::Rekey(Box::new(again)),
+            );
             if let Err(pending) = asked {
                 self.undo(context, pending);
             }

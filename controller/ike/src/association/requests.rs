@@ -62,7 +62,10 @@ impl Established {
         payloads: &[Payload],
     ) -> Option<Down> {
         let to = (path, Exchange::Informational);
-        if payloads.iter().any(|payload| matches!(payload, Payload::Delete(Delete::Ike))) {
+        if payloads
+            .iter()
+            .any(|payload| matches!(payload, Payload::Delete(Delete::Ike)))
+        {
             // Section 1.4.1: an empty answer, and the IKE SA is gone with it.
             self.reply(context, at, to, &[]);
             return self.sa_closed(context, at);
@@ -152,7 +155,11 @@ impl Established {
                 _ => None,
             };
             // Section 2.8.2: the peer has rekeyed it and did not see that we were about to.
-            let goes_on = |spi: &IkeSpi| self.sas.iter().any(|sa| sa.local_spi() == *spi && sa.ended.is_none());
+            let goes_on = |spi: &IkeSpi| {
+                self.sas
+                    .iter()
+                    .any(|sa| sa.local_spi() == *spi && sa.ended.is_none())
+            };
             let Some(theirs) = theirs.filter(goes_on) else {
                 return Some(Down::ClosedByPeer);
             };
@@ -172,7 +179,10 @@ impl Established {
         }
         let here = self.sas[at].local_spi() == self.current && self.sas[at].ended.is_none();
         let busy = self.sas[at].window.outstanding().is_some_and(|outstanding| {
-            matches!(outstanding.what, Pending::Rekey(_) | Pending::DeleteSa | Pending::Close)
+            matches!(
+                outstanding.what,
+                Pending::Rekey(_) | Pending::DeleteSa | Pending::Close
+            )
         });
         // Section 2.25.2: not while the IKE SA is being replaced or closed.
         if !here || busy {

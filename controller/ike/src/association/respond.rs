@@ -51,9 +51,9 @@ pub(crate) fn answer(
         let group = suite.group.id().to_be_bytes().to_vec();
         return Answer::Refused(refusal(datagram, NotifyKind::INVALID_KE_PAYLOAD, group));
     }
-    let Ok((public, shared)) =
-        suite::answer(suite.group, &hello.share.data, &mut |out| context.host.entropy(out))
-    else {
+    let Ok((public, shared)) = suite::answer(suite.group, &hello.share.data, &mut |out| {
+        context.host.entropy(out)
+    }) else {
         return Answer::Ignored;
     };
     let spis = (datagram.header.initiator_spi, context.take_ike_spi(id));
@@ -61,7 +61,13 @@ pub(crate) fn answer(
     let [initiator, responder] = &nonces;
     let both = Nonces { initiator, responder };
     let (initiator, responder) = spis;
-    let keys = IkeKeys::first(suite.prf, suite.cipher, both, &shared, Spis { initiator, responder });
+    let keys = IkeKeys::first(
+        suite.prf,
+        suite.cipher,
+        both,
+        &shared,
+        Spis { initiator, responder },
+    );
     let max = context.config.max_datagram;
     let protection = Protection::new(Role::Responder, spis, &keys, hello.fragments, max);
     let Ok(protection) = protection else {
@@ -76,7 +82,12 @@ pub(crate) fn answer(
         }),
         Payload::Nonce(nonces[1].clone()),
     ];
-    said.extend(hello::extras(context.config.nat, spis, path, suite.additional.is_some()));
+    said.extend(hello::extras(
+        context.config.nat,
+        spis,
+        path,
+        suite.additional.is_some(),
+    ));
     let header = protection.header(Exchange::IkeSaInit, true, 0);
     let octets = encode_clear(&header, &said);
     let found = nat::found(payloads, context.config.nat, spis, path);

@@ -10,7 +10,9 @@ pub(crate) fn narrow(offered: &[Selector], allowed: &[Selector]) -> Vec<Selector
     let mut out: Vec<Selector> = Vec::new();
     for offer in offered {
         for allow in allowed {
-            let Some(both) = offer.intersect(allow) else { continue };
+            let Some(both) = offer.intersect(allow) else {
+                continue;
+            };
             if out.len() < MOST && !out.iter().any(|known| contains(known, &both)) {
                 out.retain(|known| !contains(&both, known));
                 out.push(both);
@@ -36,6 +38,12 @@ fn contains(outer: &Selector, inner: &Selector) -> bool {
 mod tests {
     use super::*;
     use crate::codec::Range;
+    use std::slice::from_ref;
+
+    fn narrowed(offered: &[&Selector], allowed: &Selector) -> Vec<Selector> {
+        let offered: Vec<Selector> = offered.iter().copied().cloned().collect();
+        narrow(&offered, from_ref(allowed))
+    }
 
     fn v4(from: &str, to: &str, protocol: u8, ports: (u16, u16)) -> Selector {
         Selector {
@@ -50,9 +58,13 @@ mod tests {
         let all = v4("0.0.0.0", "255.255.255.255", 0, (0, 65535));
         let net = v4("10.1.0.0", "10.1.255.255", 0, (0, 65535));
         let web = v4("10.1.2.3", "10.1.2.3", 6, (80, 80));
-        assert_eq!(narrow(&[all.clone()], &[net.clone()]), [net.clone()]);
-        assert_eq!(narrow(&[web.clone(), all], &[net.clone()]), [net.clone()], "one is within the other");
-        assert_eq!(narrow(&[net.clone()], &[web.clone()]), [web.clone()]);
+        assert_eq!(narrowed(&[&all], &net), *from_ref(&net));
+        assert_eq!(
+            narrowed(&[&web, &all], &net),
+            *from_ref(&net),
+            "one is within the other"
+        );
+        assert_eq!(narrowed(&[&net], &web), *from_ref(&web));
         let others = [
             v4("10.2.0.0", "10.2.0.1", 0, (0, 65535)),
             v4("10.1.2.3", "10.1.2.3", 17, (80, 80)),
@@ -65,8 +77,8 @@ mod tests {
     fn an_answer_must_be_within_the_offer() {
         let net = v4("10.1.0.0", "10.1.255.255", 0, (0, 65535));
         let one = v4("10.1.2.3", "10.1.2.3", 0, (0, 65535));
-        assert!(within(&[one.clone()], &[net.clone()]));
-        assert!(!within(&[net.clone()], &[one]));
+        assert!(within(from_ref(&one), from_ref(&net)));
+        assert!(!within(from_ref(&net), &[one]));
         assert!(!within(&[], &[net]), "no traffic at all is no answer");
     }
 }

@@ -247,7 +247,10 @@ mod tests {
         let mut window = Window::new(7, 0);
         window.sent("probe", vec![], at(0), &TIMING);
         assert!(window.answer_to(6).is_none());
-        assert_eq!(window.answer_to(7).map(|outstanding| outstanding.what), Some("probe"));
+        assert_eq!(
+            window.answer_to(7).map(|outstanding| outstanding.what),
+            Some("probe")
+        );
         assert!(window.answer_to(7).is_none());
         assert_eq!(window.next_out(), Some(8));
     }

@@ -109,7 +109,11 @@ mod tests {
             (path("198.51.100.1:500"), IkeSpi(2), &b"nonce"[..]),
             (path("198.51.100.1:500"), IkeSpi(1), &b"other"[..]),
         ];
-        assert!(others.iter().all(|other| !cookies.is_good(10_000, *other, &cookie)));
+        assert!(
+            others
+                .iter()
+                .all(|other| !cookies.is_good(10_000, *other, &cookie))
+        );
         for at in 0..cookie.len() {
             let mut forged = cookie.clone();
             forged[at] ^= 1;

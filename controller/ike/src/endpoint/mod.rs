@@ -177,7 +177,9 @@ impl<H: Host> Endpoint<H> {
 
     /// Ends it here; the peer is not told, because it is known to be gone.
     pub fn forget(&mut self, now: Moment, id: AssociationId) {
-        self.with(now, id, |context, association| association.down(context, Down::Closed));
+        self.with(now, id, |context, association| {
+            association.down(context, Down::Closed)
+        });
     }
 
     /// The peer is reached on another path from now on, or we are.
@@ -324,7 +326,9 @@ impl<H: Host> Endpoint<H> {
     fn with_peer(&self, peer: &Identity) -> Vec<AssociationId> {
         let same = |association: &Association| association.peer().is_some_and(|theirs| theirs.same(peer));
         let all = self.associations.iter();
-        all.filter(|(_, association)| same(association)).map(|(id, _)| *id).collect()
+        all.filter(|(_, association)| same(association))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     fn remove(&mut self, now: Moment, id: AssociationId, down: Down) {
@@ -383,7 +387,11 @@ impl<H: Host> Endpoint<H> {
                 } else {
                     Role::Responder
                 };
-                let (goes, begun_by) = if role == lower { (other, other_role) } else { (id, role) };
+                let (goes, begun_by) = if role == lower {
+                    (other, other_role)
+                } else {
+                    (id, role)
+                };
                 stays &= goes != id;
                 if begun_by == Role::Initiator {
                     self.yield_to_other(now, goes);
@@ -428,7 +436,8 @@ impl<H: Host> Endpoint<H> {
     /// A first message: RFC 7296 section 1.2, from somebody of whom nothing is known.
     fn stranger(&mut self, now: Moment, path: Path, datagram: &Datagram<'_>) {
         let header = datagram.header;
-        let first = header.exchange == Exchange::IkeSaInit && !header.response && header.message_id == MessageId(0);
+        let first =
+            header.exchange == Exchange::IkeSaInit && !header.response && header.message_id == MessageId(0);
         let Body::Clear(payloads) = &datagram.body else {
             return self.counters.count(Drop::NotForUs);
         };
@@ -453,7 +462,10 @@ impl<H: Host> Endpoint<H> {
             return self.counters.count(Drop::Malformed);
         };
         let Self {
-            cookies, host, config, ..
+            cookies,
+            host,
+            config,
+            ..
         } = self;
         let who = (path, header.initiator_spi, &hello.nonce[..]);
         let proved = hello
@@ -465,7 +477,9 @@ impl<H: Host> Endpoint<H> {
             self.counters.count(Drop::CookieAsked);
             return self.send(path, respond::refusal(datagram, NotifyKind::COOKIE, cookie));
         }
-        if self.strangers.len() >= config.half_open_most || self.associations.len() >= config.associations_most {
+        if self.strangers.len() >= config.half_open_most
+            || self.associations.len() >= config.associations_most
+        {
             return self.counters.count(Drop::Full);
         }
         if host.screen(now, path, hello.ticket.as_ref()).is_err() {

@@ -13,8 +13,8 @@ use kith_ike::auth::{OwnProof, PeerProof};
 use kith_ike::codec::{Identity, Selector, Ticket};
 use kith_ike::suite::{Additional, EspPreferences, IkePreferences};
 use kith_ike::*;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 /// xorshift64*: reproducible, and nothing more is asked of it.
@@ -79,7 +79,11 @@ impl Host for TestHost {
     }
 
     fn screen(&mut self, _: Moment, _: Path, _: Option<&Ticket>) -> Result<(), Refused> {
-        if self.screen { Ok(()) } else { Err(Refused::Unknown) }
+        if self.screen {
+            Ok(())
+        } else {
+            Err(Refused::Unknown)
+        }
     }
 
     fn admit(&mut self, _: Moment, _: &Claim<'_>) -> Result<Arc<Terms>, Refused> {
@@ -182,7 +186,11 @@ pub fn post_quantum() -> Config {
 
 impl World {
     pub fn new(seed: u64, config: Config) -> Self {
-        Self::with(seed, [config.clone(), config], [psk(0, b"secret"), psk(1, b"secret")])
+        Self::with(
+            seed,
+            [config.clone(), config],
+            [psk(0, b"secret"), psk(1, b"secret")],
+        )
     }
 
     pub fn with(seed: u64, configs: [Config; 2], terms: [Terms; 2]) -> Self {
@@ -315,7 +323,9 @@ impl World {
             }
             self.now = self.now.max(next);
             if arrival == Some(next) {
-                let Some(Reverse((_, number, to))) = self.queue.pop() else { return };
+                let Some(Reverse((_, number, to))) = self.queue.pop() else {
+                    return;
+                };
                 match self.in_flight.remove(&number) {
                     Some(What::Ike(path, octets)) => {
                         self.act(to, |endpoint, now| endpoint.datagram(now, path, &octets));
@@ -368,7 +378,11 @@ impl World {
             pairs.sort_unstable();
             pairs
         };
-        live(0) == mirrored && self.ends.iter().all(|end| end.endpoint.host().taken == end.spis.len())
+        live(0) == mirrored
+            && self
+                .ends
+                .iter()
+                .all(|end| end.endpoint.host().taken == end.spis.len())
     }
 }
 
@@ -393,7 +407,10 @@ impl End {
     fn event(&mut self, now: Millis, id: AssociationId, event: Event) {
         if let Ok(name) = std::env::var("KITH_TRACE") {
             let what = match &event {
-                Event::Child(new) => format!("child {} {:?} replaces {:?} in {} out {}", new.id.0, new.role, new.replaces, new.inbound.0, new.outbound.0),
+                Event::Child(new) => format!(
+                    "child {} {:?} replaces {:?} in {} out {}",
+                    new.id.0, new.role, new.replaces, new.inbound.0, new.outbound.0
+                ),
                 Event::Send(id) => format!("send {}", id.0),
                 Event::Forget(id, why) => format!("forget {} {why:?}", id.0),
                 Event::ChildRefused { replaces, why } => format!("refused {replaces:?} {why}"),
@@ -432,13 +449,18 @@ impl End {
                 let (spi, _) = self.spis.remove(&child).unwrap();
                 self.inbound.remove(&spi);
                 self.waiting.remove(&child);
-                if self.outbound.as_ref().is_some_and(|(current, _)| *current == child) {
+                if self
+                    .outbound
+                    .as_ref()
+                    .is_some_and(|(current, _)| *current == child)
+                {
                     self.outbound = None;
                 }
                 self.events.push(format!("forget {} {why:?}", child.0));
             }
             Event::ChildRefused { replaces, why } => {
-                self.events.push(format!("refused {:?} {why}", replaces.map(|id| id.0)));
+                self.events
+                    .push(format!("refused {:?} {why}", replaces.map(|id| id.0)));
             }
             Event::Rekeyed { by, .. } => self.events.push(format!("rekeyed {by:?}")),
             Event::Moved(path) => self.events.push(format!("moved {}", path.remote)),
