@@ -33,7 +33,8 @@
 #define TYPE_LEAVE            8w5
 #define TYPE_KEEP_ALIVE       8w6
 
-// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
+// The virtual UDP ports on which members agree on keys: IKE, and the two-message exchange.
+#define IKE_PORT    32w500
 #define KEYING_PORT 32w20202
 
 // Outer IPv4, UDP and shim of a packet.

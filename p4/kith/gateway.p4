@@ -169,8 +169,10 @@ control Gateway(inout headers_t hdr, inout metadata_t meta, in bit<32> input_por
                 if (hdr.inner.protocol != PROTOCOL_ESP) {
                     bit<32> destination_port = hdr.esp.spi & 32w0xFFFF;
                     DROP(DROP_CLEARTEXT_REFUSED);
-                    if (hdr.inner.protocol == PROTOCOL_UDP && destination_port == KEYING_PORT) {
-                        if (hdr.inner.total_len > 16w27) {
+                    if (hdr.inner.protocol == PROTOCOL_UDP && hdr.inner.total_len > 16w27) {
+                        if (destination_port == IKE_PORT) {
+                            PUNT(PUNT_KEYING);
+                        } else if (destination_port == KEYING_PORT) {
                             PUNT(PUNT_KEYING);
                         }
                     }

@@ -4,7 +4,7 @@ use super::{Context, translate};
 use crate::Verdict;
 use crate::egress::{LastWay, Way};
 use crate::host;
-use crate::host::decap::KEYING_PORT;
+use crate::host::decap::{IKE_PORT, KEYING_PORT};
 use crate::host::transport::{self, Opened};
 use crate::outer;
 use crate::packet::Packet;
@@ -126,7 +126,8 @@ fn inner(frame: &[u8]) -> Result<(&Ipv4, &[u8]), DropReason> {
 
 /// Key agreement comes in clear. Whether its length and checksum are right, its receiver judges.
 fn is_keying(payload: &[u8]) -> bool {
-    payload.len() >= udp::HEADER_LEN && payload.get(2..4) == Some(&KEYING_PORT.to_be_bytes())
+    let port = payload.get(2..4).map(|port| u16::from_be_bytes([port[0], port[1]]));
+    payload.len() >= udp::HEADER_LEN && matches!(port, Some(IKE_PORT | KEYING_PORT))
 }
 
 /// Opens, and makes the frame for the LAN.

@@ -28,7 +28,10 @@ use kith_wire::udp::Udp;
 use std::net::Ipv4Addr;
 use zerocopy::FromBytes;
 
-/// The virtual UDP port on which members agree on keys, until IKE does (feature B3).
+/// The virtual UDP port of IKE (RFC 7296 section 2), by which members agree on keys.
+pub const IKE_PORT: u16 = 500;
+
+/// The virtual UDP port of the two-message exchange, for members that do without IKE.
 pub const KEYING_PORT: u16 = 20202;
 
 /// What became of a packet from the public network.
@@ -52,12 +55,16 @@ pub enum Decapsulated {
     Keying {
         /// From whom it claims to be.
         member: MemberIndex,
+        /// To [`IKE_PORT`] or to [`KEYING_PORT`].
+        port: u16,
     },
     /// A key agreement message of somebody we do not know, in clear, unauthenticated: the packet is its UDP data. Only where tables say
     /// that strangers may introduce themselves.
     Stranger {
         /// From which virtual address it claims to be.
         source: Ipv4Addr,
+        /// To [`IKE_PORT`] or to [`KEYING_PORT`].
+        port: u16,
     },
     /// A director's message, unauthenticated: the packet begins with its shim.
     Control,
@@ -176,8 +183,8 @@ impl<A: Aead> Decap<A> {
         match protocol {
             PROTOCOL_ESP => {}
             PROTOCOL_UDP => {
-                take_keying(packet).map_err(plain)?;
-                return Ok(Decapsulated::Keying { member: index });
+                let port = take_keying(packet).map_err(plain)?;
+                return Ok(Decapsulated::Keying { member: index, port });
             }
             _ => return Err(plain(DropReason::CleartextRefused)),
         }
@@ -251,22 +258,23 @@ fn introduction<P: Packet>(packet: &mut P) -> Option<Decapsulated> {
     if ip.protocol() != PROTOCOL_UDP || !whole {
         return None;
     }
-    take_keying(packet).ok()?;
-    Some(Decapsulated::Stranger { source })
+    let port = take_keying(packet).ok()?;
+    Some(Decapsulated::Stranger { source, port })
 }
 
-/// Cuts a clear virtual packet to its UDP data, if it is key agreement; nothing else comes in clear.
-fn take_keying<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
+/// Cuts a clear virtual packet to its UDP data, if it is key agreement, and says to which port it went; nothing else comes in clear.
+fn take_keying<P: Packet>(packet: &mut P) -> Result<u16, DropReason> {
     let (ip, payload) = Ipv4::parse(packet.bytes()).map_err(DropReason::virtual_ipv4)?;
     let (udp, data) = Udp::parse(payload).map_err(DropReason::udp)?;
-    if udp.destination.get() != KEYING_PORT {
+    let port = udp.destination.get();
+    if port != IKE_PORT && port != KEYING_PORT {
         return Err(DropReason::CleartextRefused);
     }
     udp.verify(ip, data).map_err(DropReason::udp)?;
     if !packet.shrink_front(ipv4::HEADER_LEN + kith_wire::udp::HEADER_LEN) {
         return Err(DropReason::UdpTruncated);
     }
-    Ok(())
+    Ok(port)
 }
 
 /// Opens the ESP payload, asks the policy about what was inside, and lowers the segment size that a TCP SYN asks for. True: a dummy.

@@ -1,6 +1,6 @@
 //! What a manager decides: what may pass, who is in which place, who may knock.
 
-use super::decap::{Decapsulated, KEYING_PORT};
+use super::decap::{Decapsulated, IKE_PORT, KEYING_PORT};
 use super::encap::Encapsulated;
 use super::tables::{HostTables, MemberIndex};
 use super::tests::{ALICE, BOB, CAROL, DELIVERED, FROM_ALICE, NOW, Pair, keys, member, spi, virtual_packet};
@@ -189,12 +189,12 @@ fn knock(port: u16, protocol: u8) -> Vec<u8> {
 #[test]
 fn a_stranger_may_knock_only_where_introductions_are_taken_and_only_with_key_agreement() {
     let mut managed = pair(PolicyTable::default(), PolicyTable::default());
-    let mut packet = crate::packet::HostPacket::from_bytes(&knock(KEYING_PORT, 17));
-    assert_eq!(
-        managed.open(&mut packet),
-        Decapsulated::Stranger { source: CAROL }
-    );
-    assert_eq!(packet.bytes(), [7; 32]);
+    for port in [IKE_PORT, KEYING_PORT] {
+        let mut packet = crate::packet::HostPacket::from_bytes(&knock(port, 17));
+        let source = CAROL;
+        assert_eq!(managed.open(&mut packet), Decapsulated::Stranger { source, port });
+        assert_eq!(packet.bytes(), [7; 32]);
+    }
     let mut longer = knock(KEYING_PORT, 17);
     longer.push(0);
     let mut damaged = knock(KEYING_PORT, 17);

@@ -1,6 +1,6 @@
 //! The way out and the way in of two members, against each other.
 
-use super::decap::{Decap, Decapsulated, KEYING_PORT};
+use super::decap::{Decap, Decapsulated, IKE_PORT, KEYING_PORT};
 use super::encap::{Encap, Encapsulated};
 use super::tables::{HostTables, Member, MemberIndex};
 use super::*;
@@ -250,12 +250,12 @@ fn key_agreement_comes_in_clear_and_nothing_else_does() {
         let virtual_packet = virtual_packet(ALICE, BOB, PROTOCOL_UDP, &[udp.as_bytes(), b"init"].concat());
         HostPacket::from_bytes(&[shim.as_bytes(), &virtual_packet].concat())
     };
-    let mut packet = datagram(KEYING_PORT);
-    assert_eq!(
-        pair.open(&mut packet),
-        Decapsulated::Keying { member: FROM_ALICE }
-    );
-    assert_eq!(packet.bytes(), b"init");
+    for port in [IKE_PORT, KEYING_PORT] {
+        let mut packet = datagram(port);
+        let member = FROM_ALICE;
+        assert_eq!(pair.open(&mut packet), Decapsulated::Keying { member, port });
+        assert_eq!(packet.bytes(), b"init");
+    }
     pair.refused(&mut datagram(53), DropReason::CleartextRefused);
 }
 

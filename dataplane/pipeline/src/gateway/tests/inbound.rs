@@ -115,12 +115,10 @@ fn nothing_comes_in_clear_but_key_agreement() {
         &clear(PROTOCOL_UDP, &keying[..7]),
         DropReason::CleartextRefused,
     );
-    beta.punted(
-        "key agreement",
-        WAN,
-        &clear(PROTOCOL_UDP, &keying),
-        PuntReason::Keying,
-    );
+    let ike = datagram(ALPHA.member, BETA.member, (500, 500), b"init");
+    for (what, keying) in [("key agreement", &keying), ("IKE", &ike)] {
+        beta.punted(what, WAN, &clear(PROTOCOL_UDP, keying), PuntReason::Keying);
+    }
     beta.tables.punt_rates.fill(crate::meter::Rate {
         per_second: 0,
         burst: 0,
