@@ -63,6 +63,15 @@ impl Replay {
         }
     }
 
+    /// Would [`Self::check`] refuse this ticket? Takes note of nothing.
+    #[must_use]
+    pub fn is_replay(&self, initiator: Ipv4Addr, sequence: u64) -> bool {
+        match self.newest.get(&initiator) {
+            Some(newest) => sequence < *newest,
+            None => sequence < self.floor,
+        }
+    }
+
     /// How many initiators are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -89,7 +98,9 @@ mod tests {
             let (mut tracker, mut oracle) = (Replay::new(room), HashMap::<u8, u64>::new());
             for (who, sequence) in tickets {
                 let newest = oracle.entry(who).or_insert(0);
+                let foretold = tracker.is_replay(Ipv4Addr::new(10, 77, 0, who), sequence);
                 let taken = tracker.check(Ipv4Addr::new(10, 77, 0, who), sequence);
+                prop_assert_eq!(foretold, taken.is_err());
                 let replay = sequence < *newest;
                 prop_assert!(!(replay && taken.is_ok()));
                 prop_assert!(room < 12 || replay == taken.is_err());
