@@ -10,6 +10,8 @@ use kith_wire::shim::{DataType, Shim};
 /// IP protocol numbers.
 const UDP: u8 = 17;
 const ESP: u8 = 50;
+/// The port of IKE inside the tunnel.
+const IKE_PORT: u16 = 500;
 
 /// A capture in memory.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub(super) struct Capture {
 pub(super) enum Seen {
     /// Outer header, our port, shim, and inside a virtual packet of ESP.
     Esp,
-    /// The same, and inside a key agreement: virtual UDP, to our port.
+    /// The same, and inside a key agreement: virtual UDP, to our port or that of IKE.
     Keying,
     /// The same, and inside a virtual packet of another kind: in clear.
     Clear,
@@ -116,7 +118,7 @@ fn judge_virtual(packet: &[u8], port: u16) -> Seen {
     };
     match header.protocol() {
         ESP => Seen::Esp,
-        UDP if payload.get(2..4) == Some(&port.to_be_bytes()) => Seen::Keying,
+        UDP if [port, IKE_PORT].iter().any(|port| payload.get(2..4) == Some(&port.to_be_bytes())) => Seen::Keying,
         _ => Seen::Clear,
     }
 }
@@ -158,10 +160,10 @@ mod tests {
         };
         let packet = inside(ESP, &[7; 32]);
         assert_eq!(judge(&packet, 20202), Seen::Esp);
-        assert_eq!(
-            judge(&inside(UDP, &[1, 1, 78, 234, 0, 8, 0, 0]), 20202),
-            Seen::Keying
-        );
+        for to in [[78, 234], [1, 244]] {
+            let keying = [&[1, 1], &to[..], &[0, 8, 0, 0]].concat();
+            assert_eq!(judge(&inside(UDP, &keying), 20202), Seen::Keying);
+        }
         assert_eq!(
             judge(&inside(UDP, &[1, 1, 0, 53, 0, 8, 0, 0]), 20202),
             Seen::Clear

@@ -8,7 +8,7 @@ use crate::datapath::shared::{self, NOTES, Note, Shared};
 use crate::datapath::tun::Tun;
 use crate::datapath::udp::Udp;
 use crate::directory::{Directory, Record};
-use crate::keying::PairSecret;
+use crate::keying::{Known, PairSecret};
 use crate::managed::{self, Adapter, Settings};
 use crate::members::Members;
 use crate::orders::{Order, Report};
@@ -97,17 +97,23 @@ impl Agent {
         let records = directory.records();
         let director = config.director.as_ref().map(|director| director.address);
         let keys = (records.len() as u32).saturating_mul(KEYS_A_MEMBER);
-        let secret = |record: &Record| (record.address, PairSecret::new(record.psk.clone()));
+        let known = |record: &Record| Known {
+            address: record.address,
+            name: record.name.clone(),
+            secret: Arc::new(PairSecret::new(record.psk.clone())),
+            ticket: Vec::new(),
+        };
         let parts = Parts {
             name: config.name.clone(),
             adapter: (config.tun.clone(), config.adapter_mtu()),
             cipher: config.cipher,
+            keying: config.keying,
             public: match config.location {
                 Location::Public { public } => Some(public),
                 Location::Director { .. } => None,
             },
             director: config.director.clone(),
-            peers: records.iter().map(secret).collect(),
+            peers: records.iter().map(known).collect(),
             places: records.len(),
             members: Members::new(config.address, config.path_mtu, director, &records),
             capacity: keys.clamp(64, 1 << 20).next_power_of_two(),
@@ -144,6 +150,7 @@ impl Agent {
             name: String::new(),
             adapter: (settings.tun, virtual_mtu(settings.path_mtu)),
             cipher: settings.cipher,
+            keying: settings.keying,
             public: None,
             director: None,
             peers: Vec::new(),

@@ -11,6 +11,7 @@ use crate::config::{self, Cipher, Prefix};
 use crate::datapath::shared::Note;
 use crate::datapath::tun::Tun;
 use crate::datapath::udp::Udp;
+use crate::keying::Method;
 use crate::orders::{Joined, Order};
 use caps::{CapSet, Capability, CapsHashSet};
 use std::io;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub path_mtu: u16,
     /// What the ESP keys are for.
     pub cipher: Cipher,
+    /// How to agree on keys.
+    pub keying: Method,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             status_socket: None,
             path_mtu: 1500,
             cipher: Cipher::default(),
+            keying: Method::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!  ◄ {"answer":"status","name":"alice.acme.example","address":"10.77.0.1", …}
 //! ```
 
+use crate::keying::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -102,6 +103,12 @@ pub struct PeerStatus {
     pub keys: KeyState,
     /// Age of the keys in use, milliseconds.
     pub keys_age_ms: Option<u64>,
+    /// How the keys in use were agreed on.
+    #[serde(default)]
+    pub method: Option<Method>,
+    /// Algorithms of IKE with it.
+    #[serde(default)]
+    pub suite: Option<String>,
     /// SPI of what we send.
     pub spi_out: Option<u32>,
     /// SPI of what we receive, newest.

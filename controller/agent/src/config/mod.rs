@@ -19,6 +19,7 @@ mod validate;
 pub use secret::{BadSecret, Secret};
 pub use validate::{Invalid, Mistake, Validated};
 
+use crate::keying::Method;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -50,6 +51,9 @@ pub struct AgentConfig {
     /// What the ESP keys are for.
     #[serde(default)]
     pub cipher: Cipher,
+    /// How to agree on keys with others: `ike`, or `ticket` for a member that does without it. Both are answered.
+    #[serde(default)]
+    pub keying: Method,
     /// How others reach this member.
     pub location: Location,
     /// The director where this member has a session; not needed if all members have public addresses.

@@ -2,19 +2,15 @@
 
 use super::Control;
 use crate::clock;
-use crate::keying::Moment;
+use crate::keying::{KeyAgreement, Moment};
 use crate::members::One;
 use crate::orders::{Joined, Report};
 use kith_esp::{Millis, Spi};
 use kith_pipeline::host::tables::MemberIndex;
-use kith_protocol::authenticator::TicketKey;
-use kith_protocol::replay::Replay;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::mpsc::SyncSender;
 
-/// Initiators whose newest ticket is remembered.
-const INITIATORS: usize = 4_096;
 /// So long before a member's secret expires it is reported, milliseconds; and again after [`EXPIRING_AGAIN`].
 const EXPIRING: u64 = 600_000;
 const EXPIRING_AGAIN: u64 = 60_000;
@@ -31,8 +27,6 @@ const CHANNEL_OVERLAP: u64 = 30_000;
 pub struct Management {
     reports: SyncSender<Report>,
     pub(super) joined: Option<Joined>,
-    pub(super) ticket_key: Option<TicketKey>,
-    pub(super) replay: Replay,
     /// SPIs of the manager's packets, oldest first, and since when there is a newer one.
     pub(super) channel: VecDeque<(Spi, Option<Millis>)>,
     refusals: BTreeMap<&'static str, u64>,
@@ -53,8 +47,6 @@ impl Management {
         Self {
             reports,
             joined: None,
-            ticket_key: None,
-            replay: Replay::new(INITIATORS),
             channel: VecDeque::new(),
             refusals: BTreeMap::new(),
             session_told: None,
@@ -105,8 +97,10 @@ impl Control {
             .management
             .iter()
             .flat_map(|management| &management.refusals);
+        let refusals = refusals.map(|(name, count)| (*name, *count));
         refusals
-            .map(|(name, count)| ((*name).to_string(), *count))
+            .chain(self.agreement.counters())
+            .map(|(name, count)| (name.to_string(), count))
             .collect()
     }
 
@@ -134,7 +128,7 @@ impl Control {
         if millis.0 >= management.swept.0 + SWEEP_EVERY {
             management.swept = millis;
             self.end_old_channels(millis);
-            self.sweep(millis);
+            self.sweep(now);
         }
     }
 
@@ -176,7 +170,8 @@ impl Control {
     }
 
     /// Members whose secret is worth nothing any more go, and some that nobody needs if places are scarce.
-    fn sweep(&mut self, now: Millis) {
+    fn sweep(&mut self, moment: Moment) {
+        let now = moment.millis();
         let Some(management) = &self.thread.parts.management else {
             return;
         };
@@ -204,6 +199,6 @@ impl Control {
                 grant.told = told;
             }
         }
-        self.forget(&over);
+        self.forget(moment, &over);
     }
 }

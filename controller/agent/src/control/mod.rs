@@ -18,7 +18,8 @@ use crate::datapath::shared::{Note, Shared, ToInbound, ToOutbound, Waker, activi
 use crate::datapath::udp::Udp;
 use crate::envelope;
 use crate::keying::{
-    Action, Agreement, Event, KeyAgreement, Moment, PairSecret, Setup, Whereabouts, message,
+    Action, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, Setup, Spis, Whereabouts,
+    ike,
 };
 use crate::members::Members;
 use crate::session::{Change, Session};
@@ -45,8 +46,10 @@ pub struct Parts {
     pub public: Option<SocketAddrV4>,
     /// The director to begin with.
     pub director: Option<config::Director>,
+    /// How to begin to agree on them.
+    pub keying: Method,
     /// The members to begin with and the secrets shared with them, in the order of their places.
-    pub peers: Vec<(Ipv4Addr, PairSecret)>,
+    pub peers: Vec<Known>,
     /// How many members there can be.
     pub places: usize,
     /// Their state.
@@ -77,7 +80,7 @@ pub struct ControlThread {
 
 struct Control {
     thread: ControlThread,
-    agreement: Box<dyn KeyAgreement + Send>,
+    agreement: Agreements,
     session: Option<Session>,
     last: Vec<Totals>,
     /// Octets and packets that earlier members left in the counters of a place: out and in.
@@ -97,22 +100,14 @@ impl ControlThread {
         let now = moment();
         let parts = &mut self.parts;
         let session = parts.director.take().map(|director| start_session(director, now));
-        let agreement = Agreement::new(Setup {
-            own: parts.members.own(),
-            location: parts.public.map(Whereabouts::Public),
-            cipher: parts.cipher,
-            limits: Limits::default(),
-            peers: std::mem::take(&mut parts.peers),
-            capacity: parts.capacity,
-            entropy: Box::new(entropy),
-        });
+        let agreement = agreements(parts, now);
         let places = parts.places;
         let mut control = Control {
             last: vec![Totals::default(); places],
             bases: vec![view::Base::default(); places],
             started: now.millis(),
             next_tick: 0,
-            agreement: Box::new(agreement),
+            agreement,
             session,
             thread: self,
             keying_tx: 0,
@@ -132,8 +127,11 @@ impl Control {
             let mut change = Change::default();
             match note {
                 Ok(Note::Keys(member, event)) => self.agreement.event(now, member, event),
-                Ok(Note::Keying(member, data)) => self.receive(now, member, &data),
-                Ok(Note::Stranger(source, data)) => self.introduce(now, source, &data),
+                Ok(Note::Keying(method, member, data)) => self.receive(now, method, member, &data),
+                Ok(Note::Stranger(Method::Ike, source, data)) => {
+                    self.agreement.introduce(now, source, &data);
+                }
+                Ok(Note::Stranger(Method::Ticket, source, data)) => self.introduce(now, source, &data),
                 Ok(Note::NeedPeer(address)) => self.need_peer(address),
                 Ok(Note::Director(from, message)) => {
                     if let Some(session) = &mut self.session {
@@ -248,7 +246,7 @@ impl Control {
         }
         self.send_to_director();
         while let Some(action) = self.agreement.next_action() {
-            self.act(action);
+            self.act(now, action);
         }
     }
 
@@ -262,9 +260,13 @@ impl Control {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, now: Moment, action: Action) {
         match action {
-            Action::Send(member, message) => self.send(member, &message),
+            Action::Send(member, method, message) => self.send(member, method, message),
+            Action::Answer(to, there, message) => self.answer(to, there, &message),
+            Action::Introduce(ticket) => self.welcome(now, &ticket),
+            Action::Renewed(member, ticket) => self.renewed(now, member, &ticket),
+            Action::Refused(name) => self.refuse(name),
             Action::InstallInbound(member, sa) => self.tell_inbound(ToInbound::Install(member, sa)),
             Action::RemoveInbound(spi) => self.tell_inbound(ToInbound::Remove(spi)),
             Action::InstallOutbound(member, sa) => {
@@ -286,7 +288,7 @@ impl Control {
         }
     }
 
-    fn send(&mut self, member: MemberIndex, message: &[u8; message::LEN]) {
+    fn send(&mut self, member: MemberIndex, method: Method, message: Vec<u8>) {
         let tables = self.thread.publisher.current();
         let (Some(peer), Some(one)) = (tables.member(member), self.thread.parts.members.get(member)) else {
             return;
@@ -295,11 +297,30 @@ impl Control {
         if !self.thread.parts.members.is_reachable(member) {
             return;
         }
-        let ticket = one.grant().map_or(&[][..], |grant| &grant.ticket);
-        let datagram = envelope::keying(&peer.shim, tables.own(), peer.address, message, ticket);
+        let message = match (method, one.grant()) {
+            (Method::Ticket, Some(grant)) => envelope::with_ticket(&message, &grant.ticket),
+            _ => message,
+        };
+        let datagram = envelope::keying(&peer.shim, tables.own(), peer.address, method, &message);
+        let endpoint = peer.endpoint;
+        self.send_keying(datagram, endpoint);
+    }
+
+    /// To somebody who is no member yet.
+    fn answer(&mut self, to: Ipv4Addr, there: Whereabouts, message: &[u8]) {
+        let members = &self.thread.parts.members;
+        let Some((shim, endpoint)) = members.way(there) else {
+            return;
+        };
+        let datagram = envelope::keying(&shim, members.own(), to, Method::Ike, message);
+        self.send_keying(datagram, endpoint);
+    }
+
+    fn send_keying(&mut self, datagram: Option<Vec<u8>>, to: SocketAddrV4) {
+        let Some(datagram) = datagram else { return };
         self.keying_tx += 1;
-        if let Err(error) = self.thread.udp.send(&datagram, peer.endpoint) {
-            tracing::debug!(%error, peer = %peer.address, "cannot send a key agreement message");
+        if let Err(error) = self.thread.udp.send(&datagram, to) {
+            tracing::debug!(%error, %to, "cannot send a key agreement message");
         }
     }
 
@@ -323,6 +344,35 @@ impl Control {
     fn name(&self, member: MemberIndex) -> &str {
         self.thread.parts.members.get(member).map_or("", |one| &one.name)
     }
+}
+
+/// Both methods, with the members that there are to begin with.
+fn agreements(parts: &mut Parts, now: Moment) -> Agreements {
+    let (own, spis) = (parts.members.own(), Spis::new(parts.capacity));
+    let location = parts.public.map(Whereabouts::Public);
+    let exchange = Agreement::new(Setup {
+        own,
+        location,
+        cipher: parts.cipher,
+        limits: Limits::default(),
+        spis: spis.clone(),
+        entropy: Box::new(entropy),
+    });
+    let ike = ike::Agreement::new(ike::Setup {
+        own: (own, parts.name.clone()),
+        location,
+        cipher: parts.cipher,
+        limits: Limits::default(),
+        spis,
+        entropy: Box::new(entropy),
+        door: Door::new(parts.management.is_some()),
+    });
+    let mut agreements = Agreements::new(parts.keying, ike, exchange);
+    let peers = std::mem::take(&mut parts.peers);
+    for (index, known) in (0u32..).map(MemberIndex).zip(peers) {
+        agreements.add(now, index, known);
+    }
+    agreements
 }
 
 /// Asks for a session at this director.

@@ -6,7 +6,7 @@
 use super::{Control, start_session};
 use crate::config;
 use crate::datapath::shared::{ToInbound, ToOutbound};
-use crate::keying::{Moment, PairSecret, Whereabouts};
+use crate::keying::{Home, KeyAgreement, Known, Moment, PairSecret, Whereabouts};
 use crate::members::{Grant, One, Standing};
 use crate::orders::{Channel, Director, Joined, Order, Peer, Rule};
 use crate::session::Change;
@@ -15,6 +15,7 @@ use kith_pipeline::table::policy::{self, Decision, Flow, PolicyTable};
 use kith_protocol::authenticator::TicketKey;
 use kith_protocol::secret::Secret32;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 impl Control {
     pub(super) fn obey(&mut self, now: Moment, order: Order) -> Change {
@@ -30,13 +31,13 @@ impl Control {
                     self.tell_outbound(ToOutbound::Refuse(address, refusal));
                 }
             }
-            Order::Gone(address) => self.expel(address),
+            Order::Gone(address) => self.expel(now, address),
             Order::Policy(rules) => {
                 self.thread.parts.members.set_policy(table(&rules));
                 self.publish();
             }
             Order::Roamed => return self.roam(now),
-            Order::Out => self.forget_all(),
+            Order::Out => self.forget_all(now),
             Order::Barrier(answer) => {
                 // Who asked may have gone.
                 let _told = answer.try_send(());
@@ -93,11 +94,16 @@ impl Control {
 
     fn join(&mut self, now: Moment, joined: Joined) {
         if self.thread.parts.members.own() != joined.address {
-            self.forget_all();
+            self.forget_all(now);
             self.thread.parts.members.set_own(joined.address);
-            self.agreement.readdress(joined.address);
             self.publish();
         }
+        self.agreement.readdress(joined.address, &joined.fqdn);
+        self.agreement.door().set_home(Some(Home {
+            fqdn: joined.fqdn.clone(),
+            address: joined.address,
+            clock_offset_ms: joined.clock_offset_ms,
+        }));
         self.thread.parts.name.clone_from(&joined.fqdn);
         self.thread.parts.public = joined.public;
         if let Some(management) = &mut self.thread.parts.management {
@@ -119,9 +125,9 @@ impl Control {
                 Some(index)
             }
             other => {
-                self.forget(&other.map(|(index, _)| index).into_iter().collect::<Vec<_>>());
+                self.forget(now, &other.map(|(index, _)| index).into_iter().collect::<Vec<_>>());
                 // Nobody else has this address: a member that says so is not one.
-                self.expel(channel.address);
+                self.expel(now, channel.address);
                 self.enter("manager".into(), channel.address, there, Standing::Manager)
             }
         };
@@ -129,9 +135,8 @@ impl Control {
             tracing::error!("no place is left for the manager's channel");
             return;
         };
-        management.ticket_key = Some(TicketKey::from_secret(Secret32::new(
-            *channel.ticket_key.expose(),
-        )));
+        let ticket_key = TicketKey::from_secret(Secret32::new(*channel.ticket_key.expose()));
+        self.agreement.door().set_key(Some(ticket_key));
         let spi = channel.inbound.spi();
         for (_, since) in &mut management.channel {
             since.get_or_insert(now.millis());
@@ -150,7 +155,8 @@ impl Control {
             tracing::warn!(peer = peer.fqdn, address = %peer.address, "no such member can be: not joined, or ourselves");
             return;
         }
-        let secret = PairSecret::new(peer.psk);
+        let secret = Arc::new(PairSecret::new(peer.psk));
+        let ticket = peer.ticket.clone();
         let grant = Grant {
             sequence: peer.sequence,
             expires_ms: peer.expires_ms,
@@ -159,10 +165,16 @@ impl Control {
             since: now.millis(),
         };
         let Some(index) = self.thread.parts.members.find(peer.address) else {
+            let known = Known {
+                address: peer.address,
+                name: peer.fqdn.clone(),
+                secret,
+                ticket,
+            };
             let entered = self.enter(peer.fqdn, peer.address, peer.location, Standing::Granted(grant));
             match entered {
                 Some(index) => {
-                    self.agreement.add(index, peer.address, secret);
+                    self.agreement.add(now, index, known);
                     self.arrived(peer.address);
                 }
                 None => tracing::warn!(address = %peer.address, "no place is left for another member"),
@@ -178,7 +190,7 @@ impl Control {
         }
         one.name = peer.fqdn;
         one.standing = Standing::Granted(grant);
-        self.agreement.renew(now, index, secret, true);
+        self.agreement.renew(now, index, (secret, Some(ticket)), true);
         if self.thread.parts.members.relocate(index, peer.location) {
             self.publish();
         }
@@ -207,38 +219,37 @@ impl Control {
     }
 
     /// Somebody is gone, or may not be talked to. Tickets that it was given before are worth nothing.
-    fn expel(&mut self, address: Ipv4Addr) {
+    fn expel(&mut self, now: Moment, address: Ipv4Addr) {
         let known = self.thread.parts.members.find(address);
-        if let Some(management) = &mut self.thread.parts.management {
-            // Sequences are issue times in microseconds. A newer one there already is as good.
-            let _newer = management
-                .replay
-                .check(address, management.manager_ms().saturating_mul(1000));
-        }
+        let door = self.agreement.door();
+        // Sequences are issue times in microseconds. A newer one there already is as good.
+        let _newer = door.mark(address, door.manager_ms(now).saturating_mul(1000));
         let granted = |one: &One| one.grant().is_some();
         if let Some(index) = known
             && self.thread.parts.members.get(index).is_some_and(granted)
         {
             tracing::info!(peer = self.name(index), "member is gone");
-            self.forget(&[index]);
+            self.forget(now, &[index]);
         }
     }
 
-    fn forget_all(&mut self) {
+    fn forget_all(&mut self, now: Moment) {
         let all: Vec<_> = self.thread.parts.members.iter().map(|(index, _)| index).collect();
         self.thread.parts.members.set_own(Ipv4Addr::UNSPECIFIED);
         self.thread.parts.members.set_policy(PolicyTable::default());
-        self.forget(&all);
+        self.forget(now, &all);
         self.publish();
-        self.agreement.readdress(Ipv4Addr::UNSPECIFIED);
+        self.agreement.readdress(Ipv4Addr::UNSPECIFIED, "");
+        self.agreement.door().set_home(None);
+        self.agreement.door().set_key(None);
         self.thread.parts.public = None;
         if let Some(management) = &mut self.thread.parts.management {
-            (management.joined, management.ticket_key) = (None, None);
+            management.joined = None;
         }
     }
 
     /// Tables first, then keys, then everything else that the threads know.
-    pub(super) fn forget(&mut self, gone: &[MemberIndex]) {
+    pub(super) fn forget(&mut self, now: Moment, gone: &[MemberIndex]) {
         if gone.is_empty() {
             return;
         }
@@ -251,7 +262,7 @@ impl Control {
         }
         self.publish();
         for (index, is_manager, receipt) in receipts {
-            self.agreement.remove(index);
+            self.agreement.remove(now, index);
             self.tell_outbound(ToOutbound::Forget(index, receipt.clone()));
             let channel = match &mut self.thread.parts.management {
                 Some(management) if is_manager => std::mem::take(&mut management.channel),
@@ -261,7 +272,7 @@ impl Control {
                 self.tell_inbound(ToInbound::Remove(spi));
             }
             while let Some(action) = self.agreement.next_action() {
-                self.act(action);
+                self.act(now, action);
             }
             self.tell_inbound(ToInbound::Forget(index, receipt));
         }

@@ -1,7 +1,7 @@
 //! What the control thread says about everything, for the status socket.
 
 use super::Control;
-use crate::keying::{Moment, Whereabouts};
+use crate::keying::{KeyAgreement, Moment, Whereabouts};
 use crate::members::One;
 use crate::status::{KeyState, Packets, PeerStatus, Status};
 use kith_esp::Millis;
@@ -67,6 +67,8 @@ impl Control {
                 (Some(_), true) => KeyState::Rekeying,
             },
             keys_age_ms: view.outbound.map(|(_, at)| since(at)),
+            method: view.method,
+            suite: view.suite.map(|suite| suite.to_string()),
             spi_out: view.outbound.map(|(spi, _)| spi.get()),
             spi_in: view.inbound.map(kith_esp::Spi::get),
             agreements: view.agreements,

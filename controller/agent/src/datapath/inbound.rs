@@ -5,7 +5,7 @@ use super::segment::VNET_LEN;
 use super::shared::{Note, Shared, ToInbound, Waker, wait};
 use super::tun::Tun;
 use super::udp::{Control, Received, Udp};
-use crate::keying::{Event, message};
+use crate::keying::{Event, Method, message};
 use kith_esp::{Millis, Spi};
 use kith_pipeline::host::decap::{Decap, Decapsulated};
 use kith_pipeline::host::tables::{HostTables, MemberIndex};
@@ -28,6 +28,8 @@ const TELL: u64 = 100;
 /// So many introductions of strangers are handed up in [`SPAN`] milliseconds.
 const INTRODUCTIONS: u32 = 64;
 const SPAN: u64 = 250;
+/// No message of IKE is shorter (RFC 7296 section 3.1).
+const IKE_HEADER_LEN: usize = 28;
 /// Octets of a reported packet that matter: shim and virtual header.
 const QUOTE_LEN: usize = 128;
 
@@ -159,6 +161,16 @@ impl InboundThread {
     }
 }
 
+/// Of which method a message is, by its port and shape, and whether it may make a stranger known: only the first message of IKE has a ticket, and
+/// later ones belong to a handshake that began with it.
+fn keying(port: u16, data: &[u8]) -> Option<(Method, bool)> {
+    let method = Method::of(port)?;
+    match method {
+        Method::Ike => (data.len() >= IKE_HEADER_LEN).then_some((method, true)),
+        Method::Ticket => message::split(data).map(|(_, ticket)| (method, !ticket.is_empty())),
+    }
+}
+
 /// Whom a reported packet was for, if enough of it is quoted.
 fn reported(tables: &HostTables, quote: &[u8]) -> Option<MemberIndex> {
     let (_, rest) = Shim::parse(quote).ok()?;
@@ -219,19 +231,22 @@ impl Path {
                 way.members[member.0 as usize].dummies.add(1);
                 self.heard(member, spi);
             }
-            Decapsulated::Keying { member } => match message::split(slot.bytes()) {
-                Some(_) => way
+            Decapsulated::Keying { member, port } => match keying(port, slot.bytes()) {
+                Some((method, _)) => way
                     .keying
-                    .add(self.punt(Note::Keying(member, slot.bytes().into()))),
+                    .add(self.punt(Note::Keying(method, member, slot.bytes().into()))),
                 None => way.counters.dropped(DropReason::UdpLength).add(1),
             },
-            Decapsulated::Stranger { source } => {
+            Decapsulated::Stranger { source, port } => {
                 let data = slot.bytes();
-                let dropped = match message::split(data) {
+                let dropped = match keying(port, data) {
                     // Who has nothing to show is nobody.
-                    None | Some((_, [])) => DropReason::MemberUnknown,
+                    None | Some((_, false)) => DropReason::MemberUnknown,
                     Some(_) if !self.introductions.has_room(now) => DropReason::PuntLimited,
-                    Some(_) => return way.keying.add(self.punt(Note::Stranger(source, data.into()))),
+                    Some((method, true)) => {
+                        let note = Note::Stranger(method, source, data.into());
+                        return way.keying.add(self.punt(note));
+                    }
                 };
                 way.counters.dropped(dropped).add(1);
             }

@@ -2,7 +2,7 @@
 
 use super::hold::Refusal;
 use crate::clock;
-use crate::keying::{Activity, Event};
+use crate::keying::{Activity, Event, Method};
 use crate::orders::Order;
 use kith_esp::{Inbound, Millis, Outbound, Spi};
 use kith_pipeline::counters::{Counter, Counters};
@@ -55,9 +55,9 @@ pub enum Note {
     /// For key agreement.
     Keys(MemberIndex, Event),
     /// A key agreement message, not authenticated.
-    Keying(MemberIndex, Box<[u8]>),
-    /// The same from a virtual address that is no member's, with a ticket behind it.
-    Stranger(Ipv4Addr, Box<[u8]>),
+    Keying(Method, MemberIndex, Box<[u8]>),
+    /// The same from a virtual address that is no member's.
+    Stranger(Method, Ipv4Addr, Box<[u8]>),
     /// Packets go to an address that is no member's.
     NeedPeer(Ipv4Addr),
     /// A director's message, not authenticated.

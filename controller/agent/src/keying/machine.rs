@@ -2,9 +2,10 @@
 
 use super::exchange::{Half, Initiated};
 use super::message::{Kind, LEN, Message, Unauthenticated};
-use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat, Spis};
+use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat};
 use super::secrets::{Ephemeral, PairSecret, Roles};
-use super::{Action, Activity, Event, KeyAgreement, Moment, View, Whereabouts};
+use super::spis::Spis;
+use super::{Action, Activity, Event, KeyAgreement, Known, Method, Moment, View, Whereabouts};
 use crate::config::Cipher;
 use kith_esp::{Inbound, Limits, Millis, Outbound, Spi};
 use kith_pipeline::host::tables::MemberIndex;
@@ -36,10 +37,8 @@ pub struct Setup {
     pub cipher: Cipher,
     /// How long they live.
     pub limits: Limits,
-    /// The other members in the order of their [`MemberIndex`]: virtual address and shared secret.
-    pub peers: Vec<(Ipv4Addr, PairSecret)>,
-    /// Room for inbound keys at the receiver, a power of two: the low bits of an SPI are a place there.
-    pub capacity: u32,
+    /// Places for inbound keys at the receiver.
+    pub spis: Spis,
     /// Fills a slice with randomness fit for keys.
     pub entropy: Entropy,
 }
@@ -66,15 +65,16 @@ impl Agreement {
             location: setup.location,
             cipher: setup.cipher,
             limits: setup.limits,
-            spis: Spis::new(setup.capacity),
+            spis: setup.spis,
             entropy: setup.entropy,
-            peers: setup
-                .peers
-                .into_iter()
-                .map(|(address, secret)| Some(Peer::new(address, secret)))
-                .collect(),
+            peers: Vec::new(),
             actions: VecDeque::new(),
         }
+    }
+
+    fn send(&mut self, index: MemberIndex, message: &[u8; LEN]) {
+        self.actions
+            .push_back(Action::Send(index, Method::Ticket, message.to_vec()));
     }
 
     fn half(&mut self, timestamp: u64) -> Option<Half> {
@@ -112,7 +112,7 @@ impl Agreement {
         let secret = peer.secret.clone();
         let Some(half) = self.half(timestamp) else { return };
         let initiated = Initiated::new(&secret, roles, half);
-        self.actions.push_back(Action::Send(index, initiated.octets));
+        self.send(index, &initiated.octets);
         if let Some(peer) = at(&mut self.peers, index) {
             peer.pending = Some(Pending {
                 repeat: Repeat::new(initiated, now.millis()),
@@ -162,7 +162,8 @@ impl Agreement {
             // Our response was lost, or this is a replay: the same again, which changes nothing.
             if millis.0 >= answered.sent.0 + RESPONSE_RATE {
                 answered.sent = millis;
-                self.actions.push_back(Action::Send(index, answered.response));
+                let response = answered.response;
+                self.send(index, &response);
             }
             return;
         }
@@ -210,7 +211,7 @@ impl Agreement {
             unconfirmed: Some(Box::new(outbound)),
         });
         self.add_inbound(millis, index, inbound);
-        self.actions.push_back(Action::Send(index, response));
+        self.send(index, &response);
     }
 
     fn on_response(&mut self, now: Moment, index: MemberIndex, message: Unauthenticated) {
@@ -332,8 +333,8 @@ impl Agreement {
                 peer.pending = None;
                 self.actions.push_back(Action::GaveUp(index));
             } else if pending.repeat.is_due(millis) {
-                self.actions
-                    .push_back(Action::Send(index, pending.repeat.what.octets));
+                let octets = pending.repeat.what.octets.to_vec();
+                self.actions.push_back(Action::Send(index, Method::Ticket, octets));
             }
         }
         if let Some(confirm) = &mut peer.confirm
@@ -386,24 +387,30 @@ pub(super) fn at(peers: &mut [Option<Peer>], index: MemberIndex) -> Option<&mut 
 }
 
 impl KeyAgreement for Agreement {
-    fn add(&mut self, index: MemberIndex, address: Ipv4Addr, secret: PairSecret) {
-        self.enter(index, address, secret);
+    fn add(&mut self, _: Moment, index: MemberIndex, known: Known) {
+        self.enter(index, known.address, known.secret);
     }
 
-    fn remove(&mut self, index: MemberIndex) {
+    fn remove(&mut self, _: Moment, index: MemberIndex) {
         self.strike(index);
     }
 
-    fn renew(&mut self, now: Moment, index: MemberIndex, secret: PairSecret, use_it: bool) {
+    fn renew(
+        &mut self,
+        now: Moment,
+        index: MemberIndex,
+        (secret, _): (Arc<PairSecret>, Option<Vec<u8>>),
+        use_it: bool,
+    ) {
         self.replace(now, index, secret, use_it);
     }
 
-    fn readdress(&mut self, own: Ipv4Addr) {
+    fn readdress(&mut self, own: Ipv4Addr, _: &str) {
         self.own = own;
     }
 
-    fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]) {
-        let Some(message) = Message::parse(data) else {
+    fn receive(&mut self, now: Moment, method: Method, peer: MemberIndex, data: &[u8]) {
+        let Some(message) = Message::parse(data).filter(|_| method == Method::Ticket) else {
             return;
         };
         match message.kind() {
@@ -473,6 +480,8 @@ impl KeyAgreement for Agreement {
         peer.map_or_else(View::default, |peer| View {
             outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
             inbound: peer.inbound.back().map(|(spi, _)| *spi),
+            method: peer.current.as_ref().map(|_| Method::Ticket),
+            suite: None,
             agreeing: peer.pending.is_some(),
             agreements: peer.agreements,
             rtt_micros: peer.rtt_micros,

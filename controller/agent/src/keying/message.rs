@@ -66,6 +66,33 @@ pub enum Whereabouts {
     },
 }
 
+impl Whereabouts {
+    /// The ten octets of a message or of a KITH_WHEREABOUTS notification: director, member, port; see above.
+    #[must_use]
+    pub fn encode(self) -> [u8; 10] {
+        let (director, member, port) = match self {
+            Self::Public(at) => (0, at.ip().to_bits(), at.port()),
+            Self::Director { director, pseudo } => {
+                (director.ip().to_bits(), pseudo.to_bits(), director.port())
+            }
+        };
+        let mut octets = [0; 10];
+        octets[..4].copy_from_slice(&director.to_be_bytes());
+        octets[4..8].copy_from_slice(&member.to_be_bytes());
+        octets[8..].copy_from_slice(&port.to_be_bytes());
+        octets
+    }
+
+    /// The reverse; `None` if it is no place, or not of this shape.
+    #[must_use]
+    pub fn decode(octets: &[u8]) -> Option<Self> {
+        let (director, rest) = octets.split_first_chunk::<4>()?;
+        let (member, rest) = rest.split_first_chunk::<4>()?;
+        let port = u16::from_be_bytes(rest.try_into().ok()?);
+        place(u32::from_be_bytes(*director), u32::from_be_bytes(*member), port)
+    }
+}
+
 /// Does this message, authentic or not, say that it is an initiation?
 #[must_use]
 pub fn is_initiation(message: &[u8; LEN]) -> bool {
@@ -206,11 +233,15 @@ impl Unauthenticated {
 }
 
 fn whereabouts(layout: &Layout) -> Option<Whereabouts> {
-    let (member, port) = (Ipv4Addr::from_bits(layout.member.get()), layout.port.get());
+    place(layout.director.get(), layout.member.get(), layout.port.get())
+}
+
+fn place(director: u32, member: u32, port: u16) -> Option<Whereabouts> {
+    let member = Ipv4Addr::from_bits(member);
     if member.is_unspecified() || port == 0 {
         return None;
     }
-    Some(match layout.director.get() {
+    Some(match director {
         0 => Whereabouts::Public(SocketAddrV4::new(member, port)),
         director => Whereabouts::Director {
             director: SocketAddrV4::new(Ipv4Addr::from_bits(director), port),

@@ -1,8 +1,9 @@
 //! How two members come to share keys that nobody else has, and that nobody had before.
 //!
 //! Problem: the pair's secret must never encrypt traffic itself: a restart would repeat nonces, and who learns it later
-//! would read everything. Idea: a two-message exchange of ephemeral keys, authenticated by the secret, each time a member
-//! starts and every 120 s; the first packet on the new keys is the third message.
+//! would read everything. Idea: ephemeral keys, authenticated by the secret, each time a member starts and every 120 s. There are two
+//! methods behind [`KeyAgreement`]: IKEv2 with the manager's ticket in its first message ([`ike`]), and, for members that do without it, an
+//! exchange of two messages, drawn here. [`Agreements`] answers both, and begins with the configured one.
 //!
 //! ```text
 //!  initiator                                             responder
@@ -23,25 +24,75 @@
 //! - **Rekeying**: old inbound keys stay until their hard lifetime is over, so packets under way are never lost.
 //! - **Members come and go**: with a manager, secrets come with tickets and are replaced; a member that is gone leaves no keys behind.
 //! - **A restart**: packets under keys of the earlier run ([`Event::Stale`]), or silence for 15 s, start an exchange.
-//!
-//! [`KeyAgreement`] is where IKEv2 (feature B3) takes over.
 
+mod both;
+pub mod door;
 mod exchange;
+pub mod ike;
 mod machine;
 pub mod message;
 mod peer;
 mod roster;
 mod secrets;
+mod spis;
 #[cfg(test)]
 mod tests;
 
+pub use both::Agreements;
+pub use door::{Door, Home};
 pub use machine::{Agreement, Entropy, Setup};
 pub use message::Whereabouts;
 pub use secrets::{PairSecret, Roles};
+pub use spis::Spis;
 
 use kith_esp::{Inbound, Millis, Outbound, Spi};
+use kith_pipeline::host::decap::{IKE_PORT, KEYING_PORT};
 use kith_pipeline::host::tables::MemberIndex;
+use kith_protocol::ticket::TicketBody;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// How two members agree on keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// IKEv2, with the manager's ticket in its first message.
+    #[default]
+    Ike,
+    /// The exchange of two messages, with the ticket behind the first.
+    Ticket,
+}
+
+impl Method {
+    /// The virtual UDP port of its messages.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Ike => IKE_PORT,
+            Self::Ticket => KEYING_PORT,
+        }
+    }
+
+    /// The reverse.
+    #[must_use]
+    pub fn of(port: u16) -> Option<Self> {
+        [Self::Ike, Self::Ticket].into_iter().find(|method| method.port() == port)
+    }
+}
+
+/// A member as key agreement knows it.
+#[derive(Clone)]
+pub struct Known {
+    /// Its virtual address.
+    pub address: Ipv4Addr,
+    /// Its full name.
+    pub name: String,
+    /// What we share.
+    pub secret: Arc<PairSecret>,
+    /// The ticket that makes us known to it; empty: none.
+    pub ticket: Vec<u8>,
+}
 
 /// A moment by both clocks of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +142,15 @@ pub struct Activity {
 /// What key agreement wants done, in this order.
 pub enum Action {
     /// Send this message to the member.
-    Send(MemberIndex, [u8; message::LEN]),
+    Send(MemberIndex, Method, Vec<u8>),
+    /// Send this message of IKE to somebody who is no member yet, but has shown a good ticket: it is there.
+    Answer(Ipv4Addr, Whereabouts, Vec<u8>),
+    /// Who brought this ticket has proved itself: [`KeyAgreement::add`] is to follow at once, or it is forgotten.
+    Introduce(Box<TicketBody>),
+    /// The same, of a member that is known already.
+    Renewed(MemberIndex, Box<TicketBody>),
+    /// Somebody was refused, for the reason of this name.
+    Refused(&'static str),
     /// From now on open packets with this.
     InstallInbound(MemberIndex, Box<Inbound>),
     /// From now on seal packets with this.
@@ -107,12 +166,16 @@ pub enum Action {
 }
 
 /// State of the keys with a member.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
     /// The keys in use for sending, and since when.
     pub outbound: Option<(Spi, Millis)>,
     /// The newest keys for receiving.
     pub inbound: Option<Spi>,
+    /// How the keys in use for sending were agreed on.
+    pub method: Option<Method>,
+    /// Algorithms of IKE.
+    pub suite: Option<kith_ike::suite::IkeSuite>,
     /// Is an exchange of ours under way?
     pub agreeing: bool,
     /// Exchanges completed.
@@ -126,16 +189,22 @@ pub struct View {
 /// A key agreement protocol, sans I/O, for all members of a host.
 pub trait KeyAgreement {
     /// Somebody is a member from now on, in a place that is vacant.
-    fn add(&mut self, peer: MemberIndex, address: Ipv4Addr, secret: PairSecret);
+    fn add(&mut self, now: Moment, peer: MemberIndex, known: Known);
     /// And is one no more: all keys with it are forgotten.
-    fn remove(&mut self, peer: MemberIndex);
-    /// Another secret. Used from now on, beside the last one, which the member may still use; or, if not `use_it`, only taken beside
-    /// the present one. Keys that are in use stay.
-    fn renew(&mut self, now: Moment, peer: MemberIndex, secret: PairSecret, use_it: bool);
-    /// Our virtual address is another one; there are no members at that moment.
-    fn readdress(&mut self, own: Ipv4Addr);
-    /// A message that claims to be from a member.
-    fn receive(&mut self, now: Moment, peer: MemberIndex, data: &[u8]);
+    fn remove(&mut self, now: Moment, peer: MemberIndex);
+    /// Another secret, and the ticket with it if we have one. Used from now on, beside the last one, which the member may still use; or,
+    /// if not `use_it`, only taken beside the present one. Keys that are in use stay.
+    fn renew(
+        &mut self,
+        now: Moment,
+        peer: MemberIndex,
+        with: (Arc<PairSecret>, Option<Vec<u8>>),
+        use_it: bool,
+    );
+    /// Our virtual address and name are others; there are no members at that moment.
+    fn readdress(&mut self, own: Ipv4Addr, name: &str);
+    /// A message that claims to be from a member, on the port of this method. Messages of a method that is not spoken here are nothing.
+    fn receive(&mut self, now: Moment, method: Method, peer: MemberIndex, data: &[u8]);
     /// Something happened on the datapath.
     fn event(&mut self, now: Moment, peer: MemberIndex, event: Event);
     /// We are reached there from now on: whoever has keys with us is told.

@@ -72,17 +72,12 @@ pub(super) struct Current {
     pub(super) initiator: bool,
 }
 
-/// Places for inbound keys; reused as late as possible.
-pub(super) struct Spis {
-    free: VecDeque<u32>,
-    mask: u32,
-}
 
 impl Peer {
-    pub(super) fn new(address: Ipv4Addr, secret: PairSecret) -> Self {
+    pub(super) fn new(address: Ipv4Addr, secret: Arc<PairSecret>) -> Self {
         Self {
             address,
-            secret: Arc::new(secret),
+            secret,
             former: None,
             pending: None,
             answered: None,
@@ -150,33 +145,5 @@ impl<T> Repeat<T> {
         let wait = (REPEAT_FIRST << self.times.min(16)).min(REPEAT_MOST);
         self.next = Millis(now.0 + wait);
         true
-    }
-}
-
-impl Spis {
-    /// So many places, rounded up to a power of two as the receiver does.
-    pub(super) fn new(capacity: u32) -> Self {
-        let size = capacity.clamp(1, 1 << 24).next_power_of_two();
-        Self {
-            free: (0..size).collect(),
-            mask: size - 1,
-        }
-    }
-
-    /// A place that is free, below random high bits.
-    pub(super) fn take(&mut self, entropy: &mut dyn FnMut(&mut [u8])) -> Option<Spi> {
-        let place = self.free.pop_front()?;
-        loop {
-            let mut random = [0; 4];
-            entropy(&mut random);
-            // Fails for the 256 reserved numbers only: another throw.
-            if let Ok(spi) = Spi::new(u32::from_ne_bytes(random) & !self.mask | place) {
-                return Some(spi);
-            }
-        }
-    }
-
-    pub(super) fn give_back(&mut self, spi: Spi) {
-        self.free.push_back(spi.get() & self.mask);
     }
 }

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 impl Agreement {
-    pub(super) fn enter(&mut self, index: MemberIndex, address: Ipv4Addr, secret: PairSecret) {
+    pub(super) fn enter(&mut self, index: MemberIndex, address: Ipv4Addr, secret: Arc<PairSecret>) {
         let place = index.0 as usize;
         if self.peers.len() <= place {
             self.peers.resize_with(place + 1, || None);
@@ -30,14 +30,19 @@ impl Agreement {
         }
     }
 
-    pub(super) fn replace(&mut self, now: Moment, index: MemberIndex, secret: PairSecret, use_it: bool) {
+    pub(super) fn replace(
+        &mut self,
+        now: Moment,
+        index: MemberIndex,
+        secret: Arc<PairSecret>,
+        use_it: bool,
+    ) {
         let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         if peer.secret.is(&secret) {
             return;
         }
-        let secret = Arc::new(secret);
         if !use_it {
             peer.former = Some(secret);
             return;
@@ -46,6 +51,15 @@ impl Agreement {
         // An initiation under the old secret may never be answered.
         if self.abandon(index) {
             self.begin(now, index);
+        }
+    }
+
+    /// The other method's keys are used from now on: nothing here begins any more. Keys that open packets stay until they end.
+    pub(super) fn relinquish(&mut self, index: MemberIndex) {
+        self.abandon(index);
+        if let Some(peer) = at(&mut self.peers, index) {
+            (peer.current, peer.confirm) = (None, None);
+            (peer.rekey_at, peer.unanswered_since, peer.owed_since) = (None, None, None);
         }
     }
 

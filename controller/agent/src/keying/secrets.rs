@@ -62,6 +62,11 @@ impl PairSecret {
         Self { psk, authenticator }
     }
 
+    /// The octets, for IKE.
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        self.psk.expose()
+    }
+
     /// Is it the same secret? Constant time.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

@@ -200,10 +200,7 @@ impl Members {
     /// Can packets reach the member now? Not through a director without a session there.
     #[must_use]
     pub fn is_reachable(&self, member: MemberIndex) -> bool {
-        self.get(member).is_some_and(|one| match one.location {
-            Whereabouts::Public(_) => true,
-            Whereabouts::Director { director, .. } => self.session.is_some_and(|(ours, _)| ours == director),
-        })
+        self.get(member).is_some_and(|one| self.reaches(one.location))
     }
 
     /// The member says authentically where it is. False if that changes nothing, or it is where we cannot send.
@@ -261,6 +258,19 @@ impl Members {
             }
         }
         changed
+    }
+
+    /// How packets reach somebody there; `None` if they cannot now.
+    #[must_use]
+    pub fn way(&self, there: Whereabouts) -> Option<(Shim, SocketAddrV4)> {
+        self.reaches(there).then(|| (self.shim(there), endpoint(there)))
+    }
+
+    fn reaches(&self, there: Whereabouts) -> bool {
+        match there {
+            Whereabouts::Public(_) => true,
+            Whereabouts::Director { director, .. } => self.session.is_some_and(|(ours, _)| ours == director),
+        }
     }
 
     fn shim(&self, location: Whereabouts) -> Shim {

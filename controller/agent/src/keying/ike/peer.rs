@@ -1,0 +1,61 @@
+//! What is kept of each member, and of each pair of ESP SAs with it.
+
+use crate::keying::Whereabouts;
+use crate::keying::peer::Repeat;
+use kith_esp::{Millis, Outbound, Spi};
+use kith_ike::{AssociationId, ChildId, Role};
+use kith_pipeline::host::tables::MemberIndex;
+use std::net::Ipv4Addr;
+
+#[derive(Default)]
+pub(super) struct Peer {
+    pub(super) ticket: Vec<u8>,
+    /// The newest one, up or under way.
+    pub(super) association: Option<AssociationId>,
+    pub(super) current: Option<Current>,
+    /// Its packets are opened, but ours wait until one came: the other end may not have the keys yet.
+    pub(super) held: Option<(ChildId, Millis)>,
+    /// Dummies that ask for a sign of life on this SPI.
+    pub(super) confirm: Option<Repeat<Spi>>,
+    pub(super) replacing: bool,
+    pub(super) rekey_at: Option<Millis>,
+    pub(super) provoked: Option<Millis>,
+    pub(super) unanswered_since: Option<Millis>,
+    pub(super) owed_since: Option<Millis>,
+    pub(super) data_sent: Option<Millis>,
+    pub(super) heard: Option<Millis>,
+    pub(super) whereabouts: Option<Whereabouts>,
+    pub(super) agreements: u64,
+    pub(super) rtt_micros: Option<u64>,
+}
+
+/// The keys in use for sending.
+pub(super) struct Current {
+    pub(super) association: AssociationId,
+    pub(super) child: ChildId,
+    pub(super) spi: Spi,
+    pub(super) since: Millis,
+    pub(super) ends: Millis,
+    pub(super) role: Role,
+}
+
+/// An association, and whose it is.
+pub(super) struct Bond {
+    /// `None` while a stranger that has proved itself waits for a place.
+    pub(super) index: Option<MemberIndex>,
+    pub(super) address: Ipv4Addr,
+    pub(super) up_at: Option<Millis>,
+}
+
+/// A pair of ESP SAs.
+pub(super) struct Pair {
+    pub(super) index: MemberIndex,
+    pub(super) association: AssociationId,
+    pub(super) inbound: Spi,
+    /// Until it is used.
+    pub(super) outbound: Option<Box<Outbound>>,
+    pub(super) role: Role,
+    pub(super) is_first: bool,
+    /// When it is to be closed.
+    pub(super) ends: Millis,
+}
