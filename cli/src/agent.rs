@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::lab::plan::Kind;
 use crate::output::{self, Format, age};
 use clap::Subcommand;
-use kith_agent::keying::Method;
 use kith_agent::status::{KeyState, SessionState, Status, query};
 
 /// `kith agent …`
@@ -69,12 +68,7 @@ fn describe(status: &Status) -> String {
                 peer.endpoint.to_string(),
                 or_dash(peer.pseudo.map(|pseudo| pseudo.to_string())),
                 keys.into(),
-                match peer.method {
-                    Some(Method::Ike) => "ike",
-                    Some(Method::Ticket) => "ticket",
-                    None => "-",
-                }
-                .into(),
+                or_dash(peer.method.map(|method| method.to_string())),
                 or_dash(peer.keys_age_ms.map(age)),
                 or_dash(peer.heard_ms.map(age)),
                 peer.path_mtu.to_string(),

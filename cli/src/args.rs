@@ -15,6 +15,7 @@ use crate::manager::policy::PolicyCommand;
 use crate::manager::status::ManagerCommand;
 use crate::output::Format;
 use crate::topology::TopologyCommand;
+use crate::tunnel::TunnelCommand;
 use clap::{Parser, Subcommand};
 
 /// Secure virtual community networks.
@@ -71,6 +72,9 @@ pub enum Command {
     /// Ask a running member agent
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Keys with other members: list, show, explain, replace
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
     /// Send what a stranger would (for `kith lab tour`)
     #[command(hide = true)]
     Stranger(crate::stranger::Stranger),

@@ -13,6 +13,14 @@ pub enum Error {
     /// The topology file has mistakes. They were, or are, shown one by one.
     #[error("the topology cannot be used")]
     Topology(Diagnostics),
+    /// The agent deals with nobody of that name.
+    #[error("there is no tunnel with {peer:?}; {}", known_tunnels(.known))]
+    NoTunnel {
+        /// Who was asked for.
+        peer: String,
+        /// With whom there are tunnels.
+        known: Vec<String>,
+    },
     /// Namespaces are the superuser's.
     #[error("{0} needs root: network namespaces are made by the superuser")]
     NotRoot(&'static str),
@@ -336,6 +344,18 @@ fn said(stderr: &str) -> String {
 fn places(looked: &[PathBuf]) -> String {
     let places: Vec<_> = looked.iter().map(|path| path.display().to_string()).collect();
     places.join(", ")
+}
+
+/// With whom there are some, for who has asked for another.
+fn known_tunnels(known: &[String]) -> String {
+    if known.is_empty() {
+        "the agent has dealt with nobody yet: send that member something first".to_owned()
+    } else {
+        format!(
+            "there are tunnels with {}; full names, their first parts and addresses are taken",
+            known.join(", ")
+        )
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod stop;
 pub mod stranger;
 pub mod topology;
 pub mod tour;
+pub mod tunnel;
 
 use args::{Cli, Command};
 use clap::CommandFactory;
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> Result<u8, Error> {
         Command::Dataplane(command) => dataplane::run(command, format),
         Command::Controller(command) => controller::run(command, format),
         Command::Agent(command) => agent::run(command, format),
+        Command::Tunnel(command) => tunnel::run(command, format),
         Command::Stranger(what) => stranger::send(&what),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kith", &mut std::io::stdout());

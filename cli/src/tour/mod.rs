@@ -16,6 +16,7 @@ mod enrolment;
 mod entries;
 mod files;
 mod idle;
+mod keys;
 mod leave;
 mod manager;
 mod member;
@@ -65,6 +66,7 @@ type Step = fn(&mut Tour) -> Result<Check, Error>;
 /// their counters anew, comes after the counters were compared.
 const STEPS: &[(&str, Step)] = &[
     ("ping", ping::step),
+    ("keys", keys::step),
     ("director-ping", sysping::step),
     ("path-mtu", mtu::step),
     ("files", files::step),

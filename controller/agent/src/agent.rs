@@ -261,6 +261,14 @@ impl Handle {
         server::ask(&self.0)
     }
 
+    /// Has keys replaced.
+    ///
+    /// # Errors
+    /// Why that cannot be, for people.
+    pub fn rekey(&self, what: crate::status::Rekey) -> Result<(), String> {
+        server::rekey(&self.0, what)
+    }
+
     /// Asks it to stop.
     pub fn stop(&self) {
         let _already_gone = self.0.send(Note::Stop);

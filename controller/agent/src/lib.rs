@@ -36,3 +36,4 @@ pub mod session;
 pub mod state;
 pub mod status;
 pub mod supervisor;
+pub mod tunnel;

@@ -1,7 +1,7 @@
 //! The status socket: one request line, one answer line, one connection at a time.
 
 use crate::datapath::shared::Note;
-use crate::status::{Answer, Request, Status};
+use crate::status::{Answer, Rekey, Request, Status};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -47,6 +47,10 @@ fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
     BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Status) => status(notes),
+        Ok(Request::Rekey(what)) => match rekey(notes, what) {
+            Ok(()) => Answer::Done,
+            Err(message) => refuse(message),
+        },
         Err(error) => refuse(format!("not a request: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -59,6 +63,14 @@ pub fn ask(notes: &SyncSender<Note>) -> Option<Status> {
     let (sender, receiver) = sync_channel(1);
     notes.try_send(Note::Status(sender)).ok()?;
     receiver.recv_timeout(PATIENCE).ok()
+}
+
+/// Has keys replaced, or says why that cannot be.
+pub fn rekey(notes: &SyncSender<Note>, what: Rekey) -> Result<(), String> {
+    let busy = || "the agent is busy or stopping".to_owned();
+    let (sender, receiver) = sync_channel(1);
+    notes.try_send(Note::Rekey(what, sender)).map_err(|_| busy())?;
+    receiver.recv_timeout(PATIENCE).map_err(|_| busy())?
 }
 
 fn status(notes: &SyncSender<Note>) -> Answer {

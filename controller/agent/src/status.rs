@@ -6,6 +6,7 @@
 //! ```
 
 use crate::keying::Method;
+pub use crate::tunnel::{Pair, Room, Tunnel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -20,6 +21,18 @@ use std::time::Duration;
 pub enum Request {
     /// All there is.
     Status,
+    /// Replace keys with a member now.
+    Rekey(Rekey),
+}
+
+/// Which keys are to be replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rekey {
+    /// With whom: its name or virtual address.
+    pub peer: String,
+    /// The IKE SA, not only the pair of ESP SAs.
+    #[serde(default)]
+    pub ike: bool,
 }
 
 /// What is answered.
@@ -28,6 +41,8 @@ pub enum Request {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Rekey`]: it has begun.
+    Done,
     /// The request could not be answered.
     Error {
         /// Why.
@@ -106,9 +121,9 @@ pub struct PeerStatus {
     /// How the keys in use were agreed on.
     #[serde(default)]
     pub method: Option<Method>,
-    /// Algorithms of IKE with it.
+    /// The association with it, if the keys were agreed on by IKE.
     #[serde(default)]
-    pub suite: Option<String>,
+    pub tunnel: Option<Tunnel>,
     /// SPI of what we send.
     pub spi_out: Option<u32>,
     /// SPI of what we receive, newest.
@@ -215,18 +230,31 @@ pub const MAX_LINE: u64 = 1 << 22;
 
 /// Asks the agent at this socket for its status.
 pub fn query(socket: &Path) -> Result<Status, StatusError> {
+    match ask(socket, &Request::Status)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Done => Err(StatusError::Refused("it answered something else".into())),
+        Answer::Error { message } => Err(StatusError::Refused(message)),
+    }
+}
+
+/// Has the agent at this socket replace keys.
+pub fn rekey(socket: &Path, what: Rekey) -> Result<(), StatusError> {
+    match ask(socket, &Request::Rekey(what))? {
+        Answer::Status(_) | Answer::Done => Ok(()),
+        Answer::Error { message } => Err(StatusError::Refused(message)),
+    }
+}
+
+fn ask(socket: &Path, request: &Request) -> Result<Answer, StatusError> {
     let mut stream = UnixStream::connect(socket).map_err(|source| StatusError::Connect {
         path: socket.into(),
         source,
     })?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut line = serde_json::to_vec(&Request::Status)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
-    match serde_json::from_str(&answer)? {
-        Answer::Status(status) => Ok(*status),
-        Answer::Error { message } => Err(StatusError::Refused(message)),
-    }
+    Ok(serde_json::from_str(&answer)?)
 }

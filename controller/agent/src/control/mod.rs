@@ -18,8 +18,8 @@ use crate::datapath::shared::{Note, Shared, ToInbound, ToOutbound, Waker, activi
 use crate::datapath::udp::Udp;
 use crate::envelope;
 use crate::keying::{
-    Action, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, Setup, Spis, Whereabouts,
-    ike,
+    Action, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, Setup, Spis,
+    Whereabouts, ike,
 };
 use crate::members::Members;
 use crate::session::{Change, Session};
@@ -85,6 +85,8 @@ struct Control {
     last: Vec<Totals>,
     /// Octets and packets that earlier members left in the counters of a place: out and in.
     bases: Vec<view::Base>,
+    /// The same when the keys in use were first sealed with.
+    sealed: Vec<view::Base>,
     started: Millis,
     next_tick: u64,
     keying_tx: u64,
@@ -105,6 +107,7 @@ impl ControlThread {
         let mut control = Control {
             last: vec![Totals::default(); places],
             bases: vec![view::Base::default(); places],
+            sealed: vec![view::Base::default(); places],
             started: now.millis(),
             next_tick: 0,
             agreement,
@@ -147,6 +150,9 @@ impl Control {
                 Ok(Note::Status(answer)) => {
                     // Who asked may have gone.
                     let _told = answer.try_send(self.status(now));
+                }
+                Ok(Note::Rekey(what, answer)) => {
+                    let _told = answer.try_send(self.rekey(now, &what));
                 }
                 Ok(Note::Order(order)) if !stopping => change = self.obey(now, *order),
                 Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) if !stopping => {
@@ -271,6 +277,10 @@ impl Control {
             Action::RemoveInbound(spi) => self.tell_inbound(ToInbound::Remove(spi)),
             Action::InstallOutbound(member, sa) => {
                 tracing::info!(peer = self.name(member), spi = %sa.spi(), "new keys");
+                let counted = self.counted(member);
+                if let Some(sealed) = self.sealed.get_mut(member.0 as usize) {
+                    *sealed = counted;
+                }
                 self.tell_outbound(ToOutbound::Install(member, sa));
             }
             Action::Dummy(member) => self.tell_outbound(ToOutbound::Dummy(member)),

@@ -1,10 +1,11 @@
 //! What the control thread says about everything, for the status socket.
 
 use super::Control;
-use crate::keying::{KeyAgreement, Moment, Whereabouts};
+use crate::keying::{self, Fresh, KeyAgreement, Moment, Whereabouts};
 use crate::members::One;
-use crate::status::{KeyState, Packets, PeerStatus, Status};
-use kith_esp::Millis;
+use crate::status::{KeyState, Packets, Pair, PeerStatus, Rekey, Room, Status, Tunnel};
+use kith_esp::{Bounds, Millis};
+use kith_ike::Role;
 use kith_pipeline::host::tables::MemberIndex;
 use kith_pipeline::reason::{DropReason, PuntReason};
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl Control {
             },
             keys_age_ms: view.outbound.map(|(_, at)| since(at)),
             method: view.method,
-            suite: view.suite.map(|suite| suite.to_string()),
+            tunnel: view.tunnel.as_ref().map(|tunnel| self.tunnel(now, index, tunnel)),
             spi_out: view.outbound.map(|(spi, _)| spi.get()),
             spi_in: view.inbound.map(kith_esp::Spi::get),
             agreements: view.agreements,
@@ -80,6 +81,58 @@ impl Control {
             rx_packets,
             rx_bytes,
         }
+    }
+
+    fn tunnel(&self, now: Moment, index: MemberIndex, tunnel: &keying::Tunnel) -> Tunnel {
+        let now = now.millis().0;
+        let [since, soft, hard] = tunnel.ike;
+        let sealed = self.sealed.get(index.0 as usize).copied().unwrap_or_default();
+        let [packets, octets, ..] = self.counted(index);
+        let (packets, octets) = (
+            packets.saturating_sub(sealed[0]),
+            octets.saturating_sub(sealed[1]),
+        );
+        // What is counted has shim and headers too; and each packet has two blocks more, and a begun one.
+        let blocks = octets / 16 + 3 * packets;
+        let pair = |pair: &keying::Pair| {
+            let (packets, blocks) = if pair.sending { (packets, blocks) } else { (0, 0) };
+            let room = |bounds: &Bounds| Room {
+                ms: (pair.since.0 + bounds.age.0).saturating_sub(now),
+                packets: bounds.packets.saturating_sub(packets),
+                blocks: bounds.blocks.saturating_sub(blocks),
+            };
+            Pair {
+                spi_in: pair.spis.0.get(),
+                spi_out: pair.spis.1.get(),
+                suite: pair.suite.to_string(),
+                initiator: pair.role == Role::Initiator,
+                sending: pair.sending,
+                age_ms: now.saturating_sub(pair.since.0),
+                rekey: room(&tunnel.limits[0]),
+                ends: room(&tunnel.limits[1]),
+            }
+        };
+        Tunnel {
+            initiator: tunnel.role == Role::Initiator,
+            up_ms: now.saturating_sub(tunnel.up.0),
+            suite: tunnel.suite.to_string(),
+            ike_age_ms: now.saturating_sub(since.0),
+            ike_rekey_ms: soft.0.saturating_sub(now),
+            ike_ends_ms: hard.0.saturating_sub(now),
+            pairs: tunnel.pairs.iter().map(pair).collect(),
+        }
+    }
+
+    /// Replaces keys because an operator wants that.
+    pub(super) fn rekey(&mut self, now: Moment, what: &Rekey) -> Result<(), String> {
+        let members = self.thread.parts.members.iter();
+        let mut named =
+            members.filter(|(_, one)| one.name == what.peer || one.address.to_string() == what.peer);
+        let index = named.next().map(|(index, _)| index);
+        let index = index.ok_or_else(|| format!("{} is no member that we deal with", what.peer))?;
+        let fresh = if what.ike { Fresh::Ike } else { Fresh::Pair };
+        let begun = self.agreement.refresh(now, index, fresh);
+        begun.map_err(|why| why.to_string())
     }
 
     fn drops(&self) -> BTreeMap<String, u64> {

@@ -73,6 +73,8 @@ pub enum Note {
     },
     /// Somebody asks for the status.
     Status(SyncSender<crate::status::Status>),
+    /// Somebody wants keys replaced.
+    Rekey(crate::status::Rekey, SyncSender<Result<(), String>>),
     /// The manager's client wants something; the adapter is set up for it.
     Order(Box<Order>),
     /// Leave and end.

@@ -9,7 +9,8 @@
 
 use super::machine::Agreement as Exchange;
 use super::{
-    Action, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret, View, Whereabouts, ike,
+    Action, Door, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, PairSecret, View, Whereabouts,
+    ike,
 };
 use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
@@ -112,6 +113,11 @@ impl KeyAgreement for Agreements {
 
     fn readdress(&mut self, own: Ipv4Addr, name: &str) {
         self.both().into_iter().for_each(|one| one.readdress(own, name));
+    }
+
+    fn refresh(&mut self, now: Moment, peer: MemberIndex, what: Fresh) -> Result<(), NotNow> {
+        let method = self.method(peer);
+        self.of(method).refresh(now, peer, what)
     }
 
     fn receive(&mut self, now: Moment, method: Method, peer: MemberIndex, data: &[u8]) {

@@ -5,7 +5,7 @@ use super::message::{Kind, LEN, Message, Unauthenticated};
 use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat};
 use super::secrets::{Ephemeral, PairSecret, Roles};
 use super::spis::Spis;
-use super::{Action, Activity, Event, KeyAgreement, Known, Method, Moment, View, Whereabouts};
+use super::{Action, Activity, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, View, Whereabouts};
 use crate::config::Cipher;
 use kith_esp::{Inbound, Limits, Millis, Outbound, Spi};
 use kith_pipeline::host::tables::MemberIndex;
@@ -334,7 +334,8 @@ impl Agreement {
                 self.actions.push_back(Action::GaveUp(index));
             } else if pending.repeat.is_due(millis) {
                 let octets = pending.repeat.what.octets.to_vec();
-                self.actions.push_back(Action::Send(index, Method::Ticket, octets));
+                self.actions
+                    .push_back(Action::Send(index, Method::Ticket, octets));
             }
         }
         if let Some(confirm) = &mut peer.confirm
@@ -419,6 +420,20 @@ impl KeyAgreement for Agreement {
         }
     }
 
+    fn refresh(&mut self, now: Moment, index: MemberIndex, what: Fresh) -> Result<(), NotNow> {
+        let peer = at(&mut self.peers, index);
+        if peer.is_none_or(|peer| peer.current.is_none()) {
+            return Err(NotNow::NoKeys);
+        }
+        match what {
+            Fresh::Pair => {
+                self.begin(now, index);
+                Ok(())
+            }
+            Fresh::Ike => Err(NotNow::Method(Method::Ticket)),
+        }
+    }
+
     fn event(&mut self, now: Moment, index: MemberIndex, event: Event) {
         let Some(peer) = at(&mut self.peers, index) else {
             return;
@@ -481,7 +496,7 @@ impl KeyAgreement for Agreement {
             outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
             inbound: peer.inbound.back().map(|(spi, _)| *spi),
             method: peer.current.as_ref().map(|_| Method::Ticket),
-            suite: None,
+            tunnel: None,
             agreeing: peer.pending.is_some(),
             agreements: peer.agreements,
             rtt_micros: peer.rtt_micros,

@@ -37,6 +37,7 @@ mod secrets;
 mod spis;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use both::Agreements;
 pub use door::{Door, Home};
@@ -44,6 +45,7 @@ pub use machine::{Agreement, Entropy, Setup};
 pub use message::Whereabouts;
 pub use secrets::{PairSecret, Roles};
 pub use spis::Spis;
+pub use tunnel::{Fresh, NotNow, Pair, Tunnel};
 
 use kith_esp::{Inbound, Millis, Outbound, Spi};
 use kith_pipeline::host::decap::{IKE_PORT, KEYING_PORT};
@@ -64,6 +66,15 @@ pub enum Method {
     Ticket,
 }
 
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ike => "ike",
+            Self::Ticket => "ticket",
+        })
+    }
+}
+
 impl Method {
     /// The virtual UDP port of its messages.
     #[must_use]
@@ -77,7 +88,9 @@ impl Method {
     /// The reverse.
     #[must_use]
     pub fn of(port: u16) -> Option<Self> {
-        [Self::Ike, Self::Ticket].into_iter().find(|method| method.port() == port)
+        [Self::Ike, Self::Ticket]
+            .into_iter()
+            .find(|method| method.port() == port)
     }
 }
 
@@ -174,8 +187,8 @@ pub struct View {
     pub inbound: Option<Spi>,
     /// How the keys in use for sending were agreed on.
     pub method: Option<Method>,
-    /// Algorithms of IKE.
-    pub suite: Option<kith_ike::suite::IkeSuite>,
+    /// The association with it, if they were agreed on by IKE.
+    pub tunnel: Option<Tunnel>,
     /// Is an exchange of ours under way?
     pub agreeing: bool,
     /// Exchanges completed.
@@ -205,6 +218,11 @@ pub trait KeyAgreement {
     fn readdress(&mut self, own: Ipv4Addr, name: &str);
     /// A message that claims to be from a member, on the port of this method. Messages of a method that is not spoken here are nothing.
     fn receive(&mut self, now: Moment, method: Method, peer: MemberIndex, data: &[u8]);
+    /// Keys are to be replaced now, because somebody wants that.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    fn refresh(&mut self, now: Moment, peer: MemberIndex, what: Fresh) -> Result<(), NotNow>;
     /// Something happened on the datapath.
     fn event(&mut self, now: Moment, peer: MemberIndex, event: Event);
     /// We are reached there from now on: whoever has keys with us is told.

@@ -6,7 +6,7 @@ use super::member::Message;
 use crate::agent::Handle;
 use crate::manager::membership::{Input, View};
 use crate::state::State;
-use crate::status::Status;
+use crate::status::{Rekey, Status};
 use kith_protocol::names::Fqdn;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -102,6 +102,24 @@ impl Board {
         tokio::task::spawn_blocking(move || entry.handle.status())
             .await
             .ok()?
+    }
+
+    /// Has keys with a member replaced, in whichever membership knows it.
+    ///
+    /// # Errors
+    /// Why that cannot be, for people.
+    pub async fn rekey(&self, what: Rekey) -> Result<(), String> {
+        let mut why = "there is no membership here".to_owned();
+        for entry in self.all() {
+            let what = what.clone();
+            let asked = tokio::task::spawn_blocking(move || entry.handle.rekey(what)).await;
+            match asked {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(message)) => why = message,
+                Err(_) => {}
+            }
+        }
+        Err(why)
     }
 
     /// Has this membership leave, or all; false if there is no such one.

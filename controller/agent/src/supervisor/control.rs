@@ -9,7 +9,7 @@
 //! ```
 
 use super::Board;
-use crate::status::{MAX_LINE, Status};
+use crate::status::{MAX_LINE, Rekey, Status};
 use kith_protocol::names::Fqdn;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read, Write};
@@ -36,6 +36,8 @@ pub enum Request {
         #[serde(default)]
         fqdn: Option<String>,
     },
+    /// Replace keys with a member now.
+    Rekey(Rekey),
     /// Begin one that this device was enrolled in while the agent runs, or that is over.
     Start {
         /// Which.
@@ -176,7 +178,7 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
             Some(status) => Answer::Status(Box::new(status)),
             None => refuse("there is no such membership here, or it is busy"),
         },
-        Ok(Request::Leave { .. } | Request::Start { .. })
+        Ok(Request::Leave { .. } | Request::Start { .. } | Request::Rekey(_))
             if asker != 0 && asker != nix::unistd::geteuid().as_raw() =>
         {
             refuse("only root, or whoever runs the agent, may do that")
@@ -187,6 +189,10 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
                 Err(error) => refuse(&error.to_string()),
             },
             Err(error) => refuse(&format!("{fqdn:?} is no member's name: {error}")),
+        },
+        Ok(Request::Rekey(what)) => match board.rekey(what).await {
+            Ok(()) => Answer::Done,
+            Err(message) => refuse(&message),
         },
         Ok(Request::Leave { fqdn }) => {
             if board.leave(fqdn.as_deref()).await {

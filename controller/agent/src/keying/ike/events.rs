@@ -192,7 +192,10 @@ impl Agreement {
         let pair = Pair {
             index,
             association,
-            inbound: spi,
+            spis: (spi, their_spi),
+            suite: new.suite,
+            since: now,
+            sending: false,
             outbound: Some(Box::new(outbound)),
             role: new.role,
             is_first: new.replaces.is_none(),
@@ -206,7 +209,9 @@ impl Agreement {
     /// The peer has it; but its answer to our first message may still be overtaken by a packet.
     fn on_send(&mut self, index: MemberIndex, child: ChildId) {
         let now = self.now.millis();
-        let Some(pair) = self.pairs.get(&child) else { return };
+        let Some(pair) = self.pairs.get(&child) else {
+            return;
+        };
         let waits = pair.role == Role::Responder && pair.is_first;
         match self.peer(index) {
             Some(peer) if waits => peer.held = Some((child, now)),
@@ -231,11 +236,15 @@ impl Agreement {
     pub(super) fn use_pair(&mut self, child: ChildId) {
         let now = self.now.millis();
         let hard = self.limits.hard().age.0;
-        let Some(pair) = self.pairs.get_mut(&child) else { return };
+        let Some(pair) = self.pairs.get_mut(&child) else {
+            return;
+        };
         let (index, Some(outbound)) = (pair.index, pair.outbound.take()) else {
             return;
         };
-        let Some(peer) = peer(&mut self.peers, index) else { return };
+        let Some(peer) = peer(&mut self.peers, index) else {
+            return;
+        };
         if peer.held.is_some_and(|(held, _)| held == child) {
             peer.held = None;
         }
@@ -247,10 +256,11 @@ impl Agreement {
             ends: Millis(now.0.saturating_add(hard)),
             role: pair.role,
         });
+        pair.sending = true;
         peer.agreements += 1;
         (peer.rekey_at, peer.unanswered_since, peer.replacing) = (None, None, false);
         if pair.role == Role::Initiator && pair.is_first {
-            peer.confirm = Some(Repeat::new(pair.inbound, now));
+            peer.confirm = Some(Repeat::new(pair.spis.0, now));
         }
         if let Some(there) = peer.whereabouts {
             self.actions.push_back(Action::Moved(index, there));
@@ -260,16 +270,26 @@ impl Agreement {
     }
 
     fn forget_pair(&mut self, child: ChildId) {
-        let Some(pair) = self.pairs.remove(&child) else { return };
-        self.actions.push_back(Action::RemoveInbound(pair.inbound));
+        let Some(pair) = self.pairs.remove(&child) else {
+            return;
+        };
+        self.actions.push_back(Action::RemoveInbound(pair.spis.0));
         let Some(peer) = self.peer(pair.index) else { return };
-        if peer.current.as_ref().is_some_and(|current| current.child == child) {
+        if peer
+            .current
+            .as_ref()
+            .is_some_and(|current| current.child == child)
+        {
             peer.current = None;
         }
         if peer.held.is_some_and(|(held, _)| held == child) {
             peer.held = None;
         }
-        if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == pair.inbound) {
+        if peer
+            .confirm
+            .as_ref()
+            .is_some_and(|confirm| confirm.what == pair.spis.0)
+        {
             peer.confirm = None;
         }
     }

@@ -29,8 +29,8 @@ mod peer;
 
 use super::peer::{DEAD, PASSIVE_KEEP_ALIVE, RATE};
 use super::{
-    Action, Activity, Door, Entropy, Event, KeyAgreement, Known, Method, Moment, PairSecret, Spis, View,
-    Whereabouts,
+    Action, Activity, Door, Entropy, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, PairSecret,
+    Spis, Tunnel, View, Whereabouts,
 };
 use crate::config::Cipher;
 use events::Work;
@@ -181,6 +181,31 @@ impl Agreement {
         self.drain();
     }
 
+    fn tunnel(&self, id: AssociationId, view: &kith_ike::View) -> Option<Tunnel> {
+        let (up, since) = view.since?;
+        let mut pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .filter(|(_, pair)| pair.association == id)
+            .collect();
+        pairs.sort_by_key(|(child, _)| **child);
+        let told = |(_, pair): (&ChildId, &Pair)| super::Pair {
+            spis: pair.spis,
+            role: pair.role,
+            suite: pair.suite,
+            since: pair.since,
+            sending: pair.sending,
+        };
+        Some(Tunnel {
+            role: view.role,
+            up: Millis(up),
+            suite: view.suite?,
+            ike: [since, since + IKE_SOFT, since + IKE_HARD].map(Millis),
+            pairs: pairs.into_iter().map(told).collect(),
+            limits: [self.limits.soft(), self.limits.hard()],
+        })
+    }
+
     /// Its own clock, and what everything inside takes for now.
     fn at(&mut self, now: Moment) -> kith_ike::Moment {
         self.now = now;
@@ -215,7 +240,9 @@ impl Agreement {
         if let Some(peer) = self.peer(index) {
             peer.ticket = ticket;
         }
-        let Some((address, connection)) = connection else { return };
+        let Some((address, connection)) = connection else {
+            return;
+        };
         let id = self.endpoint.connect(at, connection);
         self.bonds.entry(id).or_insert(Bond {
             index: Some(index),
@@ -359,7 +386,10 @@ impl Agreement {
                 peer.confirm = None;
             }
         }
-        if peer.owed_since.is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE) {
+        if peer
+            .owed_since
+            .is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE)
+        {
             peer.owed_since = None;
             self.actions.push_back(Action::Dummy(index));
         }
@@ -536,6 +566,20 @@ impl KeyAgreement for Agreement {
         }
     }
 
+    fn refresh(&mut self, now: Moment, index: MemberIndex, what: Fresh) -> Result<(), NotNow> {
+        let at = self.at(now);
+        let current = self.peer(index).and_then(|peer| peer.current.as_ref());
+        let (id, child) = current
+            .map(|current| (current.association, current.child))
+            .ok_or(NotNow::NoKeys)?;
+        match what {
+            Fresh::Pair => self.endpoint.rekey_child(at, id, child),
+            Fresh::Ike => self.endpoint.rekey(at, id),
+        }
+        self.drain();
+        Ok(())
+    }
+
     fn event(&mut self, now: Moment, index: MemberIndex, event: Event) {
         let at = self.at(now);
         let millis = now.millis();
@@ -544,7 +588,7 @@ impl KeyAgreement for Agreement {
             Event::Stale => self.on_stale(millis, index),
             Event::Activity(activity) => self.on_activity(millis, index, activity),
             Event::Heard(spi) => {
-                let pair = self.pairs.iter().find(|(_, pair)| pair.inbound == spi);
+                let pair = self.pairs.iter().find(|(_, pair)| pair.spis.0 == spi);
                 let Some((child, pair)) = pair.map(|(child, pair)| (*child, pair)) else {
                     return;
                 };
@@ -629,7 +673,7 @@ impl KeyAgreement for Agreement {
         };
         let newest = self.pairs.iter().filter(|(_, pair)| pair.index == index);
         let newest: Option<(&ChildId, Spi)> = newest
-            .map(|(child, pair)| (child, pair.inbound))
+            .map(|(child, pair)| (child, pair.spis.0))
             .max_by_key(|(child, _)| **child);
         let association = peer.association.and_then(|id| self.endpoint.view(id));
         View {
@@ -637,7 +681,10 @@ impl KeyAgreement for Agreement {
             inbound: newest.map(|(_, spi)| spi),
             method: peer.current.as_ref().map(|_| Method::Ike),
             agreeing: peer.replacing || association.as_ref().is_some_and(|view| !view.up),
-            suite: association.and_then(|view| view.suite),
+            tunnel: peer
+                .association
+                .zip(association)
+                .and_then(|(id, view)| self.tunnel(id, &view)),
             agreements: peer.agreements,
             rtt_micros: peer.rtt_micros,
             heard: peer.heard,

@@ -3,6 +3,7 @@
 use crate::keying::Whereabouts;
 use crate::keying::peer::Repeat;
 use kith_esp::{Millis, Outbound, Spi};
+use kith_ike::suite::EspSuite;
 use kith_ike::{AssociationId, ChildId, Role};
 use kith_pipeline::host::tables::MemberIndex;
 use std::net::Ipv4Addr;
@@ -51,7 +52,11 @@ pub(super) struct Bond {
 pub(super) struct Pair {
     pub(super) index: MemberIndex,
     pub(super) association: AssociationId,
-    pub(super) inbound: Spi,
+    /// What the peer writes, and what we write.
+    pub(super) spis: (Spi, Spi),
+    pub(super) suite: EspSuite,
+    pub(super) since: Millis,
+    pub(super) sending: bool,
     /// Until it is used.
     pub(super) outbound: Option<Box<Outbound>>,
     pub(super) role: Role,
