@@ -118,7 +118,12 @@ fn judge_virtual(packet: &[u8], port: u16) -> Seen {
     };
     match header.protocol() {
         ESP => Seen::Esp,
-        UDP if [port, IKE_PORT].iter().any(|port| payload.get(2..4) == Some(&port.to_be_bytes())) => Seen::Keying,
+        UDP if [port, IKE_PORT]
+            .iter()
+            .any(|port| payload.get(2..4) == Some(&port.to_be_bytes())) =>
+        {
+            Seen::Keying
+        }
         _ => Seen::Clear,
     }
 }

@@ -1,11 +1,11 @@
 //! Packets that the agent makes itself: key agreement in clear virtual UDP, and the virtual packet that becomes an ESP dummy.
 
+use crate::keying::{Method, message};
 use kith_esp::NO_NEXT_HEADER;
 use kith_wire::ipv4::{self, Ipv4, PROTOCOL_UDP};
 use kith_wire::shim::{self, Shim};
 use kith_wire::udp::{self, Udp};
 use std::net::Ipv4Addr;
-use crate::keying::{Method, message};
 use zerocopy::IntoBytes;
 
 /// Octets of a datagram of the two-message exchange without a ticket: shim, virtual IPv4, UDP, message.

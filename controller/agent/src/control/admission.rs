@@ -126,7 +126,12 @@ impl Control {
         if let Some(management) = &self.thread.parts.management {
             management.report(Report::Introduced(source));
         }
-        let name = self.thread.parts.members.find(source).map(|index| self.name(index));
+        let name = self
+            .thread
+            .parts
+            .members
+            .find(source)
+            .map(|index| self.name(index));
         tracing::info!(peer = name, address = %source, "member introduced itself");
     }
 

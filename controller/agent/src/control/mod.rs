@@ -18,8 +18,8 @@ use crate::datapath::shared::{Note, Shared, ToInbound, ToOutbound, Waker, activi
 use crate::datapath::udp::Udp;
 use crate::envelope;
 use crate::keying::{
-    Action, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, Setup, Spis, Whereabouts,
-    ike,
+    Action, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, Setup, Spis,
+    Whereabouts, ike,
 };
 use crate::members::Members;
 use crate::session::{Change, Session};

@@ -125,7 +125,10 @@ impl Control {
                 Some(index)
             }
             other => {
-                self.forget(now, &other.map(|(index, _)| index).into_iter().collect::<Vec<_>>());
+                self.forget(
+                    now,
+                    &other.map(|(index, _)| index).into_iter().collect::<Vec<_>>(),
+                );
                 // Nobody else has this address: a member that says so is not one.
                 self.expel(now, channel.address);
                 self.enter("manager".into(), channel.address, there, Standing::Manager)

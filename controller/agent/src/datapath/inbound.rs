@@ -232,9 +232,10 @@ impl Path {
                 self.heard(member, spi);
             }
             Decapsulated::Keying { member, port } => match keying(port, slot.bytes()) {
-                Some((method, _)) => way
-                    .keying
-                    .add(self.punt(Note::Keying(method, member, slot.bytes().into()))),
+                Some((method, _)) => {
+                    way.keying
+                        .add(self.punt(Note::Keying(method, member, slot.bytes().into())))
+                }
                 None => way.counters.dropped(DropReason::UdpLength).add(1),
             },
             Decapsulated::Stranger { source, port } => {

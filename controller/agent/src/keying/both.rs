@@ -8,9 +8,7 @@
 //! There is no falling back from one to the other: whoever disturbs one could choose the other.
 
 use super::machine::Agreement as Exchange;
-use super::{
-    Action, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret, View, Whereabouts, ike,
-};
+use super::{Action, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret, View, Whereabouts, ike};
 use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
 use std::net::Ipv4Addr;

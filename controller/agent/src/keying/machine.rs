@@ -334,7 +334,8 @@ impl Agreement {
                 self.actions.push_back(Action::GaveUp(index));
             } else if pending.repeat.is_due(millis) {
                 let octets = pending.repeat.what.octets.to_vec();
-                self.actions.push_back(Action::Send(index, Method::Ticket, octets));
+                self.actions
+                    .push_back(Action::Send(index, Method::Ticket, octets));
             }
         }
         if let Some(confirm) = &mut peer.confirm

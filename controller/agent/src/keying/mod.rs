@@ -77,7 +77,9 @@ impl Method {
     /// The reverse.
     #[must_use]
     pub fn of(port: u16) -> Option<Self> {
-        [Self::Ike, Self::Ticket].into_iter().find(|method| method.port() == port)
+        [Self::Ike, Self::Ticket]
+            .into_iter()
+            .find(|method| method.port() == port)
     }
 }
 

@@ -72,7 +72,6 @@ pub(super) struct Current {
     pub(super) initiator: bool,
 }
 
-
 impl Peer {
     pub(super) fn new(address: Ipv4Addr, secret: Arc<PairSecret>) -> Self {
         Self {

@@ -30,13 +30,7 @@ impl Agreement {
         }
     }
 
-    pub(super) fn replace(
-        &mut self,
-        now: Moment,
-        index: MemberIndex,
-        secret: Arc<PairSecret>,
-        use_it: bool,
-    ) {
+    pub(super) fn replace(&mut self, now: Moment, index: MemberIndex, secret: Arc<PairSecret>, use_it: bool) {
         let Some(peer) = at(&mut self.peers, index) else {
             return;
         };

@@ -173,6 +173,7 @@ impl Agreement {
             if *why != Down::Silent {
                 tracing::warn!(member = index.0, %why, "no keys with the member");
             }
+            peer.failed = Some(now);
             self.actions.push_back(Action::GaveUp(index));
         }
     }
@@ -206,7 +207,9 @@ impl Agreement {
     /// The peer has it; but its answer to our first message may still be overtaken by a packet.
     fn on_send(&mut self, index: MemberIndex, child: ChildId) {
         let now = self.now.millis();
-        let Some(pair) = self.pairs.get(&child) else { return };
+        let Some(pair) = self.pairs.get(&child) else {
+            return;
+        };
         let waits = pair.role == Role::Responder && pair.is_first;
         match self.peer(index) {
             Some(peer) if waits => peer.held = Some((child, now)),
@@ -231,11 +234,15 @@ impl Agreement {
     pub(super) fn use_pair(&mut self, child: ChildId) {
         let now = self.now.millis();
         let hard = self.limits.hard().age.0;
-        let Some(pair) = self.pairs.get_mut(&child) else { return };
+        let Some(pair) = self.pairs.get_mut(&child) else {
+            return;
+        };
         let (index, Some(outbound)) = (pair.index, pair.outbound.take()) else {
             return;
         };
-        let Some(peer) = peer(&mut self.peers, index) else { return };
+        let Some(peer) = peer(&mut self.peers, index) else {
+            return;
+        };
         if peer.held.is_some_and(|(held, _)| held == child) {
             peer.held = None;
         }
@@ -260,16 +267,26 @@ impl Agreement {
     }
 
     fn forget_pair(&mut self, child: ChildId) {
-        let Some(pair) = self.pairs.remove(&child) else { return };
+        let Some(pair) = self.pairs.remove(&child) else {
+            return;
+        };
         self.actions.push_back(Action::RemoveInbound(pair.inbound));
         let Some(peer) = self.peer(pair.index) else { return };
-        if peer.current.as_ref().is_some_and(|current| current.child == child) {
+        if peer
+            .current
+            .as_ref()
+            .is_some_and(|current| current.child == child)
+        {
             peer.current = None;
         }
         if peer.held.is_some_and(|(held, _)| held == child) {
             peer.held = None;
         }
-        if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == pair.inbound) {
+        if peer
+            .confirm
+            .as_ref()
+            .is_some_and(|confirm| confirm.what == pair.inbound)
+        {
             peer.confirm = None;
         }
     }

@@ -92,8 +92,7 @@ impl Doorkeeper {
     ) -> Result<(), &'static str> {
         let ticket = ticket.ok_or("ticket_missing")?;
         let body = self.door.open(self.now, source, &ticket.sealed)?;
-        let there =
-            crate::keying::door::whereabouts(&body.initiator_location).ok_or("ticket_malformed")?;
+        let there = crate::keying::door::whereabouts(&body.initiator_location).ok_or("ticket_malformed")?;
         let now = self.now.millis().0;
         self.knocking.retain(|_, (_, until)| *until > now);
         if self.knocking.len() >= KNOCKING && !self.knocking.contains_key(&source) {
@@ -109,7 +108,12 @@ impl Doorkeeper {
     }
 
     /// A ticket that is good and the claimant's own.
-    fn theirs(&self, source: Ipv4Addr, claim: &Claim<'_>, ticket: &Ticket) -> Result<TicketBody, &'static str> {
+    fn theirs(
+        &self,
+        source: Ipv4Addr,
+        claim: &Claim<'_>,
+        ticket: &Ticket,
+    ) -> Result<TicketBody, &'static str> {
         let body = self.door.open(self.now, source, &ticket.sealed)?;
         if !claim.peer.same(&Identity::Fqdn(body.initiator.clone())) {
             return Err("ticket_not_theirs");

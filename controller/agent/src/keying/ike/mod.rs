@@ -215,7 +215,9 @@ impl Agreement {
         if let Some(peer) = self.peer(index) {
             peer.ticket = ticket;
         }
-        let Some((address, connection)) = connection else { return };
+        let Some((address, connection)) = connection else {
+            return;
+        };
         let id = self.endpoint.connect(at, connection);
         self.bonds.entry(id).or_insert(Bond {
             index: Some(index),
@@ -298,8 +300,9 @@ impl Agreement {
             return;
         };
         let recent = |current: &Current| now.0 < current.since.0 + RATE;
-        if peer.held.is_some() || peer.current.as_ref().is_some_and(recent) {
-            // They are on their way.
+        let failed = peer.failed.is_some_and(|at| now.0 < at.0 + RATE);
+        if failed || peer.held.is_some() || peer.current.as_ref().is_some_and(recent) {
+            // They are on their way; or were refused just now, and what waits for them asks again.
         } else if peer.current.is_some() {
             self.rekey(index);
         } else {
@@ -359,7 +362,10 @@ impl Agreement {
                 peer.confirm = None;
             }
         }
-        if peer.owed_since.is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE) {
+        if peer
+            .owed_since
+            .is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE)
+        {
             peer.owed_since = None;
             self.actions.push_back(Action::Dummy(index));
         }

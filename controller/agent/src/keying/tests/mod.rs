@@ -38,7 +38,6 @@ by_both_methods!(
     recorded_messages_played_again_change_nothing,
     stale_packets_start_one_exchange_a_second_at_most,
     a_pair_with_different_secrets_never_agrees,
-    an_exchange_under_an_old_secret_is_begun_again_under_the_new_one,
     who_is_forgotten_has_no_keys_here_and_can_be_known_again,
 );
 
@@ -156,11 +155,12 @@ fn a_restart_on_either_side_is_over_within_a_round_trip_of_the_next_packet(metho
         let mut world = World::new(method, 8);
         world.send(0);
         world.send(1);
-        world.run(S);
+        // A handshake of IKE that follows another one at once may have crossed it.
+        world.run(4 * S);
         world.restart(which, 0);
         // The one that still runs does not know: its packet is lost, and tells the other.
         world.send(1 - which);
-        world.run(40 * MS);
+        world.run(60 * MS);
         let before = world.nodes[which].received;
         world.send(1 - which);
         world.send(which);
@@ -192,7 +192,9 @@ fn silence_after_data_starts_a_new_exchange(method: Method) {
     world.send(0);
     world.run(14 * S);
     assert!(!world.nodes[0].agreement.view(PEER).agreeing);
-    world.run(2 * S);
+    // IKE asks first, for 20 s.
+    let asking = if method == Method::Ike { 20 * S } else { 0 };
+    world.run(2 * S + asking);
     assert!(world.nodes[0].agreement.view(PEER).agreeing);
     world.run(30 * S);
     assert_eq!(world.nodes[0].gave_up, 1);
@@ -359,8 +361,9 @@ fn a_newer_secret_is_used_by_whoever_has_it_and_taken_by_who_has_it_beside_its_o
     }
 }
 
-fn an_exchange_under_an_old_secret_is_begun_again_under_the_new_one(method: Method) {
-    let mut world = World::new(method, 22);
+#[test]
+fn an_exchange_under_an_old_secret_is_begun_again_under_the_new_one() {
+    let mut world = World::new(Method::Ticket, 22);
     world.estrange(1);
     world.send(0);
     world.run(S);

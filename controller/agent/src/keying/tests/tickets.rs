@@ -106,9 +106,7 @@ fn the_first_message_carries_the_ticket_and_the_stranger_is_let_in_when_it_has_p
         let Body::Clear(payloads) = kith_ike::codec::parse(first).unwrap().body else {
             panic!("sealed");
         };
-        let is_ticket = |payload: &&Payload| {
-            matches!(payload, Payload::Notify(notify) if notify.kind == NotifyKind::KITH_TICKET)
-        };
+        let is_ticket = |payload: &&Payload| matches!(payload, Payload::Notify(notify) if notify.kind == NotifyKind::KITH_TICKET);
         assert_eq!(payloads.iter().filter(is_ticket).count(), 1);
     }
     // IKE_SA_INIT and the additional key exchange prove nothing.
@@ -157,7 +155,11 @@ fn bad_tickets_are_refused_by_name_and_leave_nothing() {
         world.send(0);
         world.run(10 * MS);
         assert_eq!(world.nodes[1].refused, [name]);
-        assert_eq!((world.nodes[1].messages, world.nodes[1].introduced), (0, 0), "{name}");
+        assert_eq!(
+            (world.nodes[1].messages, world.nodes[1].introduced),
+            (0, 0),
+            "{name}"
+        );
         // Nothing is left that time could do anything with.
         assert_eq!(world.nodes[1].agreement.deadline(), None, "{name}");
     }
@@ -165,7 +167,11 @@ fn bad_tickets_are_refused_by_name_and_leave_nothing() {
 
 #[test]
 fn somebody_with_another_name_than_the_tickets_is_refused_when_it_says_so() {
-    let mut world = strangers(3, sealed(|body| body.initiator = "carol.acme.example".into()), psk());
+    let mut world = strangers(
+        3,
+        sealed(|body| body.initiator = "carol.acme.example".into()),
+        psk(),
+    );
     world.send(0);
     world.run(100 * MS);
     assert_eq!(world.nodes[1].refused, ["ticket_not_theirs"]);
@@ -185,7 +191,12 @@ fn an_overheard_ticket_gets_nobody_in_and_keeps_nobody_out() {
     }
     assert_eq!(world.nodes[1].introduced, 0);
     assert!(!world.nodes[1].refused.is_empty());
-    assert!(world.nodes[1].refused.iter().all(|name| *name == "ike_not_authentic"));
+    assert!(
+        world.nodes[1]
+            .refused
+            .iter()
+            .all(|name| *name == "ike_not_authentic")
+    );
     // Handshakes begun and left are more than are kept without a cookie.
     let mut world = strangers(5, sealed(|_| {}), psk());
     world.tape = Some(Vec::new());
@@ -282,7 +293,12 @@ fn who_begins_with_one_method_is_answered_by_who_begins_with_the_other() {
             world.run(S / 2);
         }
         assert_eq!(world.lost(), 0);
-        assert!(world.nodes.iter().all(|node| node.agreement.view(PEER).agreements >= 3));
+        assert!(
+            world
+                .nodes
+                .iter()
+                .all(|node| node.agreement.view(PEER).agreements >= 3)
+        );
         for which in 0..2 {
             assert_eq!(world.nodes[which].agreement.view(PEER).method, Some(by));
         }

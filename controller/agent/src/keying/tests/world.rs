@@ -3,8 +3,8 @@
 use crate::config::{Cipher, Secret};
 use crate::envelope;
 use crate::keying::{
-    Action, Activity, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret, Setup,
-    Spis, Whereabouts, ike,
+    Action, Activity, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret,
+    Setup, Spis, Whereabouts, ike,
 };
 use kith_esp::{Limits, Spi};
 use kith_pipeline::counters::Counters;
@@ -156,7 +156,13 @@ impl Node {
     }
 
     fn knowing(mut self, psk: Secret) -> Self {
-        self.know(Moment { micros: 1_000_000, wall_nanos: 0 }, psk);
+        self.know(
+            Moment {
+                micros: 1_000_000,
+                wall_nanos: 0,
+            },
+            psk,
+        );
         self
     }
 
@@ -210,7 +216,10 @@ impl World {
 
     /// Gives one of them a newer secret, or one to take beside its own.
     pub(super) fn renew(&mut self, which: usize, octet: u8, use_it: bool) {
-        let (now, secret) = (self.now(which), Arc::new(PairSecret::new(Secret::new([octet; 32]))));
+        let (now, secret) = (
+            self.now(which),
+            Arc::new(PairSecret::new(Secret::new([octet; 32]))),
+        );
         self.nodes[which]
             .agreement
             .renew(now, PEER, (secret, None), use_it);
