@@ -5,12 +5,15 @@ use super::{HOUR, KEYS, World, identity};
 use crate::common::privileged;
 use kith_agent::config::{Cipher, Secret};
 use kith_agent::envelope;
-use kith_agent::keying::{Action, Agreement, Event, KeyAgreement, Moment, PairSecret, Setup, message};
+use kith_agent::keying::{
+    Action, Agreement, Event, KeyAgreement, Known, Method, Moment, PairSecret, Setup, Spis, message,
+};
 use kith_esp::Limits;
 use kith_pipeline::host::tables::MemberIndex;
 use kith_protocol::ticket::TicketBody;
 use kith_wire::shim::{DataType, Shim};
 use std::net::{SocketAddrV4, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The initiation that `from` would send to `to`.
@@ -20,17 +23,23 @@ fn initiation(from: &Identity, to: &Identity, key: [u8; 32]) -> [u8; message::LE
         location: None,
         cipher: Cipher::Aes256Gcm,
         limits: Limits::default(),
-        peers: vec![(to.address, PairSecret::new(Secret::new(key)))],
-        capacity: 16,
+        spis: Spis::new(16),
         entropy: Box::new(|octets| octets.fill(9)),
     });
     let now = Moment {
         micros: 0,
         wall_nanos: now_ms() * 1_000_000,
     };
+    let known = Known {
+        address: to.address,
+        name: to.fqdn.into(),
+        secret: Arc::new(PairSecret::new(Secret::new(key))),
+        ticket: Vec::new(),
+    };
+    agreement.add(now, MemberIndex(0), known);
     agreement.event(now, MemberIndex(0), Event::KeysNeeded);
     match agreement.next_action() {
-        Some(Action::Send(_, octets)) => octets,
+        Some(Action::Send(_, Method::Ticket, octets)) => octets.try_into().unwrap(),
         _ => panic!("no initiation"),
     }
 }
@@ -50,13 +59,9 @@ fn a_stranger_without_a_good_ticket_is_refused_by_name_and_not_answered() {
     let member = &world.members[1];
     let good = initiation(&a, &b, KEYS[0]);
     let knock = |message: &[u8; message::LEN], ticket: &[u8]| {
-        let datagram = envelope::keying(
-            &Shim::new(DataType::Virtual),
-            a.address,
-            b.address,
-            message,
-            ticket,
-        );
+        let message = envelope::with_ticket(message, ticket);
+        let shim = Shim::new(DataType::Virtual);
+        let datagram = envelope::keying(&shim, a.address, b.address, Method::Ticket, &message).unwrap();
         socket.send_to(&datagram, b.public).unwrap();
     };
     let ticket = |change: fn(&mut TicketBody)| a.ticket(&b, KEYS[0], change);
@@ -133,14 +138,9 @@ fn a_flood_of_introductions_is_limited_and_a_good_one_still_gets_in() {
     });
     let mut altered = a.ticket(&b, KEYS[0], |_| {});
     altered[60] ^= 1;
-    let message = initiation(&a, &b, KEYS[0]);
-    let junk = envelope::keying(
-        &Shim::new(DataType::Virtual),
-        a.address,
-        b.address,
-        &message,
-        &altered,
-    );
+    let message = envelope::with_ticket(&initiation(&a, &b, KEYS[0]), &altered);
+    let shim = Shim::new(DataType::Virtual);
+    let junk = envelope::keying(&shim, a.address, b.address, Method::Ticket, &message).unwrap();
     for _ in 0..2_000 {
         socket.send_to(&junk, b.public).unwrap();
     }

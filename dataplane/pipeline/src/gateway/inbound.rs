@@ -126,7 +126,9 @@ fn inner(frame: &[u8]) -> Result<(&Ipv4, &[u8]), DropReason> {
 
 /// Key agreement comes in clear. Whether its length and checksum are right, its receiver judges.
 fn is_keying(payload: &[u8]) -> bool {
-    let port = payload.get(2..4).map(|port| u16::from_be_bytes([port[0], port[1]]));
+    let port = payload
+        .get(2..4)
+        .map(|port| u16::from_be_bytes([port[0], port[1]]));
     payload.len() >= udp::HEADER_LEN && matches!(port, Some(IKE_PORT | KEYING_PORT))
 }
 

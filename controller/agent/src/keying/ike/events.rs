@@ -6,7 +6,7 @@ use super::{Agreement, peer};
 use crate::keying::peer::Repeat;
 use crate::keying::{Action, Whereabouts};
 use kith_esp::{Inbound, Millis, Outbound, Spi};
-use kith_ike::{AssociationId, ChildId, Down, Event, NewChild, Output, Refused, Role, Up};
+use kith_ike::{AssociationId, ChildId, Down, Event, Forgotten, NewChild, Output, Refused, Role, Up};
 use kith_pipeline::host::tables::MemberIndex;
 use kith_protocol::ticket::TicketBody;
 use std::net::Ipv4Addr;
@@ -64,7 +64,7 @@ impl Agreement {
         match (event, index) {
             (Event::Up(up), _) => self.on_up(id, &up, ticket),
             (Event::Down(why), _) => self.on_down(id, &why),
-            (Event::Forget(child, _), _) => self.forget_pair(child),
+            (Event::Forget(child, why), _) => self.forget_pair(child, why),
             (Event::Child(new), Some(index)) => self.on_child((id, index), *new),
             (Event::Child(_), None) => {
                 // Nobody gave it a place.
@@ -173,6 +173,7 @@ impl Agreement {
             if *why != Down::Silent {
                 tracing::warn!(member = index.0, %why, "no keys with the member");
             }
+            peer.failed = Some(now);
             self.actions.push_back(Action::GaveUp(index));
         }
     }
@@ -269,12 +270,27 @@ impl Agreement {
         self.actions.push_back(Action::Dummy(index));
     }
 
-    fn forget_pair(&mut self, child: ChildId) {
+    /// Is there another association with the member, up or under way?
+    fn another(&self, index: MemberIndex, than: AssociationId) -> bool {
+        let mut bonds = self.bonds.iter();
+        bonds.any(|(id, bond)| *id != than && bond.index == Some(index))
+    }
+
+    fn forget_pair(&mut self, child: ChildId, why: Forgotten) {
         let Some(pair) = self.pairs.remove(&child) else {
             return;
         };
-        self.actions.push_back(Action::RemoveInbound(pair.spis.0));
-        let Some(peer) = self.peer(pair.index) else { return };
+        let until = Millis(self.now.millis().0 + super::LINGER);
+        let another = self.another(pair.index, pair.association);
+        let Some(peer) = peer(&mut self.peers, pair.index) else {
+            return self.actions.push_back(Action::RemoveInbound(pair.spis.0));
+        };
+        if why == Forgotten::Down && another {
+            // Both began at once, say: packets may be under way. The place may be taken by others meanwhile, which ends it sooner.
+            self.lingering.push_back((pair.index, pair.spis.0, until));
+        } else {
+            self.actions.push_back(Action::RemoveInbound(pair.spis.0));
+        }
         if peer
             .current
             .as_ref()

@@ -54,6 +54,8 @@ const IKE_HARD: u64 = 2_400_000;
 const BACKUP: u64 = 5_000;
 /// Packets are sealed so long after the handshake even if nothing was heard on its keys.
 const HELD: u64 = 2_000;
+/// Keys of an association that gave way to another open packets for so long.
+const LINGER: u64 = 5_000;
 /// Confirming dummies sent at most.
 const CONFIRMATIONS: u32 = 6;
 
@@ -82,6 +84,8 @@ pub struct Agreement {
     peers: Vec<Option<Peer>>,
     bonds: HashMap<AssociationId, Bond>,
     pairs: HashMap<ChildId, Pair>,
+    /// Keys that open packets under way until then, though nobody seals with them any more.
+    lingering: VecDeque<(MemberIndex, Spi, Millis)>,
     work: VecDeque<Work>,
     actions: VecDeque<Action>,
     now: Moment,
@@ -130,6 +134,7 @@ impl Agreement {
             peers: Vec::new(),
             bonds: HashMap::new(),
             pairs: HashMap::new(),
+            lingering: VecDeque::new(),
             work: VecDeque::new(),
             actions: VecDeque::new(),
             now,
@@ -325,8 +330,9 @@ impl Agreement {
             return;
         };
         let recent = |current: &Current| now.0 < current.since.0 + RATE;
-        if peer.held.is_some() || peer.current.as_ref().is_some_and(recent) {
-            // They are on their way.
+        let failed = peer.failed.is_some_and(|at| now.0 < at.0 + RATE);
+        if failed || peer.held.is_some() || peer.current.as_ref().is_some_and(recent) {
+            // They are on their way; or were refused just now, and what waits for them asks again.
         } else if peer.current.is_some() {
             self.rekey(index);
         } else {
@@ -519,6 +525,13 @@ impl KeyAgreement for Agreement {
         for work in std::mem::take(&mut self.work) {
             self.process(work);
         }
+        let actions = &mut self.actions;
+        self.lingering.retain(|(of, spi, _)| {
+            if *of == index {
+                actions.push_back(Action::RemoveInbound(*spi));
+            }
+            *of != index
+        });
     }
 
     fn renew(
@@ -539,13 +552,15 @@ impl KeyAgreement for Agreement {
         };
         let is_same = member.secret.is(&secret);
         member.secret = secret;
-        if let Some(peer) = self.peer(index)
-            && !(is_same && ticket.is_none())
-        {
-            // The ticket that we had has another secret in it.
-            peer.ticket = ticket.unwrap_or_default();
-        }
-        if !is_same {
+        let Some(peer) = self.peer(index) else { return };
+        // A ticket that we had has another secret in it.
+        let before = std::mem::take(&mut peer.ticket);
+        peer.ticket = match ticket {
+            Some(ticket) => ticket,
+            None if is_same => before.clone(),
+            None => Vec::new(),
+        };
+        if !is_same || peer.ticket != before {
             self.connect_anew(index);
         }
     }
@@ -632,6 +647,12 @@ impl KeyAgreement for Agreement {
     fn poll(&mut self, now: Moment) {
         let at = self.at(now);
         self.close_old(at);
+        while let Some((_, spi, until)) = self.lingering.front().copied()
+            && until <= now.millis()
+        {
+            self.lingering.pop_front();
+            self.actions.push_back(Action::RemoveInbound(spi));
+        }
         self.endpoint.poll(at);
         self.drain();
         for index in self.indices() {
@@ -653,7 +674,13 @@ impl KeyAgreement for Agreement {
         });
         let pairs = self.pairs.values().map(|pair| pair.ends);
         let endpoint = self.endpoint.deadline().map(Millis);
-        peers.flatten().chain(pairs).chain(endpoint).min()
+        let lingering = self.lingering.front().map(|(_, _, until)| *until);
+        peers
+            .flatten()
+            .chain(pairs)
+            .chain(endpoint)
+            .chain(lingering)
+            .min()
     }
 
     fn next_action(&mut self) -> Option<Action> {

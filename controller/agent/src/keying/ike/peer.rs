@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) replacing: bool,
     pub(super) rekey_at: Option<Millis>,
     pub(super) provoked: Option<Millis>,
+    /// A handshake came to nothing.
+    pub(super) failed: Option<Millis>,
     pub(super) unanswered_since: Option<Millis>,
     pub(super) owed_since: Option<Millis>,
     pub(super) data_sent: Option<Millis>,

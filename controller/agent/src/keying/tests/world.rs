@@ -3,7 +3,8 @@
 use crate::config::{Cipher, Secret};
 use crate::envelope;
 use crate::keying::{
-    Action, Activity, Agreement, Event, KeyAgreement, Moment, PairSecret, Setup, Whereabouts,
+    Action, Activity, Agreement, Agreements, Door, Event, KeyAgreement, Known, Method, Moment, PairSecret,
+    Setup, Spis, Whereabouts, ike,
 };
 use kith_esp::{Limits, Spi};
 use kith_pipeline::counters::Counters;
@@ -16,10 +17,12 @@ use kith_wire::shim::{DataType, Shim};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 pub(super) const PEER: MemberIndex = MemberIndex(0);
 const TICK: u64 = 250_000;
+pub(super) const NAMES: [&str; 2] = ["alice.acme.example", "bob.acme.example"];
 
 /// A datagram under way: when it arrives, which it is, to whom, its octets.
 type Flight = (u64, u64, usize, Vec<u8>);
@@ -45,9 +48,10 @@ impl Random {
 }
 
 pub(super) struct Node {
+    which: usize,
     pub(super) own: Ipv4Addr,
     peer: Ipv4Addr,
-    pub(super) agreement: Agreement,
+    pub(super) agreement: Agreements,
     encap: Encap,
     decap: Decap,
     tables: HostTables,
@@ -62,6 +66,12 @@ pub(super) struct Node {
     pub(super) moved: Vec<Whereabouts>,
     pub(super) gave_up: u64,
     pub(super) messages: u64,
+    /// What makes it known to the other.
+    pub(super) ticket: Vec<u8>,
+    /// Is the other one a member here?
+    pub(super) is_known: bool,
+    pub(super) refused: Vec<&'static str>,
+    pub(super) introduced: u64,
 }
 
 pub(super) struct World {
@@ -78,6 +88,7 @@ pub(super) struct World {
     nonces: HashSet<(usize, [u8; 16])>,
     /// Every datagram ever sent, if asked for.
     pub(super) tape: Option<Vec<(usize, Vec<u8>)>>,
+    methods: [Method; 2],
     limits: Limits,
     next_tick: u64,
 }
@@ -87,7 +98,7 @@ pub(super) fn psk() -> Secret {
 }
 
 impl Node {
-    fn new(which: usize, limits: Limits, wall: i64, seed: u64, psk: Secret) -> Self {
+    fn new(which: usize, (method, limits): (Method, Limits), wall: i64, seed: u64, psk: Secret) -> Self {
         let addresses = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)];
         let (own, peer) = (addresses[which], addresses[1 - which]);
         let member = Member {
@@ -96,19 +107,33 @@ impl Node {
             shim: Shim::new(DataType::Virtual),
             path_mtu: 1500,
         };
-        let mut random = Random::new(seed);
+        let entropy = |which: u64| -> crate::keying::Entropy {
+            let mut random = Random::new(seed.wrapping_mul(2) + which);
+            Box::new(move |out| out.fill_with(|| random.next() as u8))
+        };
+        let spis = Spis::new(64);
+        let exchange = Agreement::new(Setup {
+            own,
+            location: None,
+            cipher: Cipher::Aes256Gcm,
+            limits,
+            spis: spis.clone(),
+            entropy: entropy(0),
+        });
+        let ike = ike::Agreement::new(ike::Setup {
+            own: (own, NAMES[which].into()),
+            location: None,
+            cipher: Cipher::Aes256Gcm,
+            limits,
+            spis,
+            entropy: entropy(1),
+            door: Door::new(true),
+        });
         Self {
+            which,
             own,
             peer,
-            agreement: Agreement::new(Setup {
-                own,
-                location: None,
-                cipher: Cipher::Aes256Gcm,
-                limits,
-                peers: vec![(peer, PairSecret::new(psk))],
-                capacity: 64,
-                entropy: Box::new(move |out| out.fill_with(|| random.next() as u8)),
-            }),
+            agreement: Agreements::new(method, ike, exchange),
             encap: Encap::new(),
             decap: Decap::new(64),
             tables: HostTables::new(own, vec![member]),
@@ -122,19 +147,54 @@ impl Node {
             moved: Vec::new(),
             gave_up: 0,
             messages: 0,
+            ticket: Vec::new(),
+            is_known: false,
+            refused: Vec::new(),
+            introduced: 0,
         }
+        .knowing(psk)
+    }
+
+    fn knowing(mut self, psk: Secret) -> Self {
+        self.know(
+            Moment {
+                micros: 1_000_000,
+                wall_nanos: 0,
+            },
+            psk,
+        );
+        self
+    }
+
+    fn know(&mut self, now: Moment, psk: Secret) {
+        self.is_known = true;
+        let known = Known {
+            address: self.peer,
+            name: NAMES[1 - self.which].into(),
+            secret: Arc::new(PairSecret::new(psk)),
+            ticket: self.ticket.clone(),
+        };
+        self.agreement.add(now, PEER, known);
     }
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
-        Self::with_limits(seed, Limits::default())
+    pub(super) fn new(method: Method, seed: u64) -> Self {
+        Self::with_limits(method, seed, Limits::default())
     }
 
-    pub(super) fn with_limits(seed: u64, limits: Limits) -> Self {
+    pub(super) fn with_limits(method: Method, seed: u64, limits: Limits) -> Self {
+        Self::mixed([method; 2], seed, limits)
+    }
+
+    /// Each begins by a method of its own.
+    pub(super) fn mixed(methods: [Method; 2], seed: u64, limits: Limits) -> Self {
         Self {
             micros: 1_000_000,
-            nodes: std::array::from_fn(|which| Node::new(which, limits, 0, seed * 4 + which as u64, psk())),
+            nodes: std::array::from_fn(|which| {
+                Node::new(which, (methods[which], limits), 0, seed * 4 + which as u64, psk())
+            }),
+            methods,
             queue: BinaryHeap::new(),
             serial: 0,
             random: Random::new(seed + 77),
@@ -151,34 +211,45 @@ impl World {
     /// kill -9 and a new start, with the wall clock `wall` nanoseconds off.
     pub(super) fn restart(&mut self, which: usize, wall: i64) {
         let seed = self.random.next();
-        self.nodes[which] = Node::new(which, self.limits, wall, seed, psk());
+        self.nodes[which] = Node::new(which, (self.methods[which], self.limits), wall, seed, psk());
     }
 
     /// Gives one of them a newer secret, or one to take beside its own.
     pub(super) fn renew(&mut self, which: usize, octet: u8, use_it: bool) {
-        let (now, secret) = (self.now(which), PairSecret::new(Secret::new([octet; 32])));
-        self.nodes[which].agreement.renew(now, PEER, secret, use_it);
+        let (now, secret) = (
+            self.now(which),
+            Arc::new(PairSecret::new(Secret::new([octet; 32]))),
+        );
+        self.nodes[which]
+            .agreement
+            .renew(now, PEER, (secret, None), use_it);
         self.act(which);
     }
 
     /// One forgets the other, or knows it again.
     pub(super) fn forget(&mut self, which: usize) {
-        self.nodes[which].agreement.remove(PEER);
+        let now = self.now(which);
+        self.nodes[which].is_known = false;
+        self.nodes[which].agreement.remove(now, PEER);
         self.nodes[which].encap.remove(PEER);
         self.act(which);
     }
 
     pub(super) fn know(&mut self, which: usize) {
-        let peer = self.nodes[which].peer;
-        self.nodes[which]
-            .agreement
-            .add(PEER, peer, PairSecret::new(psk()));
+        let now = self.now(which);
+        self.nodes[which].know(now, psk());
     }
 
     /// Gives one of them another secret than the pair's.
     pub(super) fn estrange(&mut self, which: usize) {
         let seed = self.random.next();
-        self.nodes[which] = Node::new(which, self.limits, 0, seed, Secret::new([9; 32]));
+        self.nodes[which] = Node::new(
+            which,
+            (self.methods[which], self.limits),
+            0,
+            seed,
+            Secret::new([9; 32]),
+        );
     }
 
     pub(super) fn now(&self, which: usize) -> Moment {
@@ -249,17 +320,42 @@ impl World {
         }
     }
 
+    fn say(&mut self, which: usize, method: Method, message: &[u8]) {
+        let node = &mut self.nodes[which];
+        node.messages += 1;
+        let shim = Shim::new(DataType::Virtual);
+        let bytes = envelope::keying(&shim, node.own, node.peer, method, message).unwrap();
+        self.transmit(which, bytes);
+    }
+
     /// Does what key agreement wants.
     pub(super) fn act(&mut self, which: usize) {
         while let Some(action) = self.nodes[which].agreement.next_action() {
             let node = &mut self.nodes[which];
             match action {
-                Action::Send(_, message) => {
-                    node.messages += 1;
-                    let bytes =
-                        envelope::keying(&node.tables.members()[0].shim, node.own, node.peer, &message, &[]);
-                    self.transmit(which, bytes);
+                Action::Send(_, method, message) => {
+                    let message = match method {
+                        Method::Ike => message,
+                        Method::Ticket => envelope::with_ticket(&message, &node.ticket),
+                    };
+                    self.say(which, method, &message);
                 }
+                Action::Answer(to, _, message) => {
+                    assert_eq!(to, node.peer);
+                    self.say(which, Method::Ike, &message);
+                }
+                Action::Introduce(body) => {
+                    node.introduced += 1;
+                    let now = self.now(which);
+                    self.nodes[which].know(now, Secret::new(*body.shared_key.expose()));
+                }
+                Action::Renewed(_, body) => {
+                    let secret = Arc::new(PairSecret::new(Secret::new(*body.shared_key.expose())));
+                    let now = self.now(which);
+                    let agreement = &mut self.nodes[which].agreement;
+                    agreement.renew(now, PEER, (secret, None), true);
+                }
+                Action::Refused(name) => node.refused.push(name),
                 Action::InstallInbound(member, sa) => node.decap.install(member, *sa),
                 Action::RemoveInbound(spi) => node.decap.remove(spi),
                 Action::InstallOutbound(member, sa) => {
@@ -284,6 +380,11 @@ impl World {
     fn deliver(&mut self, which: usize, bytes: &[u8]) {
         let now = self.now(which);
         let node = &mut self.nodes[which];
+        if !node.is_known && bytes.get(29) == Some(&17) {
+            // Somebody whom the packet path does not know: see the tests of its tables.
+            node.agreement.introduce(now, node.peer, &bytes[48..]);
+            return self.act(which);
+        }
         let mut packet = HostPacket::from_bytes(bytes);
         let opened = node
             .decap
@@ -299,7 +400,10 @@ impl World {
                     node.agreement.event(now, PEER, Event::Heard(spi));
                 }
             }
-            Decapsulated::Keying { .. } => node.agreement.receive(now, PEER, packet.bytes()),
+            Decapsulated::Keying { port, .. } => {
+                let method = Method::of(port).unwrap();
+                node.agreement.receive(now, method, PEER, packet.bytes());
+            }
             Decapsulated::Drop { stale: Some(_), .. } => node.agreement.event(now, PEER, Event::Stale),
             _ => {}
         }
