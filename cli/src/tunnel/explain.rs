@@ -68,9 +68,7 @@ fn keys(peer: &PeerStatus, status: &Status) -> String {
                 ""
             }
         ),
-        (_, None, Some(Method::Ticket)) => format!(
-            "The keys come from the exchange under the manager's ticket, not from IKE: one of the two is configured with `keying: ticket`."
-        ),
+        (_, None, Some(Method::Ticket)) => "The keys come from the exchange under the manager's ticket, not from IKE: one of the two is configured with `keying: ticket`.".into(),
         (..) => "Keys are in use.".into(),
     }
 }

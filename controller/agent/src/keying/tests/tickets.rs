@@ -121,7 +121,10 @@ fn the_first_message_carries_the_ticket_and_the_stranger_is_let_in_when_it_has_p
     assert_eq!(world.lost(), 0);
     let views = [0, 1].map(|which| world.nodes[which].agreement.view(PEER));
     assert!(views.iter().all(|view| view.method == Some(Method::Ike)));
-    assert!(views[0].suite.is_some() && views[0].suite == views[1].suite);
+    let suites = views
+        .each_ref()
+        .map(|view| view.tunnel.as_ref().map(|tunnel| tunnel.suite));
+    assert!(suites[0].is_some() && suites[0] == suites[1]);
 }
 
 #[test]
