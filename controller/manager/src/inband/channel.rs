@@ -63,8 +63,8 @@ pub(super) struct Channel {
     pub(super) run_id: [u8; 16],
     /// Tells channels of one member apart.
     pub(super) generation: u64,
-    // Elsewhere: most members have one set, and the table of all channels has room that is not used.
-    current: Box<Association>,
+    current: Association,
+    // Elsewhere: it is seldom there.
     next: Option<Box<Association>>,
     endpoint: Option<Endpoint>,
     pub(super) bucket: Bucket,
@@ -96,7 +96,7 @@ impl Channel {
             manager_address: install.manager_address,
             run_id: install.run_id,
             generation,
-            current: Box::new(install.association),
+            current: install.association,
             next: None,
             endpoint: None,
             bucket: Bucket::new(rate, now),
@@ -173,7 +173,7 @@ impl Channel {
 
     fn promote(&mut self) -> Option<Spi> {
         let next = self.next.take()?;
-        let old = std::mem::replace(&mut self.current, next);
+        let old = std::mem::replace(&mut self.current, *next);
         Some(old.inbound.spi())
     }
 
