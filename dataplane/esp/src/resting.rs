@@ -10,8 +10,9 @@
 //!  at rest: key, salt, counters, newest numbers ── wake(act) ──► SA on the stack: act ──► counters and numbers back, the SA wiped
 //! ```
 //!
-//! **Cost.** 120 and 88 octets in place of 1,760 and 736. A key schedule to wake and another to wipe, about half a microsecond (the example
-//! `resting` measures it). What comes more than 192 numbers behind the newest may be refused as seen; RFC 4303 3.4.3 asks for 64.
+//! **Cost.** 216 octets for both directions in place of 2,352. For each packet a key schedule to wake and another to wipe: with 100 octets,
+//! sealing and opening took 1.0 µs in place of 0.3 in the quietest of seven rounds on two shared CPUs. What comes more than 192 numbers behind
+//! the newest may be refused as seen; RFC 4303 3.4.3 asks for a window of 64.
 
 use std::num::NonZeroU64;
 
@@ -245,6 +246,5 @@ mod tests {
             "{}",
             size_of::<RestingOutbound>()
         );
-        println!("awake: {} and {}", size_of::<Inbound>(), size_of::<Outbound>());
     }
 }
