@@ -1,6 +1,5 @@
 //! Reading all from the store's entries, in whatever order they come. What does not fit together is refused, not repaired.
 
-use super::beside::Beside;
 use super::{Community, Director, Member, Session, State};
 use crate::core::ids::Time;
 use kith_protocol::records;
@@ -96,12 +95,10 @@ fn policy(state: &mut State, entry: &Entry, _: Time) -> Result<(), LoadError> {
 
 fn member(state: &mut State, entry: &Entry, _: Time) -> Result<(), LoadError> {
     let record: records::Member = decode(entry)?;
-    let beside: Beside = decode(entry)?;
     let index = state.domains.get(record.community.as_str());
     let community = index.and_then(|index| state.communities.get_mut(index));
     let community = community.ok_or_else(|| orphan(entry, &record.community))?;
-    let mut member = Member::from_record(record, community.index).map_err(|what| damaged(entry, what))?;
-    beside.enter(member.registering.as_deref_mut());
+    let member = Member::from_record(record, community.index).map_err(|what| damaged(entry, what))?;
     if state.members.contains_key(&member.id) {
         return Err(twice(entry, format!("{:?}", member.id)));
     }

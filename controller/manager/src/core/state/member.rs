@@ -305,8 +305,7 @@ impl Registering {
             code_hash: array(&record.code_hash, "its code")?,
             until_ms: record.until_ms,
             attempts_left: record.attempts_left,
-            // Stored beside this record.
-            code_sent_ms: 0,
+            code_sent_ms: record.code_sent_ms,
         })
     }
 
@@ -319,6 +318,7 @@ impl Registering {
             code_hash: self.code_hash.to_vec(),
             until_ms: self.until_ms,
             attempts_left: self.attempts_left,
+            code_sent_ms: self.code_sent_ms,
         }
     }
 }

@@ -11,7 +11,6 @@
 //! Cost: a member that is joined takes about a kilobyte, all indices included (a test measures it). Nothing here iterates in an order that
 //! depends on a hash: the same inputs give the same outputs.
 
-mod beside;
 mod community;
 mod director;
 mod load;

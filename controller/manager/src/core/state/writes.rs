@@ -2,7 +2,6 @@
 //! by then; so a key stands in it at most once, however often it was touched.
 
 use super::State;
-use super::beside::Beside;
 use crate::core::ids::{CommunityIndex, MemberId};
 use kith_protocol::records;
 use kith_store::{Compare, Condition, Key, Operation, Transaction};
@@ -83,9 +82,7 @@ impl State {
             Subject::Community(index) => Some(self.communities.get(index)?.record().encode_to_vec()),
             Subject::Member(id) => {
                 let member = self.members.get(id)?;
-                let mut value = member.record(self.domain(member.community)).encode_to_vec();
-                value.extend(Beside::of(member.registering.as_deref()).encode_to_vec());
-                Some(value)
+                Some(member.record(self.domain(member.community)).encode_to_vec())
             }
             Subject::Session(id) => {
                 let member = self.members.get(id)?;
