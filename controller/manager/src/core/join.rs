@@ -260,7 +260,7 @@ impl Manager {
         self.look(id, now.plus(self.settings.times.silence));
         self.own_policy(id);
         if owned != Some(address) {
-            self.facts_changed(id);
+            self.policies_changed(community);
         }
         if changed {
             self.push_peer(now, id);
