@@ -5,12 +5,12 @@ use super::context::Context;
 use super::hello::{self, Negotiated, note};
 use super::intermediate;
 use super::nat;
-use super::protection::Opened;
 use super::respond::Responding;
 use super::tasks::Pending;
 use super::window::{Arrival, Due, Window};
 use crate::auth::{self, PeerProof};
 use crate::codec::{Datagram, Exchange, Identity, MessageId, NotifyKind, Payload};
+use crate::endpoint::Drop;
 use crate::event::{Down, NewChild};
 use crate::host::Claim;
 use crate::suite::{self, Ephemeral, Nonces};
@@ -160,9 +160,10 @@ impl Authenticating {
         let header = datagram.header;
         let expected = self.window.outstanding().map(|outstanding| outstanding.id);
         if !header.response || expected != Some(header.message_id.0) {
+            context.drop(Drop::OutOfWindow);
             return Step::Wait;
         }
-        let Opened::Message(plain) = self.negotiated.protection.open(datagram) else {
+        let Some(plain) = context.opened(self.negotiated.protection.open(datagram)) else {
             return Step::Wait;
         };
         let Some(outstanding) = self.window.answer_to(header.message_id.0) else {
@@ -213,6 +214,7 @@ impl Authenticating {
         };
         if let Err(down) = checked {
             context.host.give_back_spi(offer.spi);
+            self.tell_refused(context);
             return Step::Down(down);
         }
         let [initiator, responder] = &self.negotiated.nonces;
@@ -228,6 +230,17 @@ impl Authenticating {
             payloads,
             child,
         )))
+    }
+
+    /// RFC 7296 section 2.21.2: the responder believes that it is up, and is told, once, that it is not.
+    fn tell_refused(&mut self, context: &mut Context<'_>) {
+        let Some(id) = self.window.next_out() else { return };
+        let protection = &mut self.negotiated.protection;
+        let header = protection.header(Exchange::Informational, false, id);
+        let said = [note(NotifyKind::AUTHENTICATION_FAILED, Vec::new())];
+        if let Ok(datagrams) = protection.seal(&header, &said) {
+            context.send(self.path, &datagrams);
+        }
     }
 
     pub(crate) fn into_parts(self) -> (Negotiated, Window<Pending>, Option<u64>) {
@@ -278,14 +291,20 @@ impl Responding {
         let header = datagram.header;
         match self.window.arrival(header.message_id.0) {
             Arrival::New => {}
-            Arrival::Again if !self.negotiated.protection.is_again(datagram) => return Step::Wait,
+            Arrival::Again if !self.negotiated.protection.is_again(datagram) => {
+                context.drop(Drop::NotAuthentic);
+                return Step::Wait;
+            }
             Arrival::Again => {
                 context.send(path, self.window.again(context.now));
                 return Step::Wait;
             }
-            Arrival::Other => return Step::Wait,
+            Arrival::Other => {
+                context.drop(Drop::OutOfWindow);
+                return Step::Wait;
+            }
         }
-        let Opened::Message(plain) = self.negotiated.protection.open(datagram) else {
+        let Some(plain) = context.opened(self.negotiated.protection.open(datagram)) else {
             return Step::Wait;
         };
         let payloads = plain.payloads();
@@ -325,7 +344,10 @@ impl Responding {
                     "IKE_AUTH makes no sense",
                 ),
             },
-            _ => Step::Wait,
+            _ => {
+                context.drop(Drop::WrongStage);
+                Step::Wait
+            }
         }
     }
 

@@ -13,11 +13,12 @@ use super::child::{Child, Fate, Offer};
 use super::context::Context;
 use super::hello::{Negotiated, note};
 use super::nat;
-use super::protection::{Opened, Protection};
+use super::protection::Protection;
 use super::rekey::IkeOffer;
 use super::tasks::{Pending, Task, Tasks};
 use super::window::{Arrival, Due, Window};
 use crate::codec::{Datagram, Exchange, Identity, IkeSpi, NotifyKind, Payload};
+use crate::endpoint::Drop;
 use crate::event::{Down, Event, Forgotten, NatFound, NewChild, Up};
 use crate::suite::{IkeKeys, IkeSuite};
 use crate::terms::{Terms, Timing};
@@ -155,16 +156,16 @@ impl Established {
         let sa = &mut self.sas[at];
         // RFC 7296 section 3.1: the flag says who began this IKE SA.
         if header.from_initiator == (sa.protection.role == Role::Initiator) {
+            context.drop(Drop::NotAuthentic);
             return None;
         }
         if header.response {
             let expected = sa.window.outstanding().map(|outstanding| outstanding.id);
             if expected != Some(header.message_id.0) {
+                context.drop(Drop::OutOfWindow);
                 return None;
             }
-            let Opened::Message(plain) = sa.protection.open(datagram) else {
-                return None;
-            };
+            let plain = context.opened(sa.protection.open(datagram))?;
             let outstanding = sa.window.answer_to(header.message_id.0)?;
             self.heard = context.now.millis;
             let down = self.answer(context, at, outstanding.what, &plain);
@@ -172,18 +173,21 @@ impl Established {
             return down.or_else(|| self.left());
         }
         match sa.window.arrival(header.message_id.0) {
-            Arrival::Other => return None,
+            Arrival::Other => {
+                context.drop(Drop::OutOfWindow);
+                return None;
+            }
             Arrival::Again => {
                 if sa.protection.is_again(datagram) {
                     context.send(path, sa.window.again(context.now));
+                } else {
+                    context.drop(Drop::NotAuthentic);
                 }
                 return None;
             }
             Arrival::New => {}
         }
-        let Opened::Message(plain) = sa.protection.open(datagram) else {
-            return None;
-        };
+        let plain = context.opened(sa.protection.open(datagram))?;
         self.heard = context.now.millis;
         self.follow(context, path);
         let down = self.request(context, at, (path, header.exchange), &plain);

@@ -41,7 +41,6 @@ pub struct Endpoint<H: Host> {
     /// Handshakes that strangers began, by their SPI and address.
     strangers: HashMap<(IkeSpi, SocketAddr), AssociationId>,
     cookies: Cookies,
-    counters: Counters,
     last: u64,
 }
 
@@ -75,7 +74,6 @@ impl<H: Host> Endpoint<H> {
             due: HashMap::new(),
             strangers: HashMap::new(),
             cookies: Cookies::new(),
-            counters: Counters::default(),
             last: 0,
         }
     }
@@ -120,7 +118,7 @@ impl<H: Host> Endpoint<H> {
         let datagram = match codec::parse(octets) {
             Ok(datagram) => datagram,
             Err(Malformed::Version { header, .. }) => return self.other_version(path, header, octets.len()),
-            Err(_) => return self.counters.count(Drop::Malformed),
+            Err(_) => return self.desk.counters.count(Drop::Malformed),
         };
         let header = datagram.header;
         if header.from_initiator && header.responder_spi == IkeSpi::ZERO {
@@ -135,7 +133,7 @@ impl<H: Host> Endpoint<H> {
             Some(id) => self.with(now, id, |context, association| {
                 association.datagram(context, path, &datagram)
             }),
-            None => self.counters.count(Drop::UnknownSpi),
+            None => self.desk.counters.count(Drop::UnknownSpi),
         }
     }
 
@@ -245,7 +243,7 @@ impl<H: Host> Endpoint<H> {
     /// Datagrams that led to nothing, by name.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.desk.counters
     }
 
     /// Associations, and how many of them strangers began and nobody knows yet.
@@ -324,7 +322,8 @@ impl<H: Host> Endpoint<H> {
     }
 
     fn with_peer(&self, peer: &Identity) -> Vec<AssociationId> {
-        let same = |association: &Association| association.peer().is_some_and(|theirs| theirs.same(peer));
+        let same =
+            |association: &Association| association.peer.as_ref().is_some_and(|theirs| theirs.same(peer));
         let all = self.associations.iter();
         all.filter(|(_, association)| same(association))
             .map(|(id, _)| *id)
@@ -336,17 +335,18 @@ impl<H: Host> Endpoint<H> {
         let Some(mut association) = associations.remove(&id) else {
             return;
         };
-        // A stranger's handshake that came to nothing is no event, unless it failed for a reason worth telling.
-        let quiet = association.initiator_spi().is_some();
-        let peer = association.peer().cloned();
+        let peer = association.peer.take();
         association.down(&mut context, down.clone());
+        let known = self.strangers.len();
         self.strangers.retain(|_, stranger| *stranger != id);
+        // A stranger's handshake that came to nothing is no event, unless it failed for a reason worth telling.
+        let quiet = self.strangers.len() < known;
         self.desk.peers.remove(&id);
         if let Some(at) = self.due.remove(&id) {
             self.deadlines.remove(&(at, id));
         }
         if quiet && down == Down::Silent {
-            return self.counters.count(Drop::HandshakeAbandoned);
+            return self.desk.counters.count(Drop::HandshakeAbandoned);
         }
         self.desk.outputs.push_back(Output::Event(id, Event::Down(down)));
         // One that was about to give way to it is used after all.
@@ -439,17 +439,17 @@ impl<H: Host> Endpoint<H> {
         let first =
             header.exchange == Exchange::IkeSaInit && !header.response && header.message_id == MessageId(0);
         let Body::Clear(payloads) = &datagram.body else {
-            return self.counters.count(Drop::NotForUs);
+            return self.desk.counters.count(Drop::NotForUs);
         };
         if !first || header.initiator_spi == IkeSpi::ZERO {
-            return self.counters.count(Drop::NotForUs);
+            return self.desk.counters.count(Drop::NotForUs);
         }
         let key = (header.initiator_spi, path.remote);
         if let Some(known) = self.strangers.get(&key).and_then(|id| self.associations.get(id)) {
             // Section 2.1: the same question gets the same answer.
             match known.answer_again(datagram) {
                 Some(octets) => self.send(path, octets),
-                None => self.counters.count(Drop::NotForUs),
+                None => self.desk.counters.count(Drop::NotForUs),
             }
             return;
         }
@@ -459,7 +459,7 @@ impl<H: Host> Endpoint<H> {
             return self.send(path, refusal);
         }
         let Some(hello) = hello::read(payloads) else {
-            return self.counters.count(Drop::Malformed);
+            return self.desk.counters.count(Drop::Malformed);
         };
         let Self {
             cookies,
@@ -472,37 +472,38 @@ impl<H: Host> Endpoint<H> {
             .cookie
             .as_ref()
             .is_some_and(|cookie| cookies.is_good(now.millis, who, cookie));
-        if !proved && self.strangers.len() >= config.cookies_from {
+        // Before it has shown that it receives where it sends from, nobody gets more octets than it sent.
+        let short = datagram.octets.len() < respond::longest(&hello);
+        if !proved && (short || self.strangers.len() >= config.cookies_from) {
             let cookie = cookies.make(now.millis, who, &mut |out| host.entropy(out));
-            self.counters.count(Drop::CookieAsked);
+            self.desk.counters.count(Drop::CookieAsked);
             return self.send(path, respond::refusal(datagram, NotifyKind::COOKIE, cookie));
         }
         if self.strangers.len() >= config.half_open_most
             || self.associations.len() >= config.associations_most
         {
-            return self.counters.count(Drop::Full);
+            return self.desk.counters.count(Drop::Full);
         }
         if host.screen(now, path, hello.ticket.as_ref()).is_err() {
-            return self.counters.count(Drop::Screened);
+            return self.desk.counters.count(Drop::Screened);
         }
         let id = self.next_id();
         let (mut context, associations) = self.context(now);
         match respond::answer(&mut context, id, path, (datagram, payloads, hello)) {
             Answer::Begun(responding, octets) => {
-                let stage = Stage::Responding(responding);
-                associations.insert(id, Association { id, stage });
+                associations.insert(id, Association::respond(id, responding));
                 context.send(path, &[octets]);
                 self.strangers.insert(key, id);
                 self.reschedule(id);
             }
             Answer::Refused(octets) => self.send(path, octets),
-            Answer::Ignored => self.counters.count(Drop::Malformed),
+            Answer::Ignored => self.desk.counters.count(Drop::Malformed),
         }
     }
 
     /// Section 2.5: a higher major version is told which one we speak. Never more octets than came.
     fn other_version(&mut self, path: Path, header: Header, came: usize) {
-        self.counters.count(Drop::Version);
+        self.desk.counters.count(Drop::Version);
         if header.response || header.initiator_spi == IkeSpi::ZERO {
             return;
         }
