@@ -235,6 +235,10 @@ impl Manager {
             live.heard_ms = now.0;
         }
         live.told = 0;
+        let before = self.state.session(id).map(|session| session.virtual_address);
+        if before != Some(address) {
+            live.addressed = self.outbox.next();
+        }
         self.state.put_session(
             id,
             Session {

@@ -123,6 +123,16 @@ impl Outbox {
         self.waiting.len()
     }
 
+    /// The transaction of this input, if it leads to one.
+    pub(super) fn next(&self) -> CommitId {
+        CommitId(self.issued.0 + 1)
+    }
+
+    /// Is everything up to this transaction on disk?
+    pub(super) fn is_on_disk(&self, id: CommitId) -> bool {
+        self.waiting.front().is_none_or(|waiting| id < waiting.id)
+    }
+
     /// The input is done. Answers with what may go at once.
     pub(super) fn close_batch(
         &mut self,

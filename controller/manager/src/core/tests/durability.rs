@@ -90,6 +90,25 @@ fn who_asks_for_a_director_waits_only_for_what_the_answer_can_depend_on() {
 }
 
 #[test]
+fn a_name_is_answered_only_once_the_join_is_on_disk() {
+    let mut world = World::new();
+    let asker = world.joined("asker.acme.example");
+    let target = world.registered("target.acme.example");
+    let init = super::join::init(&mut world, &target, 1);
+    world.quick_disk = false;
+    let join = world.send(target.from, Call::Join, target.join(&init));
+    let ask = |world: &mut World| {
+        let (now, name) = (world.now, Target::Name("target.acme.example"));
+        world.manager.locate(now, asker.id, name).map(|peer| peer.fqdn)
+    };
+    assert_eq!(ask(&mut world), Err(LocateRefusal::NotJoined));
+    world.commit();
+    world.settle();
+    assert!(granted(&world.answers[&join]));
+    assert_eq!(ask(&mut world).as_deref(), Ok("target.acme.example"));
+}
+
+#[test]
 fn a_failed_commit_refuses_all_that_waits_and_poisons_the_core() {
     let mut world = World::new();
     let agents: Vec<Agent> = (0..3)
