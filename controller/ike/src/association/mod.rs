@@ -7,8 +7,10 @@
 //!
 //! Each stage is a type of its own with only what that stage has, so that no message can be taken in a stage that it is not for.
 
+mod admit;
 mod answers;
 mod authenticate;
+mod begin;
 mod child;
 pub(crate) mod context;
 pub(crate) mod established;
@@ -16,6 +18,8 @@ pub(crate) mod hello;
 mod initiate;
 mod intermediate;
 mod nat;
+mod pairs;
+mod proof;
 mod protection;
 mod reassembly;
 mod rekey;
@@ -23,6 +27,7 @@ mod requests;
 pub(crate) mod respond;
 mod selectors;
 pub(crate) mod tasks;
+mod time;
 mod window;
 
 use crate::codec::{Datagram, Exchange, Identity};
