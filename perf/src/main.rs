@@ -6,7 +6,8 @@ use kith_perf::measure::Plan;
 use kith_perf::port::Bench;
 use kith_perf::report::{Report, Row, Standing};
 use kith_perf::{
-    BenchError, checksum, esp, manager, names, overlay, plot, relay, sas, southbound, worker, wrap,
+    BenchError, checksum, esp, handshakes, manager, names, overlay, plot, relay, sas, southbound, worker,
+    wrap,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,6 +90,8 @@ enum What {
     Joins,
     /// P14: the manager's name service against NSD.
     Names,
+    /// I1: IKEv2 handshakes against strongSwan.
+    Handshakes,
     /// P15: an agent's memory, and the manager's for each member.
     Memory,
 }
@@ -186,6 +189,14 @@ fn rows(arguments: &Arguments, plan: &Plan) -> Result<Vec<Row>, BenchError> {
             &mut rows,
             "P14",
             names::run(plan, arguments.cpu.unwrap_or_else(last_cpu)),
+        )?;
+    }
+    if wants(What::Handshakes) {
+        eprintln!("I1: handshakes");
+        keep(
+            &mut rows,
+            "I1",
+            handshakes::run(plan, arguments.cpu.unwrap_or_else(last_cpu)),
         )?;
     }
     if [

@@ -35,6 +35,9 @@ impl Default for Options {
 }
 
 /// Bounds of the past: whichever is reached first. The last revision is always kept.
+///
+/// Watchers live in the process that has the store. Who reads a range and then watches from its revision needs what happens in between; who
+/// falls behind further is told to resync. Every revision of the past is written twice and erased, so none is kept that nobody can need.
 #[derive(Debug, Clone, Copy)]
 pub struct History {
     /// At most so many revisions.
@@ -46,8 +49,8 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self {
-            revisions: 10_000,
-            octets: 64 << 20,
+            revisions: 1_000,
+            octets: 4 << 20,
         }
     }
 }

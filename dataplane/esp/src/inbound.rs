@@ -28,12 +28,12 @@ use crate::replay::ReplayWindow;
 /// fn cloned(sa: kith_esp::Inbound) -> kith_esp::Inbound { sa.clone() }
 /// ```
 pub struct Inbound<A: Aead = DefaultAead> {
-    spi: Spi,
-    salt: Salt,
-    id: SaId,
-    meter: Meter,
-    aead: A,
-    window: ReplayWindow,
+    pub(crate) spi: Spi,
+    pub(crate) salt: Salt,
+    pub(crate) id: SaId,
+    pub(crate) meter: Meter,
+    pub(crate) aead: A,
+    pub(crate) window: ReplayWindow,
 }
 
 /// A packet whose tag and padding are good. It is not accepted until its token is committed.
@@ -61,7 +61,7 @@ pub struct ReplayToken {
 
 /// Tells SAs apart for the life of the process, even when an SPI is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SaId(u64);
+pub(crate) struct SaId(u64);
 
 impl Inbound<DefaultAead> {
     /// An SA that has seen nothing, with the production cipher. Its age counts from `now`.
@@ -176,7 +176,7 @@ impl ReplayToken {
 }
 
 impl SaId {
-    fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // Only uniqueness matters; nothing is ordered by it.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

@@ -83,6 +83,11 @@ impl Salt {
     pub(crate) fn bytes(&self) -> &[u8; 4] {
         &self.0
     }
+
+    /// The same once more, for an SA that is woken.
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0)
+    }
 }
 
 impl SaKeys {

@@ -126,6 +126,11 @@ impl Meter {
         }
     }
 
+    /// That goes on where another was.
+    pub(crate) fn resumed(limits: Limits, born: Millis, used: Usage) -> Self {
+        Self { used, born, limits }
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         self.used
     }

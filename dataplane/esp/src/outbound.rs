@@ -17,11 +17,11 @@ use crate::lifetime::{Lifetime, Limits, Meter, Millis, Usage};
 /// ```
 pub struct Outbound<A: Aead = DefaultAead> {
     /// None once the last number is used.
-    next: Option<NonZeroU64>,
-    spi: Spi,
-    salt: Salt,
-    meter: Meter,
-    aead: A,
+    pub(crate) next: Option<NonZeroU64>,
+    pub(crate) spi: Spi,
+    pub(crate) salt: Salt,
+    pub(crate) meter: Meter,
+    pub(crate) aead: A,
 }
 
 /// What became of a sealed payload.

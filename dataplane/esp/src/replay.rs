@@ -24,6 +24,12 @@ pub struct ReplayWindow<const WORDS: usize = 128> {
     ring: [u64; WORDS],
 }
 
+/// The newest end of a window: the word that its highest number lies in, and those before.
+pub struct Recent<const N: usize> {
+    top: u64,
+    words: [u64; N],
+}
+
 /// Why a sequence number is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayError {
@@ -49,6 +55,33 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             top: 0,
             ring: [0; WORDS],
         }
+    }
+
+    /// What to keep of it: `64 * (N - 1)` numbers behind the highest at least.
+    pub fn recent<const N: usize>(&self) -> Recent<N> {
+        let mut words = [0; N];
+        for (word, back) in words.iter_mut().zip(0..) {
+            *word = self.ring[Self::behind(self.top, back)];
+        }
+        Recent { top: self.top, words }
+    }
+
+    /// A window that goes on from what was kept of another, and takes everything older for seen.
+    pub fn resumed<const N: usize>(recent: &Recent<N>) -> Self {
+        // Bits of the highest number's own word that lie right of it stand for the oldest numbers; either they were seen, or there were none.
+        let mut window = Self {
+            top: recent.top,
+            ring: [u64::MAX; WORDS],
+        };
+        for (word, back) in recent.words.iter().zip(0..) {
+            window.ring[Self::behind(recent.top, back)] = *word;
+        }
+        window
+    }
+
+    /// The place of the word so many words behind the one that a number lies in.
+    const fn behind(seq: u64, words: u64) -> usize {
+        ((seq / 64).wrapping_sub(words) as usize) & (WORDS - 1)
     }
 
     /// The highest number accepted; 0 before the first.

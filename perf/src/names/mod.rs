@@ -21,10 +21,9 @@ mod server;
 
 use crate::BenchError;
 use crate::measure::{Plan, Summary};
+use crate::pin::{allowed, other_cpu, pin, set_of};
 use crate::report::{Goal, Row};
 use client::Client;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use nsd::Nsd;
 use server::{Server, Tickets};
 use std::net::Ipv4Addr;
@@ -156,26 +155,4 @@ fn name(member: u32) -> String {
 /// Its address.
 fn address(member: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a4d_0000 + 2 + member)
-}
-
-fn allowed() -> Result<CpuSet, BenchError> {
-    sched_getaffinity(Pid::from_raw(0)).map_err(|error| BenchError::io("CPUs")(error.into()))
-}
-
-fn pin(to: &CpuSet) -> Result<(), BenchError> {
-    sched_setaffinity(Pid::from_raw(0), to).map_err(|error| BenchError::io("binding to a CPU")(error.into()))
-}
-
-fn set_of(cpu: usize) -> Result<CpuSet, BenchError> {
-    let mut set = CpuSet::new();
-    set.set(cpu)
-        .map_err(|error| BenchError::io(format!("CPU {cpu}"))(error.into()))?;
-    Ok(set)
-}
-
-fn other_cpu(cpu: usize) -> Option<usize> {
-    let allowed = allowed().ok()?;
-    (0..CpuSet::count())
-        .rev()
-        .find(|other| *other != cpu && allowed.is_set(*other).unwrap_or(false))
 }

@@ -1,8 +1,11 @@
 //! What an association works with while it deals with one input.
 
+use super::protection::Opened;
 use crate::codec::{Identity, IkeSpi};
+use crate::endpoint::{Counters, Drop};
 use crate::event::{Event, Output};
 use crate::host::Host;
+use crate::suite::Plain;
 use crate::terms::Config;
 use crate::units::{AssociationId, ChildId, Moment, Path};
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +24,8 @@ pub(crate) struct Desk {
     pub(crate) outputs: VecDeque<Output>,
     /// Whose SPIs of ours are.
     pub(crate) spis: HashMap<IkeSpi, AssociationId>,
+    /// Datagrams that led to nothing.
+    pub(crate) counters: Counters,
     /// Who is up.
     pub(crate) peers: HashMap<AssociationId, Identity>,
     /// What peers are told about us, if they are ours.
@@ -35,6 +40,23 @@ impl Context<'_> {
             octets: octets.clone(),
         });
         self.desk.outputs.extend(sends);
+    }
+
+    /// A datagram led to nothing, for this reason.
+    pub(crate) fn drop(&mut self, why: Drop) {
+        self.desk.counters.count(why);
+    }
+
+    /// The message, if there is one now.
+    pub(crate) fn opened(&mut self, opened: Opened) -> Option<Plain> {
+        match opened {
+            Opened::Message(plain) => Some(plain),
+            Opened::Part => None,
+            Opened::Not => {
+                self.drop(Drop::NotAuthentic);
+                None
+            }
+        }
     }
 
     pub(crate) fn tell(&mut self, id: AssociationId, event: Event) {

@@ -9,18 +9,17 @@
 //! Pairs belong to the association and not to one of its IKE SAs: whichever survives a rekeying has them (RFC 7296 section 2.18).
 
 use super::authenticate::Conclusion;
-use super::child::{Child, Fate, Offer};
+use super::child::Child;
 use super::context::Context;
-use super::hello::{Negotiated, note};
-use super::nat;
-use super::protection::{Opened, Protection};
-use super::rekey::IkeOffer;
+use super::hello::Negotiated;
+use super::protection::Protection;
 use super::tasks::{Pending, Task, Tasks};
-use super::window::{Arrival, Due, Window};
-use crate::codec::{Datagram, Exchange, Identity, IkeSpi, NotifyKind, Payload};
-use crate::event::{Down, Event, Forgotten, NatFound, NewChild, Up};
+use super::window::{Arrival, Window};
+use crate::codec::{Datagram, Exchange, Identity, IkeSpi, Payload};
+use crate::endpoint::Drop;
+use crate::event::{Down, Event, Forgotten, NatFound, Up};
 use crate::suite::{IkeKeys, IkeSuite};
-use crate::terms::{Terms, Timing};
+use crate::terms::Terms;
 use crate::units::{AssociationId, ChildId, Path, Role};
 use std::sync::Arc;
 
@@ -155,16 +154,16 @@ impl Established {
         let sa = &mut self.sas[at];
         // RFC 7296 section 3.1: the flag says who began this IKE SA.
         if header.from_initiator == (sa.protection.role == Role::Initiator) {
+            context.drop(Drop::NotAuthentic);
             return None;
         }
         if header.response {
             let expected = sa.window.outstanding().map(|outstanding| outstanding.id);
             if expected != Some(header.message_id.0) {
+                context.drop(Drop::OutOfWindow);
                 return None;
             }
-            let Opened::Message(plain) = sa.protection.open(datagram) else {
-                return None;
-            };
+            let plain = context.opened(sa.protection.open(datagram))?;
             let outstanding = sa.window.answer_to(header.message_id.0)?;
             self.heard = context.now.millis;
             let down = self.answer(context, at, outstanding.what, &plain);
@@ -172,18 +171,21 @@ impl Established {
             return down.or_else(|| self.left());
         }
         match sa.window.arrival(header.message_id.0) {
-            Arrival::Other => return None,
+            Arrival::Other => {
+                context.drop(Drop::OutOfWindow);
+                return None;
+            }
             Arrival::Again => {
                 if sa.protection.is_again(datagram) {
                     context.send(path, sa.window.again(context.now));
+                } else {
+                    context.drop(Drop::NotAuthentic);
                 }
                 return None;
             }
             Arrival::New => {}
         }
-        let Opened::Message(plain) = sa.protection.open(datagram) else {
-            return None;
-        };
+        let plain = context.opened(sa.protection.open(datagram))?;
         self.heard = context.now.millis;
         self.follow(context, path);
         let down = self.request(context, at, (path, header.exchange), &plain);
@@ -245,85 +247,6 @@ impl Established {
         }
     }
 
-    /// The new pair opens packets from now on; if `send`, it seals them too.
-    pub(super) fn add_child(&mut self, context: &mut Context<'_>, new: NewChild, child: Child, send: bool) {
-        let id = child.id;
-        self.children.push(child);
-        context.tell(self.id, Event::Child(Box::new(new)));
-        if send {
-            self.use_child(context, id);
-        }
-    }
-
-    /// Packets are sealed with it from now on.
-    pub(super) fn use_child(&mut self, context: &mut Context<'_>, id: ChildId) {
-        if let Some(child) = self.children.iter_mut().find(|child| child.id == id)
-            && !child.sending
-        {
-            child.sending = true;
-            context.tell(self.id, Event::Send(id));
-        }
-    }
-
-    /// Its SPI names nothing any more.
-    pub(super) fn forget_child(&mut self, context: &mut Context<'_>, id: ChildId, why: Forgotten) {
-        let Some(place) = self.children.iter().position(|child| child.id == id) else {
-            return;
-        };
-        let child = self.children.remove(place);
-        if let Fate::Replaced(next) | Fate::Deleting(Some(next)) | Fate::Lingering(_, Some(next)) = child.fate
-        {
-            self.use_child(context, next);
-        }
-        self.tasks.drop(&Task::DeleteChild(id));
-        self.tasks.drop(&Task::RekeyChild(id));
-        context.host.give_back_spi(child.inbound);
-        context.tell(self.id, Event::Forget(id, why));
-    }
-
-    /// It was closed by one of the ends: what is there instead is used, and late packets are still opened for a moment.
-    pub(super) fn retire_child(&mut self, context: &mut Context<'_>, id: ChildId) {
-        let until = context.now.after(context.config.timing.linger);
-        let Some(child) = self.children.iter_mut().find(|child| child.id == id) else {
-            return;
-        };
-        match child.fate {
-            Fate::Replaced(next) | Fate::Deleting(Some(next)) => {
-                child.fate = Fate::Lingering(until, Some(next));
-                self.tasks.drop(&Task::DeleteChild(id));
-                self.use_child(context, next);
-            }
-            Fate::Lingering(..) => {}
-            Fate::Live | Fate::Redundant | Fate::Deleting(None) => {
-                self.forget_child(context, id, Forgotten::Closed)
-            }
-        }
-    }
-
-    /// The host heard something on the pair: the peer has it.
-    pub(crate) fn heard_child(&mut self, context: &mut Context<'_>, id: ChildId) {
-        self.heard = context.now.millis;
-        self.use_child(context, id);
-    }
-
-    pub(crate) fn add_task(&mut self, context: &mut Context<'_>, task: Task) {
-        let asking = |sa: &IkeSa| {
-            let outstanding = sa.window.outstanding();
-            outstanding.is_some_and(
-                |outstanding| matches!(&outstanding.what, Pending::Child(offer) if offer.replaces.is_none()),
-            )
-        };
-        if task == Task::Create && self.sas.iter().any(asking) {
-            return;
-        }
-        self.tasks.add(context.now.millis, task);
-        self.work(context);
-    }
-
-    pub(crate) fn children(&self) -> impl Iterator<Item = ChildId> + '_ {
-        self.children.iter().map(|child| child.id)
-    }
-
     pub(super) fn place(&self, spi: IkeSpi) -> Option<usize> {
         self.sas.iter().position(|sa| sa.local_spi() == spi)
     }
@@ -331,150 +254,6 @@ impl Established {
     /// The IKE SA on which exchanges of ours begin.
     pub(crate) fn current(&self) -> Option<&IkeSa> {
         self.sas.iter().find(|sa| sa.local_spi() == self.current)
-    }
-
-    /// Where a task would run, if it can now.
-    fn room(&self, task: &Task) -> bool {
-        let spi = match task {
-            Task::DeleteSa(spi) => *spi,
-            _ => self.current,
-        };
-        self.sas
-            .iter()
-            .any(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
-    }
-
-    /// Begins what is due and has room.
-    pub(super) fn work(&mut self, context: &mut Context<'_>) {
-        loop {
-            let mut tasks = std::mem::take(&mut self.tasks);
-            let task = tasks.take(context.now.millis, |task| self.room(task));
-            self.tasks = tasks;
-            let Some(task) = task else { return };
-            self.begin(context, task);
-        }
-    }
-
-    fn begin(&mut self, context: &mut Context<'_>, task: Task) {
-        let spi = match task {
-            Task::DeleteSa(spi) => spi,
-            _ => self.current,
-        };
-        let Some(at) = self.place(spi) else { return };
-        let informational = Exchange::Informational;
-        let begun = match task {
-            Task::Probe => self.ask(context, at, (informational, &[]), Pending::Inform),
-            Task::Announce => {
-                let said = [note(
-                    NotifyKind::KITH_WHEREABOUTS,
-                    context.desk.announcement.clone(),
-                )];
-                self.ask(context, at, (informational, &said), Pending::Inform)
-            }
-            Task::Move(path) => self.begin_move(context, at, path),
-            Task::Create if self.children.iter().any(|child| child.fate == Fate::Live) => Ok(()),
-            Task::Create => self.begin_child(context, at, None),
-            Task::RekeyChild(id) => match self.children.iter().find(|child| child.id == id) {
-                Some(child) if child.fate == Fate::Live => self.begin_child(context, at, Some(id)),
-                _ => Ok(()),
-            },
-            Task::RekeyIke => match IkeOffer::new(context, self.id) {
-                Some(offer) => {
-                    let said = offer.payloads();
-                    self.ask(
-                        context,
-                        at,
-                        (Exchange::CreateChildSa, &said),
-                        Pending::Rekey(Box::new(offer)),
-                    )
-                }
-                None => Ok(()),
-            },
-            Task::DeleteChild(id) => self.begin_delete(context, at, id),
-            Task::DeleteSa(_) => {
-                let said = [Payload::Delete(crate::codec::Delete::Ike)];
-                self.ask(context, at, (informational, &said), Pending::DeleteSa)
-            }
-            Task::Close => {
-                let said = [Payload::Delete(crate::codec::Delete::Ike)];
-                self.ask(context, at, (informational, &said), Pending::Close)
-            }
-        };
-        if let Err(pending) = begun {
-            self.undo(context, pending);
-        }
-    }
-
-    fn begin_child(
-        &mut self,
-        context: &mut Context<'_>,
-        at: usize,
-        replaces: Option<ChildId>,
-    ) -> Result<(), Pending> {
-        let Some(spi) = context.host.take_spi() else {
-            let task = replaces.map_or(Task::Create, Task::RekeyChild);
-            self.tasks
-                .add(context.now.after(context.config.timing.retry), task);
-            return Ok(());
-        };
-        match Offer::later(context, spi, &self.terms.child, replaces) {
-            Some(offer) => self.ask_for_child(context, at, offer),
-            None => {
-                context.host.give_back_spi(spi);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn ask_for_child(
-        &mut self,
-        context: &mut Context<'_>,
-        at: usize,
-        offer: Offer,
-    ) -> Result<(), Pending> {
-        let old = offer
-            .replaces
-            .and_then(|id| self.children.iter().find(|child| child.id == id));
-        let mut said = Vec::new();
-        if let Some(old) = old {
-            said.push(Offer::replacing(old.inbound));
-        }
-        said.extend(offer.payloads());
-        self.ask(
-            context,
-            at,
-            (Exchange::CreateChildSa, &said),
-            Pending::Child(Box::new(offer)),
-        )
-    }
-
-    fn begin_delete(&mut self, context: &mut Context<'_>, at: usize, id: ChildId) -> Result<(), Pending> {
-        let Some(child) = self.children.iter_mut().find(|child| child.id == id) else {
-            return Ok(());
-        };
-        let next = match child.fate {
-            Fate::Live | Fate::Redundant => None,
-            Fate::Replaced(next) => Some(next),
-            Fate::Deleting(_) | Fate::Lingering(..) => return Ok(()),
-        };
-        child.fate = Fate::Deleting(next);
-        let said = [Payload::Delete(crate::codec::Delete::Esp(vec![
-            child.inbound.get(),
-        ]))];
-        self.ask(
-            context,
-            at,
-            (Exchange::Informational, &said),
-            Pending::DeleteChildren(vec![id]),
-        )
-    }
-
-    fn begin_move(&mut self, context: &mut Context<'_>, at: usize, path: Path) -> Result<(), Pending> {
-        let sa = &self.sas[at];
-        let spis = (sa.protection.initiator, sa.protection.responder);
-        let mut said = vec![note(NotifyKind::UPDATE_SA_ADDRESSES, Vec::new())];
-        said.extend(nat::notifications(context.config.nat, spis, path));
-        self.ask(context, at, (Exchange::Informational, &said), Pending::Move(path))
     }
 
     /// What a request that will not be answered has reserved is free again.
@@ -515,89 +294,6 @@ impl Established {
         if let Some(outstanding) = pending {
             self.undo(context, outstanding.what);
         }
-    }
-
-    /// Time passes; `Some` if it is over.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Option<Down> {
-        let (now, timing) = (context.now.millis, context.config.timing);
-        for at in 0..self.sas.len() {
-            let sa = &mut self.sas[at];
-            let Some(outstanding) = sa.window.outstanding_mut() else {
-                continue;
-            };
-            match outstanding.repeater.due(context.now, &timing) {
-                Due::Nothing => {}
-                Due::Repeat => context.send(self.path, outstanding.repeater.datagrams()),
-                Due::GiveUp if self.sas[at].local_spi() == self.current => {
-                    let closing = self.sas[at].window.outstanding();
-                    let closing =
-                        closing.is_some_and(|outstanding| matches!(outstanding.what, Pending::Close));
-                    return Some(if closing { Down::Closed } else { Down::Silent });
-                }
-                Due::GiveUp => self.end_sa(context, at),
-            }
-        }
-        while let Some(at) = self
-            .sas
-            .iter()
-            .position(|sa| sa.ended.is_some_and(|until| until <= now))
-        {
-            let sa = self.sas.remove(at);
-            context.give_back_ike_spi(sa.local_spi());
-        }
-        let late = |child: &&Child| matches!(child.fate, Fate::Lingering(until, _) if until <= now);
-        while let Some(id) = self.children.iter().find(late).map(|child| child.id) {
-            self.forget_child(context, id, Forgotten::Replaced);
-        }
-        let current = self.current()?;
-        if now >= current.since + timing.ike_hard {
-            return Some(Down::Expired);
-        }
-        if now >= self.rekey_at(&timing) && !self.tasks.has(&Task::RekeyIke) && current.window.is_idle() {
-            self.tasks.add(now, Task::RekeyIke);
-        } else if now >= self.heard + timing.liveness && current.window.is_idle() {
-            self.tasks.add(now, Task::Probe);
-        }
-        self.work(context);
-        None
-    }
-
-    /// The end that did not begin an IKE SA waits a little longer, so that they seldom collide.
-    fn rekey_at(&self, timing: &Timing) -> u64 {
-        let current = self.current();
-        let (since, role) = current.map_or((0, self.role), |sa| (sa.since, sa.protection.role));
-        let wait = match role {
-            Role::Initiator => timing.ike_soft,
-            Role::Responder => timing.ike_soft + (timing.ike_hard.saturating_sub(timing.ike_soft)) / 4,
-        };
-        since.saturating_add(wait)
-    }
-
-    pub(crate) fn deadline(&self, timing: &Timing) -> u64 {
-        let repeats = self.sas.iter().filter_map(|sa| {
-            sa.window
-                .outstanding()
-                .map(|outstanding| outstanding.repeater.deadline())
-        });
-        let ends = self.sas.iter().filter_map(|sa| sa.ended);
-        let lingering = self.children.iter().filter_map(|child| match child.fate {
-            Fate::Lingering(until, _) => Some(until),
-            _ => None,
-        });
-        let idle = self.current().is_some_and(|sa| sa.window.is_idle());
-        let hard = self.current().map(|sa| sa.since.saturating_add(timing.ike_hard));
-        let rekey = (idle && !self.tasks.has(&Task::RekeyIke)).then(|| self.rekey_at(timing));
-        let liveness = idle.then(|| self.heard.saturating_add(timing.liveness));
-        let tasks = self.tasks.deadline(|task| self.room(task));
-        repeats
-            .chain(ends)
-            .chain(lingering)
-            .chain(hard)
-            .chain(rekey)
-            .chain(liveness)
-            .chain(tasks)
-            .min()
-            .unwrap_or(u64::MAX)
     }
 
     /// The other end may be reached otherwise from now on.

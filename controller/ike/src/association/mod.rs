@@ -7,8 +7,10 @@
 //!
 //! Each stage is a type of its own with only what that stage has, so that no message can be taken in a stage that it is not for.
 
+mod admit;
 mod answers;
 mod authenticate;
+mod begin;
 mod child;
 pub(crate) mod context;
 pub(crate) mod established;
@@ -16,6 +18,8 @@ pub(crate) mod hello;
 mod initiate;
 mod intermediate;
 mod nat;
+mod pairs;
+mod proof;
 mod protection;
 mod reassembly;
 mod rekey;
@@ -23,9 +27,11 @@ mod requests;
 pub(crate) mod respond;
 mod selectors;
 pub(crate) mod tasks;
+mod time;
 mod window;
 
-use crate::codec::{Datagram, Exchange, Identity, IkeSpi};
+use crate::codec::{Datagram, Exchange, Identity};
+use crate::endpoint::Drop;
 use crate::event::Down;
 use crate::terms::{Connection, Timing};
 use crate::units::{AssociationId, Path, Role};
@@ -39,6 +45,8 @@ use respond::Responding;
 pub(crate) struct Association {
     pub(crate) id: AssociationId,
     pub(crate) stage: Stage,
+    /// Whom it is with: asked for, or proved.
+    pub(crate) peer: Option<Identity>,
 }
 
 /// How far it has come.
@@ -66,17 +74,17 @@ impl Association {
         id: AssociationId,
         connection: Connection,
     ) -> Result<Self, Down> {
+        let peer = Some(connection.peer.clone());
         let stage = Stage::Initiating(Box::new(Initiating::begin(context, id, connection)?));
-        Ok(Self { id, stage })
+        Ok(Self { id, stage, peer })
     }
 
-    /// Whom it is with: asked for, or proved.
-    pub(crate) fn peer(&self) -> Option<&Identity> {
-        match &self.stage {
-            Stage::Initiating(stage) => Some(&stage.connection.peer),
-            Stage::Authenticating(stage) => Some(&stage.connection.peer),
-            Stage::Up(up) => Some(&up.peer),
-            Stage::Responding(_) | Stage::Over => None,
+    /// A stranger was answered.
+    pub(crate) fn respond(id: AssociationId, responding: Box<Responding>) -> Self {
+        Self {
+            id,
+            stage: Stage::Responding(responding),
+            peer: None,
         }
     }
 
@@ -137,7 +145,10 @@ impl Association {
             Stage::Up(up) => up
                 .datagram(context, path, datagram)
                 .map_or(Step::Wait, Step::Down),
-            _ => Step::Wait,
+            _ => {
+                context.drop(Drop::WrongStage);
+                Step::Wait
+            }
         };
         match step {
             Step::Wait => Effect::default(),
@@ -153,6 +164,7 @@ impl Association {
                     }
                 };
                 let up = Established::new(context, (self.id, role), parts, *conclusion);
+                self.peer = Some(up.peer.clone());
                 self.stage = Stage::Up(Box::new(up));
                 Effect {
                     up: Some(initial_contact),
@@ -227,13 +239,5 @@ impl Association {
         let [asked, answered] = &stage.negotiated.transcript;
         let same = datagram.header.exchange == Exchange::IkeSaInit && *asked == datagram.octets;
         same.then(|| answered.clone())
-    }
-
-    /// SPIs of a stranger's handshake.
-    pub(crate) fn initiator_spi(&self) -> Option<IkeSpi> {
-        match &self.stage {
-            Stage::Responding(stage) => Some(stage.negotiated.protection.initiator),
-            _ => None,
-        }
     }
 }

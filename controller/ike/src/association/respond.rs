@@ -12,6 +12,13 @@ use crate::codec::{
 use crate::suite::{self, Group, IkeKeys, Nonces, Spis};
 use crate::units::{AssociationId, Path, Role};
 
+/// Octets of an answer at most: header, SA, KE as long as the one that came, nonce, notifications, vendor; with an additional exchange one more
+/// transform and notification.
+pub(crate) fn longest(hello: &Hello) -> usize {
+    let additional = if hello.intermediate { 16 } else { 0 };
+    28 + 48 + 8 + hello.share.data.len() + 36 + 56 + 8 + 12 + 27 + additional
+}
+
 /// IKE_SA_INIT is answered; who it is, is not known yet.
 pub(crate) struct Responding {
     pub(crate) negotiated: Negotiated,

@@ -19,11 +19,17 @@ pub enum Drop {
     Screened,
     /// A stranger's handshake that it did not finish.
     HandshakeAbandoned,
+    /// Not from whom the SPI says, or changed on the way.
+    NotAuthentic,
+    /// An old message, or one that nobody asked for.
+    OutOfWindow,
+    /// A message for another stage of the handshake.
+    WrongStage,
 }
 
 impl Drop {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::Version,
         Self::UnknownSpi,
@@ -32,6 +38,9 @@ impl Drop {
         Self::Full,
         Self::Screened,
         Self::HandshakeAbandoned,
+        Self::NotAuthentic,
+        Self::OutOfWindow,
+        Self::WrongStage,
     ];
 
     /// As operators read it.
@@ -46,6 +55,9 @@ impl Drop {
             Self::Full => "ike_full",
             Self::Screened => "ike_screened",
             Self::HandshakeAbandoned => "ike_handshake_abandoned",
+            Self::NotAuthentic => "ike_not_authentic",
+            Self::OutOfWindow => "ike_out_of_window",
+            Self::WrongStage => "ike_wrong_stage",
         }
     }
 }
@@ -61,7 +73,7 @@ impl Counters {
         self.0[why as usize]
     }
 
-    pub(super) fn count(&mut self, why: Drop) {
+    pub(crate) fn count(&mut self, why: Drop) {
         self.0[why as usize] += 1;
     }
 }

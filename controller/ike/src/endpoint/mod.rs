@@ -10,17 +10,15 @@
 
 mod cookie;
 mod counters;
+mod strangers;
+mod twins;
 
 pub use counters::{Counters, Drop};
 
 use crate::association::context::{Context, Desk};
-use crate::association::hello::{self, note};
-use crate::association::respond::{self, Answer};
 use crate::association::tasks::Task;
-use crate::association::{Association, Effect, Stage};
-use crate::codec::{
-    self, Body, Datagram, Exchange, Header, Identity, IkeSpi, Malformed, MessageId, NotifyKind, encode_clear,
-};
+use crate::association::{Association, Effect};
+use crate::codec::{self, IkeSpi, Malformed};
 use crate::event::{Down, Event, Output};
 use crate::host::Host;
 use crate::suite::IkeSuite;
@@ -41,7 +39,6 @@ pub struct Endpoint<H: Host> {
     /// Handshakes that strangers began, by their SPI and address.
     strangers: HashMap<(IkeSpi, SocketAddr), AssociationId>,
     cookies: Cookies,
-    counters: Counters,
     last: u64,
 }
 
@@ -75,7 +72,6 @@ impl<H: Host> Endpoint<H> {
             due: HashMap::new(),
             strangers: HashMap::new(),
             cookies: Cookies::new(),
-            counters: Counters::default(),
             last: 0,
         }
     }
@@ -120,7 +116,7 @@ impl<H: Host> Endpoint<H> {
         let datagram = match codec::parse(octets) {
             Ok(datagram) => datagram,
             Err(Malformed::Version { header, .. }) => return self.other_version(path, header, octets.len()),
-            Err(_) => return self.counters.count(Drop::Malformed),
+            Err(_) => return self.desk.counters.count(Drop::Malformed),
         };
         let header = datagram.header;
         if header.from_initiator && header.responder_spi == IkeSpi::ZERO {
@@ -135,7 +131,7 @@ impl<H: Host> Endpoint<H> {
             Some(id) => self.with(now, id, |context, association| {
                 association.datagram(context, path, &datagram)
             }),
-            None => self.counters.count(Drop::UnknownSpi),
+            None => self.desk.counters.count(Drop::UnknownSpi),
         }
     }
 
@@ -245,7 +241,7 @@ impl<H: Host> Endpoint<H> {
     /// Datagrams that led to nothing, by name.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.desk.counters
     }
 
     /// Associations, and how many of them strangers began and nobody knows yet.
@@ -323,100 +319,29 @@ impl<H: Host> Endpoint<H> {
         }
     }
 
-    fn with_peer(&self, peer: &Identity) -> Vec<AssociationId> {
-        let same = |association: &Association| association.peer().is_some_and(|theirs| theirs.same(peer));
-        let all = self.associations.iter();
-        all.filter(|(_, association)| same(association))
-            .map(|(id, _)| *id)
-            .collect()
-    }
-
     fn remove(&mut self, now: Moment, id: AssociationId, down: Down) {
         let (mut context, associations) = self.context(now);
         let Some(mut association) = associations.remove(&id) else {
             return;
         };
-        // A stranger's handshake that came to nothing is no event, unless it failed for a reason worth telling.
-        let quiet = association.initiator_spi().is_some();
-        let peer = association.peer().cloned();
+        let peer = association.peer.take();
         association.down(&mut context, down.clone());
+        let known = self.strangers.len();
         self.strangers.retain(|_, stranger| *stranger != id);
+        // A stranger's handshake that came to nothing is no event, unless it failed for a reason worth telling.
+        let quiet = self.strangers.len() < known;
         self.desk.peers.remove(&id);
         if let Some(at) = self.due.remove(&id) {
             self.deadlines.remove(&(at, id));
         }
         if quiet && down == Down::Silent {
-            return self.counters.count(Drop::HandshakeAbandoned);
+            return self.desk.counters.count(Drop::HandshakeAbandoned);
         }
         self.desk.outputs.push_back(Output::Event(id, Event::Down(down)));
         // One that was about to give way to it is used after all.
         for other in peer.map_or_else(Vec::new, |peer| self.with_peer(&peer)) {
             self.start(now, other);
         }
-    }
-
-    fn start(&mut self, now: Moment, id: AssociationId) {
-        self.with(now, id, |context, association| {
-            if let Some(up) = association.up_mut() {
-                up.start(context);
-            }
-            Effect::default()
-        });
-    }
-
-    /// A peer came up with which there may be another association. Does this one stay?
-    fn one_of_two(&mut self, now: Moment, id: AssociationId, initial_contact: bool) -> bool {
-        let Some(up) = self.associations.get(&id).and_then(Association::up) else {
-            return false;
-        };
-        let mut stays = true;
-        let (peer, own, role) = (up.peer.clone(), up.own().clone(), up.role);
-        for other in self.with_peer(&peer) {
-            let Some(association) = self.associations.get(&other).filter(|_| other != id) else {
-                continue;
-            };
-            let (other_role, since) = (association.role(), association.up().map(|up| up.since));
-            // A handshake takes no longer than that: who began one before the other was up could not know of it.
-            let handshake = self.config.timing.handshake;
-            let crossing = since.is_none_or(|since| now.millis < since + handshake);
-            let restarted = role == Role::Responder && initial_contact && !crossing;
-            if other_role != role && !restarted {
-                // Both began at once: the one that the end with the lower identity began stays. Each end closes what it began.
-                let lower = if own.body() < peer.body() {
-                    Role::Initiator
-                } else {
-                    Role::Responder
-                };
-                let (goes, begun_by) = if role == lower {
-                    (other, other_role)
-                } else {
-                    (id, role)
-                };
-                stays &= goes != id;
-                if begun_by == Role::Initiator {
-                    self.yield_to_other(now, goes);
-                }
-            } else if role == Role::Responder && initial_contact {
-                // RFC 7296 section 2.4: the peer has forgotten the others.
-                self.remove(now, other, Down::Replaced);
-            }
-        }
-        if stays {
-            self.desk.peers.insert(id, peer);
-        }
-        stays
-    }
-
-    /// Of two that began at once, ours goes. What the peer may be about to believe in is closed when it is up, and not before.
-    fn yield_to_other(&mut self, now: Moment, id: AssociationId) {
-        self.with(now, id, |context, association| match &mut association.stage {
-            Stage::Up(up) => {
-                up.close(context);
-                Effect::default()
-            }
-            Stage::Initiating(_) => association.down(context, Down::Closed),
-            _ => Effect::default(),
-        });
     }
 
     fn reschedule(&mut self, id: AssociationId) {
@@ -431,90 +356,6 @@ impl<H: Host> Endpoint<H> {
             self.deadlines.remove(&(old, id));
         }
         self.deadlines.insert((at, id));
-    }
-
-    /// A first message: RFC 7296 section 1.2, from somebody of whom nothing is known.
-    fn stranger(&mut self, now: Moment, path: Path, datagram: &Datagram<'_>) {
-        let header = datagram.header;
-        let first =
-            header.exchange == Exchange::IkeSaInit && !header.response && header.message_id == MessageId(0);
-        let Body::Clear(payloads) = &datagram.body else {
-            return self.counters.count(Drop::NotForUs);
-        };
-        if !first || header.initiator_spi == IkeSpi::ZERO {
-            return self.counters.count(Drop::NotForUs);
-        }
-        let key = (header.initiator_spi, path.remote);
-        if let Some(known) = self.strangers.get(&key).and_then(|id| self.associations.get(id)) {
-            // Section 2.1: the same question gets the same answer.
-            match known.answer_again(datagram) {
-                Some(octets) => self.send(path, octets),
-                None => self.counters.count(Drop::NotForUs),
-            }
-            return;
-        }
-        if let Some(kind) = hello::critical(payloads) {
-            let kind = vec![kind];
-            let refusal = respond::refusal(datagram, NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD, kind);
-            return self.send(path, refusal);
-        }
-        let Some(hello) = hello::read(payloads) else {
-            return self.counters.count(Drop::Malformed);
-        };
-        let Self {
-            cookies,
-            host,
-            config,
-            ..
-        } = self;
-        let who = (path, header.initiator_spi, &hello.nonce[..]);
-        let proved = hello
-            .cookie
-            .as_ref()
-            .is_some_and(|cookie| cookies.is_good(now.millis, who, cookie));
-        if !proved && self.strangers.len() >= config.cookies_from {
-            let cookie = cookies.make(now.millis, who, &mut |out| host.entropy(out));
-            self.counters.count(Drop::CookieAsked);
-            return self.send(path, respond::refusal(datagram, NotifyKind::COOKIE, cookie));
-        }
-        if self.strangers.len() >= config.half_open_most
-            || self.associations.len() >= config.associations_most
-        {
-            return self.counters.count(Drop::Full);
-        }
-        if host.screen(now, path, hello.ticket.as_ref()).is_err() {
-            return self.counters.count(Drop::Screened);
-        }
-        let id = self.next_id();
-        let (mut context, associations) = self.context(now);
-        match respond::answer(&mut context, id, path, (datagram, payloads, hello)) {
-            Answer::Begun(responding, octets) => {
-                let stage = Stage::Responding(responding);
-                associations.insert(id, Association { id, stage });
-                context.send(path, &[octets]);
-                self.strangers.insert(key, id);
-                self.reschedule(id);
-            }
-            Answer::Refused(octets) => self.send(path, octets),
-            Answer::Ignored => self.counters.count(Drop::Malformed),
-        }
-    }
-
-    /// Section 2.5: a higher major version is told which one we speak. Never more octets than came.
-    fn other_version(&mut self, path: Path, header: Header, came: usize) {
-        self.counters.count(Drop::Version);
-        if header.response || header.initiator_spi == IkeSpi::ZERO {
-            return;
-        }
-        let answer = Header {
-            from_initiator: false,
-            response: true,
-            ..header
-        };
-        let answer = encode_clear(&answer, &[note(NotifyKind::INVALID_MAJOR_VERSION, Vec::new())]);
-        if answer.len() <= came {
-            self.send(path, answer);
-        }
     }
 
     fn send(&mut self, path: Path, octets: Vec<u8>) {

@@ -133,6 +133,11 @@ pub struct World {
     count: u64,
     /// Packets of data that the network itself took.
     pub taken_by_network: u64,
+    /// Percent of IKE datagrams in which a bit is changed.
+    pub flips: u64,
+    /// IKE datagrams are kept: to whom, how they arrive, what they are.
+    pub record: bool,
+    pub recorded: Vec<(usize, Path, Vec<u8>)>,
     pub largest: usize,
 }
 
@@ -221,6 +226,9 @@ impl World {
             in_flight: HashMap::new(),
             count: 0,
             taken_by_network: 0,
+            flips: 0,
+            record: false,
+            recorded: Vec::new(),
             largest: 0,
         }
     }
@@ -265,6 +273,14 @@ impl World {
                         local: path.remote,
                         remote: path.local,
                     };
+                    if self.record {
+                        self.recorded.push((1 - end, arrives, octets.clone()));
+                    }
+                    let mut octets = octets;
+                    if self.flips > 0 && self.random.percent(self.flips) {
+                        let at = self.random.below(octets.len() as u64 * 8);
+                        octets[at as usize / 8] ^= 1 << (at % 8);
+                    }
                     self.transmit(end, &|| What::Ike(arrives, octets.clone()));
                 }
                 Output::Event(id, event) => {

@@ -163,26 +163,7 @@ pub(super) fn fits(
     put: &[records::Policy],
     deleted: &[&str],
 ) -> Result<(), String> {
-    let replaced = |id: &str| deleted.contains(&id) || put.iter().any(|record| record.id == id);
-    let kept = community.policies().filter(|record| !replaced(&record.id));
-    let policies: Vec<Policy> = kept
-        .chain(put)
-        .filter_map(|record| policy::parse(record).ok())
-        .collect();
-    // Rules about everybody compare no addresses: they cannot become many.
-    let named = |policy: &Policy| policy.from != Selector::Any || policy.to != Selector::Any;
-    if !policies.iter().any(named) {
-        return Ok(());
-    }
-    let mut book = Book::new(community.manager_address, community.deny_by_default, policies);
-    let members: Vec<_> = community
-        .members()
-        .filter_map(|(_, id)| state.member(id))
-        .collect();
-    book.place_all(members.iter().map(|member| (member.id.0, member.who())));
-    let full = members
-        .iter()
-        .find(|member| book.compile(&member.who()).len() >= MAX_RULES);
+    let full = state.overfull(community.index, put, deleted);
     full.map_or(Ok(()), |member| {
         let fqdn = &member.fqdn;
         Err(format!(

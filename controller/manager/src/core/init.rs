@@ -24,6 +24,8 @@ impl Manager {
     ) -> Result<Answer, Denial> {
         self.admit(now, from, envelope)?;
         let id = self.by_token(Kind::Init, envelope)?.id;
+        // Nothing of other members is looked at below; what directors report of them is on no disk.
+        self.outbox.own_alone();
         let request: InitRequest = payload(envelope)?;
         let (seed, run_id) = (exactly(&request.seed)?, RunId(exactly(&request.run_id)?));
         let hash = request_hash(Kind::Init, envelope);

@@ -8,7 +8,7 @@ use super::authentic::{Denial, exactly, payload, word};
 use super::directors::Offer;
 use super::ids::{MemberId, RunId, Time};
 use super::output::{Answer, ChannelOp, DropCause, Install, Output};
-use super::state::{Live, Location, Prefix, Session};
+use super::state::{Community, Live, Location, Prefix, Session};
 use kith_protocol::authenticator::{Kind, request_hash};
 use kith_protocol::facts::{MAX_NETBIOS, MAX_PROGRAM};
 use kith_protocol::join::{ChannelKeys, Exchange, join_secret};
@@ -131,10 +131,13 @@ impl Manager {
     }
 
     fn joined_before(&self, now: Time, id: MemberId, hash: [u8; 32]) -> Option<Answer> {
-        let live = &self.state.session(id)?.live;
+        let member = self.state.member(id)?;
+        let (session, community) = (member.session()?, self.state.community(member.community)?);
+        let live = &session.live;
         let answered = live.answered.as_deref()?;
-        // Who is to begin anew by now gets no answer of before: the address may be of a pool that is gone.
-        let same = answered.request_hash == hash && now.0 < answered.until_ms && live.told != u64::MAX;
+        // Who is to begin anew by now gets no answer of before. Nor does who has been told so, if its address is of a pool that is gone.
+        let good = live.told != u64::MAX && is_given(community, session.virtual_address);
+        let same = answered.request_hash == hash && now.0 < answered.until_ms && good;
         // What it should have been told since the first answer, it must still hear of.
         let revision = live.told.saturating_sub(1);
         same.then(|| self.join_ack(id, answered.key_share, revision))
@@ -148,9 +151,8 @@ impl Manager {
         let community = self.state.community(index).ok_or(DropCause::Unknown)?;
         if let Some(own) = member.virtual_address {
             let clash = lans.iter().find(|lan| lan.contains(own));
-            let in_pool = community.pools.iter().any(|pool| pool.contains(own));
             match clash {
-                None if in_pool && own != community.manager_address => return Ok(own),
+                None if is_given(community, own) => return Ok(own),
                 Some(lan) if reserved => {
                     let reason = format!(
                         "its reserved address {own} lies in {lan}, a network of this device; ask the operator"
@@ -233,6 +235,10 @@ impl Manager {
             live.heard_ms = now.0;
         }
         live.told = 0;
+        let before = self.state.session(id).map(|session| session.virtual_address);
+        if before != Some(address) {
+            live.addressed = self.outbox.next();
+        }
         self.state.put_session(
             id,
             Session {
@@ -260,7 +266,7 @@ impl Manager {
         self.look(id, now.plus(self.settings.times.silence));
         self.own_policy(id);
         if owned != Some(address) {
-            self.facts_changed(id);
+            self.policies_changed(community);
         }
         if changed {
             self.push_peer(now, id);
@@ -322,6 +328,11 @@ impl Facts {
             netbios_name: (!request.netbios_name.is_empty()).then(|| request.netbios_name.as_str().into()),
         })
     }
+}
+
+/// Is it an address that members have?
+fn is_given(community: &Community, address: Ipv4Addr) -> bool {
+    community.pools.iter().any(|pool| pool.contains(address)) && address != community.manager_address
 }
 
 fn is_of(request: &JoinRequest, pending: &Pending) -> bool {

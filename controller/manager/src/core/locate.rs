@@ -41,9 +41,24 @@ pub enum LocateRefusal {
 }
 
 impl Manager {
-    /// Where a member is, for one that is joined. From now on each is told of the other's changes, until the ticket expires.
+    /// Where a member is, for one that is joined, to be told at once: so who has joined just now and is not on disk yet has not joined.
     pub fn locate(&mut self, now: Time, asker: MemberId, target: Target<'_>) -> Result<Peer, LocateRefusal> {
         let found = self.find(asker, target);
+        let found = found.and_then(|id| {
+            let session = self.state.session(id).ok_or(LocateRefusal::NotJoined)?;
+            let on_disk = self.outbox.is_on_disk(session.live.addressed);
+            on_disk.then_some(id).ok_or(LocateRefusal::NotJoined)
+        });
+        self.answer_with(now, asker, found)
+    }
+
+    /// From now on each is told of the other's changes, until the ticket expires.
+    fn answer_with(
+        &mut self,
+        now: Time,
+        asker: MemberId,
+        found: Result<MemberId, LocateRefusal>,
+    ) -> Result<Peer, LocateRefusal> {
         let peer = match found {
             Ok(target) if target == asker => self.facts(asker).ok_or(LocateRefusal::AskerNotJoined),
             Ok(target) => self.introduce(now, asker, target).ok_or(LocateRefusal::NotJoined),
@@ -71,7 +86,9 @@ impl Manager {
             "" => Target::Address(request.virtual_address.into()),
             name => Target::Name(name),
         };
-        let peer = self.locate(now, id, target);
+        // The answer waits for the disk.
+        let found = self.find(id, target);
+        let peer = self.answer_with(now, id, found);
         peer.map(Answer::Locate).map_err(|why| {
             let code = match why {
                 // Who asks must be able to tell whether it is itself that is not joined.

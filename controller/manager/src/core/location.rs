@@ -109,6 +109,7 @@ impl Manager {
         envelope: &Envelope,
     ) -> Result<Answer, Denial> {
         let (id, request) = self.by_session::<RefreshRequest>(now, from, Kind::Refresh, envelope)?;
+        self.outbox.own_alone();
         // 0 to 255 are reserved (RFC 4303, section 2.1).
         if request.spi < 256 || request.seed.len() != 32 {
             return Err(DropCause::Abnormal.into());

@@ -147,12 +147,18 @@ impl Manager {
                 from,
                 call,
                 envelope,
-            } => self.call(now, token, from, call, &envelope),
+            } => {
+                self.outbox.asked_by(self.state.id_named(&envelope.fqdn));
+                self.call(now, token, from, call, &envelope);
+            }
             Input::Watch {
                 stream,
                 from,
                 envelope,
-            } => self.watch(now, stream, from, &envelope),
+            } => {
+                self.outbox.asked_by(self.state.id_named(&envelope.fqdn));
+                self.watch(now, stream, from, &envelope);
+            }
             Input::StreamClosed { stream } => drop(self.state.detach_stream(stream)),
             Input::StreamFull { stream } => self.stream_full(stream),
             Input::Admin {

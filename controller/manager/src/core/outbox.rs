@@ -6,8 +6,18 @@
 //!                                            └──► poll()
 //! ```
 //!
-//! Everything that an input leads to is held until the newest transaction is on disk, its own or an earlier one: so nobody is ever told of
-//! something that a crash could take back, and what one member is told comes in the order in which it happened.
+//! What an input leads to is held until the newest transaction is on disk that it can depend on, its own or an earlier one. That is the newest
+//! of all, unless the input said that it is of one member and looked at nothing that others write ([`Outbox::own_alone`]: init, refresh). Then
+//! it is the newest that has to do with that member:
+//!
+//! ```text
+//!  a transaction has to do with     whose records it writes: member, session, address, accounting
+//!                                   whom what is held behind it tells something
+//!                                   everybody, if it writes anything of operators (communities, policies, directors, credentials, audit),
+//!                                   or tells something that no member asked for
+//! ```
+//!
+//! So nobody is ever told of something that a crash could take back, and what one member is told comes in the order in which it happened.
 
 use super::ids::{CommitId, MemberId, StreamId};
 use super::output::{Answer, Output, StreamEnd};
@@ -28,9 +38,54 @@ pub(super) enum Held {
 #[derive(Default)]
 pub(super) struct Outbox {
     batch: Vec<Held>,
-    waiting: VecDeque<(CommitId, Vec<Held>)>,
+    waiting: VecDeque<Waiting>,
     ready: VecDeque<Output>,
     issued: CommitId,
+    /// Who asked for what is in the batch.
+    asker: Option<MemberId>,
+    /// And it is of the asker alone.
+    alone: bool,
+}
+
+/// Behind a transaction that the store has not answered yet.
+struct Waiting {
+    id: CommitId,
+    concerns: Concerns,
+    batch: Vec<Held>,
+}
+
+/// Whom a transaction has to do with, and what waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Concerns {
+    /// Perhaps each of them.
+    Everybody,
+    /// These.
+    Members(BTreeSet<MemberId>),
+}
+
+impl Concerns {
+    fn has(&self, id: MemberId) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Members(members) => members.contains(&id),
+        }
+    }
+
+    /// And those who are told something by this.
+    fn told(&mut self, asker: Option<MemberId>, batch: &[Held]) {
+        let Self::Members(members) = self else { return };
+        let Some(asker) = asker else {
+            if !batch.is_empty() {
+                *self = Self::Everybody;
+            }
+            return;
+        };
+        members.insert(asker);
+        members.extend(batch.iter().filter_map(|held| match held {
+            Held::Push(to, _) => Some(*to),
+            Held::Output(_) => None,
+        }));
+    }
 }
 
 /// What may go, with the revision that it is of.
@@ -42,6 +97,16 @@ pub(super) struct Released {
 impl Outbox {
     pub(super) fn hold(&mut self, held: Held) {
         self.batch.push(held);
+    }
+
+    /// This member asks for what comes now, or somebody in its name.
+    pub(super) fn asked_by(&mut self, asker: Option<MemberId>) {
+        self.asker = asker;
+    }
+
+    /// What the input leads to depends on nothing that others than the asker write, and operators.
+    pub(super) fn own_alone(&mut self) {
+        self.alone = true;
     }
 
     /// Goes at once: what it says depends on nothing.
@@ -58,19 +123,41 @@ impl Outbox {
         self.waiting.len()
     }
 
+    /// The transaction of this input, if it leads to one.
+    pub(super) fn next(&self) -> CommitId {
+        CommitId(self.issued.0 + 1)
+    }
+
+    /// Is everything up to this transaction on disk?
+    pub(super) fn is_on_disk(&self, id: CommitId) -> bool {
+        self.waiting.front().is_none_or(|waiting| id < waiting.id)
+    }
+
     /// The input is done. Answers with what may go at once.
-    pub(super) fn close_batch(&mut self, transaction: Option<Transaction>, disk: Revision) -> Vec<Released> {
+    pub(super) fn close_batch(
+        &mut self,
+        transaction: Option<(Transaction, Concerns)>,
+        disk: Revision,
+    ) -> Vec<Released> {
         let batch = std::mem::take(&mut self.batch);
-        if let Some(transaction) = transaction {
+        let (asker, alone) = (self.asker.take(), std::mem::take(&mut self.alone));
+        if let Some((transaction, mut concerns)) = transaction {
             self.issued = CommitId(self.issued.0 + 1);
             let id = self.issued;
             self.ready.push_back(Output::Commit { id, transaction });
-            self.waiting.push_back((id, batch));
+            concerns.told(asker, &batch);
+            self.waiting.push_back(Waiting { id, concerns, batch });
             return Vec::new();
         }
-        match self.waiting.back_mut() {
-            Some((_, last)) => {
-                last.extend(batch);
+        let mut waiting = self.waiting.iter_mut().rev();
+        let behind = match asker.filter(|_| alone) {
+            Some(asker) => waiting.find(|waiting| waiting.concerns.has(asker)),
+            None => waiting.next(),
+        };
+        match behind {
+            Some(behind) => {
+                behind.concerns.told(asker, &batch);
+                behind.batch.extend(batch);
                 Vec::new()
             }
             None => released(batch, disk),
@@ -80,8 +167,8 @@ impl Outbox {
     /// The store has taken everything up to this.
     pub(super) fn committed(&mut self, id: CommitId, revision: Revision) -> Vec<Released> {
         let mut out = Vec::new();
-        while let Some((_, batch)) = self.waiting.pop_front_if(|(waiting, _)| *waiting <= id) {
-            out.extend(released(batch, revision));
+        while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.id <= id) {
+            out.extend(released(waiting.batch, revision));
         }
         out
     }
@@ -90,7 +177,8 @@ impl Outbox {
     pub(super) fn fail(&mut self, why: &str) {
         let batch = std::mem::take(&mut self.batch);
         let waiting = std::mem::take(&mut self.waiting);
-        let held = waiting.into_iter().flat_map(|(_, batch)| batch).chain(batch);
+        let waiting = waiting.into_iter().flat_map(|waiting| waiting.batch);
+        let held = waiting.chain(batch);
         for held in held {
             let Held::Output(output) = held else { continue };
             let instead = match output {

@@ -6,29 +6,18 @@
 use super::Manager;
 use super::ids::{CommunityIndex, MemberId, Time};
 use super::outbox::Held;
-use crate::policy::Touched;
 use kith_protocol::member::peer_gone::Why;
 use kith_protocol::member::update::Change;
 use kith_protocol::member::{PeerGone, Policy, Rule, Update};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 
-/// For the operators' half.
 impl Manager {
-    /// Policies of a community changed: whoever's rules are others now gets them.
+    /// Policies of a community changed, or what they mean: a member's address, user, tags or standing. Whoever's rules are others now gets
+    /// them. Only those are looked at whom the books know to be touched since this was last called.
     pub fn policies_changed(&mut self, community: CommunityIndex) {
-        let members = self
-            .state
-            .community(community)
-            .map(|community| community.members());
-        let ids: Vec<MemberId> = members.into_iter().flatten().map(|(_, id)| id).collect();
-        ids.into_iter().for_each(|id| self.push_policy(id));
-    }
-
-    /// A member's address, user or tags changed, or it is new or about to go: policies that name it may mean others something else now.
-    pub fn facts_changed(&mut self, id: MemberId) {
-        self.push_policy(id);
-        self.concerned(id).into_iter().for_each(|id| self.push_policy(id));
+        let touched = self.state.take_touched(community);
+        let members = self.state.touched_members(community, &touched);
+        members.into_iter().for_each(|id| self.push_policy(id));
     }
 }
 
@@ -107,49 +96,22 @@ impl Manager {
             .map(|session| session.live.relations.at(now).collect())
             .unwrap_or_default()
     }
-
-    /// Members whose rules may name this one: the other side of every policy that is about it.
-    fn concerned(&self, id: MemberId) -> Vec<MemberId> {
-        let Some(member) = self.state.member(id) else {
-            return Vec::new();
-        };
-        let Some(community) = self.state.community(member.community) else {
-            return Vec::new();
-        };
-        let naming = self
-            .state
-            .with_book(member.community, |book| book.naming(&member.who()));
-        let mut others: Vec<MemberId> = match naming {
-            Some(Touched::Owners(owners)) => owners
-                .into_iter()
-                .filter_map(|owner| community.owner_of(owner))
-                .collect(),
-            Some(Touched::Everybody) => community.members().map(|(_, other)| other).collect(),
-            None => Vec::new(),
-        };
-        others.retain(|other| *other != id);
-        others
-    }
 }
 
-/// The same for the same rules in this process.
+/// The same for the same rules, another for others (one pair of 2^64 aside, which only who writes policies could look for).
 fn hash(rules: &[Rule]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for rule in rules {
-        let addresses = (
-            rule.source,
-            rule.source_mask,
-            rule.destination,
-            rule.destination_mask,
-        );
-        (
-            rule.allow,
-            addresses,
-            rule.protocol,
-            rule.source_port,
-            rule.destination_port,
-        )
-            .hash(&mut hasher);
-    }
-    hasher.finish()
+    let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+    rules.iter().fold(rules.len() as u64, |hash, rule| {
+        let hash = mix(hash, pair(rule.source, rule.source_mask));
+        let hash = mix(hash, pair(rule.destination, rule.destination_mask));
+        let hash = mix(hash, pair(rule.source_port, rule.destination_port));
+        mix(hash, pair(rule.protocol, rule.allow.into()))
+    })
+}
+
+/// Both halves of a product, so that every bit of either tells.
+fn mix(hash: u64, word: u64) -> u64 {
+    // Odd constants without a pattern: the fractions of the square roots of 2 and 3.
+    let product = u128::from(hash ^ 0x6a09_e667_f3bc_c909) * u128::from(word ^ 0xbb67_ae85_84ca_a73b);
+    (product >> 64) as u64 ^ product as u64
 }

@@ -8,11 +8,13 @@
 //!              opens, seals                              opens
 //!                                            first packet under it: next becomes current, the old one is wiped
 //! ```
+//!
+//! A member is heard every few seconds and there are thousands: associations are at rest in between, and woken for each packet.
 
 use super::counters::Did;
 use super::limits::{Bucket, Rate};
 use crate::dns::MemberId;
-use kith_esp::{Inbound, Key, Limits, Millis, Outbound, SaKeys, Salt, Spi};
+use kith_esp::{Key, Millis, RestingInbound, RestingOutbound, SaKeys, Salt, Spi};
 use kith_pipeline::host::transport::{self, Opened};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::DropReason;
@@ -23,8 +25,8 @@ use zerocopy::IntoBytes;
 
 /// Both directions of one set of keys.
 pub struct Association {
-    pub(super) inbound: Inbound,
-    pub(super) outbound: Outbound,
+    pub(super) inbound: RestingInbound,
+    pub(super) outbound: RestingOutbound,
 }
 
 impl Association {
@@ -33,8 +35,8 @@ impl Association {
     pub fn new(manager_spi: Spi, member_spi: Spi, keys: &ChannelKeys, now: Millis) -> Self {
         let of = |keys: &DirectionKeys| SaKeys::new(Key::aes256(keys.key.expose()), Salt::new(&keys.salt));
         Self {
-            inbound: Inbound::new(manager_spi, of(&keys.to_manager), Limits::default(), now),
-            outbound: Outbound::new(member_spi, of(&keys.to_member), Limits::default(), now),
+            inbound: RestingInbound::new(manager_spi, of(&keys.to_manager), now),
+            outbound: RestingOutbound::new(member_spi, of(&keys.to_member), now),
         }
     }
 }
@@ -61,8 +63,8 @@ pub(super) struct Channel {
     pub(super) run_id: [u8; 16],
     /// Tells channels of one member apart.
     pub(super) generation: u64,
-    // Elsewhere: keys are large, most members have one set, and the table of all channels has room that is not used.
-    current: Box<Association>,
+    current: Association,
+    // Elsewhere: it is seldom there.
     next: Option<Box<Association>>,
     endpoint: Option<Endpoint>,
     pub(super) bucket: Bucket,
@@ -94,7 +96,7 @@ impl Channel {
             manager_address: install.manager_address,
             run_id: install.run_id,
             generation,
-            current: Box::new(install.association),
+            current: install.association,
             next: None,
             endpoint: None,
             bucket: Bucket::new(rate, now),
@@ -135,10 +137,13 @@ impl Channel {
             Some(next) if is_next => &mut next.inbound,
             _ => &mut self.current.inbound,
         };
-        let before = sa.highest();
-        let opened = transport::open(packet, sa, now)?;
-        // What was under way for longer than newer ones says nothing about where the member is now.
-        let newest = sa.highest() > before;
+        let (opened, newest) = sa.wake(|sa| {
+            let before = sa.highest();
+            let opened = transport::open(packet, sa, now);
+            // What was under way for longer than newer ones says nothing about where the member is now.
+            (opened, sa.highest() > before)
+        });
+        let opened = opened?;
         let retired = if is_next { self.promote() } else { None };
         let roamed = newest && self.heard_at(from, shim);
         Ok(Heard {
@@ -151,7 +156,9 @@ impl Channel {
     /// Seals a virtual packet for the member and puts the shim in front. Gives where to send it.
     pub(super) fn seal(&mut self, packet: &mut impl Packet, now: Millis) -> Result<SocketAddrV4, DropReason> {
         let endpoint = self.endpoint.as_ref().ok_or(DropReason::MemberUnknown)?;
-        transport::seal(packet, &mut self.current.outbound, now)?;
+        self.current
+            .outbound
+            .wake(|sa| transport::seal(packet, sa, now))?;
         if !packet.grow_front(shim::LEN) {
             return Err(DropReason::BufferRoom);
         }
@@ -166,7 +173,7 @@ impl Channel {
 
     fn promote(&mut self) -> Option<Spi> {
         let next = self.next.take()?;
-        let old = std::mem::replace(&mut self.current, next);
+        let old = std::mem::replace(&mut self.current, *next);
         Some(old.inbound.spi())
     }
 

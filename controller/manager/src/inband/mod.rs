@@ -15,8 +15,8 @@
 //!
 //! [`Hub`] does no I/O; [`driver`] is a thread that gives it a UDP socket. Who knows the names is [`Office`].
 //!
-//! **Cost.** A packet: two hash look-ups, the cipher, and what the answer costs. A member: its associations (1 KiB of replay window each),
-//! some 300 octets, and a TCP stack while it uses one.
+//! **Cost.** A packet: two hash look-ups, two key schedules, the cipher, and what the answer costs. A member: some 500 octets, and a TCP stack
+//! while it uses one.
 
 mod channel;
 mod counters;

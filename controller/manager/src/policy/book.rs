@@ -10,17 +10,19 @@
 //!  sets         10.77.0.2, .9        10.77.0.16/28         alice gets another address ─► concerns her, and the servers
 //! ```
 //!
-//! Cost: a member's change is some look-ups, and its sets made into blocks again; compiling is proportional to the rules that come out.
+//! Cost: a member's change is some look-ups, and its sets made into blocks again; compiling is proportional to the rules that come out. A
+//! policy that comes or goes is that too, unless it has a word that no policy had: then everybody is looked at once, some ten nanoseconds each.
 
 use super::addresses::{ANY, Masked, blocks, exactly};
 use super::rule::Policy;
+use super::rules::{OWN, Rules};
 use super::words::{Selector, Who};
 use kith_protocol::member::Rule;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-/// Rules that a member's table takes at most. What does not fit is left out, the final allow with it: so it is denied.
-pub const MAX_RULES: usize = 4096;
+/// Words that no policy has any more are kept up to this and as many again as may be in use: then the book is made anew.
+const IDLE_SETS: usize = 64;
 
 /// A community's policies in the order in which they are asked.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub struct Book {
     deny_by_default: bool,
     policies: Vec<Indexed>,
     sets: Vec<Set>,
-    by_selector: BTreeMap<Selector, usize>,
+    words: Words,
     /// Members by number, if some set has them: their address, and which sets.
     placed: BTreeMap<u64, (u32, Vec<usize>)>,
     /// Sets whose blocks are of before.
@@ -46,6 +48,12 @@ pub enum Touched {
 }
 
 impl Touched {
+    /// No member.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::Owners(BTreeSet::new())
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -57,6 +65,15 @@ impl Touched {
             _ => Self::Everybody,
         }
     }
+}
+
+/// See [`Book::bound`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Everybody's.
+    all: usize,
+    /// And of those who are in each set.
+    sets: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +88,14 @@ struct Indexed {
 enum End {
     Any,
     Set(usize),
+}
+
+/// Which set a word means. Nothing goes through them in their order, which is none.
+#[derive(Debug, Clone, Default)]
+struct Words {
+    machines: HashMap<Box<str>, usize>,
+    users: HashMap<Box<str>, usize>,
+    tags: HashMap<Box<str>, usize>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,7 +113,7 @@ impl Book {
             deny_by_default,
             policies: Vec::new(),
             sets: Vec::new(),
-            by_selector: BTreeMap::new(),
+            words: Words::default(),
             placed: BTreeMap::new(),
             unsettled: BTreeSet::new(),
         };
@@ -114,21 +139,98 @@ impl Book {
 
     /// A member is like this from now on, or gone. Says whose rules may be others than before, itself included where `who` has an address.
     pub fn place(&mut self, number: u64, who: Option<&Who<'_>>) -> Touched {
-        let changed = self.mark(number, who);
-        self.settle();
-        self.touched(&changed, who.and_then(|who| who.address))
+        self.place_all([(number, who.copied())])
     }
 
     /// Many members at once.
-    pub fn place_all<'a>(&mut self, members: impl IntoIterator<Item = (u64, Who<'a>)>) {
+    pub fn place_all<'a>(&mut self, members: impl IntoIterator<Item = (u64, Option<Who<'a>>)>) -> Touched {
+        let (mut changed, mut owners) = (BTreeSet::new(), BTreeSet::new());
         for (number, who) in members {
-            self.mark(number, Some(&who));
+            changed.extend(self.mark(number, who.as_ref()));
+            owners.extend(who.and_then(|who| who.address));
         }
+        self.settle();
+        self.touched(&changed, owners)
+    }
+
+    /// Policies are like this from now on, or gone. Says whose rules may be others than before. `everybody` that has been placed is asked for
+    /// only if there is a word that is new here.
+    pub fn change<'a, M: Iterator<Item = (u64, Who<'a>)>>(
+        &mut self,
+        gone: &BTreeSet<&str>,
+        put: Vec<Policy>,
+        everybody: impl FnOnce() -> M,
+    ) -> Touched {
+        let ids: BTreeSet<Box<str>> = put.iter().map(|policy| policy.id.clone()).collect();
+        let changes = |policy: &Policy| gone.contains(&*policy.id) || ids.contains(&policy.id);
+        let before = self.concerned(changes);
+        self.policies.retain(|indexed| !changes(&indexed.policy));
+        let known = self.sets.len();
+        for policy in put {
+            let (from, to) = (self.end(&policy.from), self.end(&policy.to));
+            self.policies.push(Indexed { policy, from, to });
+        }
+        self.policies
+            .sort_by(|a, b| a.policy.order().cmp(&b.policy.order()));
+        if self.sets.len() > known {
+            self.fill(known, everybody());
+        }
+        before.and(self.concerned(changes))
+    }
+
+    /// Many words are kept that no policy has any more: better made anew.
+    pub(super) fn is_cluttered(&self) -> bool {
+        self.sets.len() > 2 * (2 * self.policies.len()) + IDLE_SETS
+    }
+
+    /// How many rules members may come to, at most; less work than to compile, for all of them together.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        let (mut all, mut sets) = (OWN + 1, vec![0; self.sets.len()]);
+        for Indexed { policy, from, to } in &self.policies {
+            // There and back.
+            let each = 2 * policy.services.len();
+            let blocks = |set: usize| self.sets[set].blocks.len();
+            match (*from, *to) {
+                (End::Any, End::Any) => all += each,
+                (End::Any, End::Set(set)) | (End::Set(set), End::Any) => all += each * blocks(set),
+                (End::Set(from), End::Set(to)) => {
+                    sets[from] += each * blocks(to);
+                    sets[to] += each * blocks(from);
+                }
+            }
+        }
+        Bound { all, sets }
+    }
+
+    /// This member's rules are so many at most.
+    #[must_use]
+    pub fn at_most(&self, number: u64, Bound { all, sets }: &Bound) -> usize {
+        let mine = self.placed.get(&number).map(|(_, mine)| mine.as_slice());
+        let mine = mine.unwrap_or_default().iter().filter_map(|set| sets.get(*set));
+        all + mine.sum::<usize>()
+    }
+
+    /// Sets from this one on are new: nobody was put in them yet.
+    fn fill<'a>(&mut self, first: usize, everybody: impl Iterator<Item = (u64, Who<'a>)>) {
+        for (number, who) in everybody {
+            let Some(address) = who.address.map(u32::from) else {
+                continue;
+            };
+            let new = self.sets_of(&who).into_iter().filter(|set| *set >= first);
+            for set in new.collect::<Vec<usize>>() {
+                self.sets[set].addresses.insert(address);
+                let (_, sets) = self.placed.entry(number).or_insert((address, Vec::new()));
+                // They stay in order: no set that it is in has a higher number.
+                sets.push(set);
+            }
+        }
+        self.unsettled.extend(first..self.sets.len());
         self.settle();
     }
 
     /// Notes a member; [`Self::settle`] before anybody compiles. Says which sets are others than before.
-    pub(super) fn mark(&mut self, number: u64, who: Option<&Who<'_>>) -> BTreeSet<usize> {
+    fn mark(&mut self, number: u64, who: Option<&Who<'_>>) -> BTreeSet<usize> {
         let now = who.and_then(|who| Some((u32::from(who.address?), self.sets_of(who))));
         let now = now.filter(|(_, sets)| !sets.is_empty());
         let before = match &now {
@@ -161,17 +263,16 @@ impl Book {
     }
 
     /// Makes blocks of all sets that are others than before.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         for set in std::mem::take(&mut self.unsettled) {
             self.sets[set].blocks = blocks(&self.sets[set].addresses);
         }
     }
 
-    /// Whose rules a policy is in; none of that name concerns nobody.
-    #[must_use]
-    pub fn concerned(&self, id: &str) -> Touched {
+    /// Whose rules these policies are in.
+    fn concerned(&self, these: impl Fn(&Policy) -> bool) -> Touched {
         let mut owners = BTreeSet::new();
-        for Indexed { from, to, .. } in self.policies.iter().filter(|indexed| &*indexed.policy.id == id) {
+        for Indexed { from, to, .. } in self.policies.iter().filter(|indexed| these(&indexed.policy)) {
             let (End::Set(from), End::Set(to)) = (*from, *to) else {
                 return Touched::Everybody;
             };
@@ -183,12 +284,6 @@ impl Book {
             );
         }
         Touched::Owners(owners)
-    }
-
-    /// Whose rules name this member's address: the other ends of the policies that are about it.
-    #[must_use]
-    pub fn naming(&self, who: &Who<'_>) -> Touched {
-        self.touched(&self.sets_of(who).into_iter().collect(), None)
     }
 
     /// What this member must keep: the first rule that matches decides, and what matches none is denied.
@@ -232,9 +327,8 @@ impl Book {
         }
     }
 
-    /// Whose rules depend on these sets, and the owner of `own`.
-    fn touched(&self, changed: &BTreeSet<usize>, own: Option<Ipv4Addr>) -> Touched {
-        let mut owners: BTreeSet<Ipv4Addr> = own.into_iter().collect();
+    /// Whose rules depend on these sets, and these owners.
+    fn touched(&self, changed: &BTreeSet<usize>, mut owners: BTreeSet<Ipv4Addr>) -> Touched {
         let is_changed = |end: End| matches!(end, End::Set(set) if changed.contains(&set));
         for Indexed { from, to, .. } in &self.policies {
             for (end, other) in [(*from, *to), (*to, *from)] {
@@ -253,113 +347,38 @@ impl Book {
         Touched::Owners(owners)
     }
 
-    /// The sets that this member is in, if it has an address.
+    /// The sets that this member is in, in order.
     fn sets_of(&self, who: &Who<'_>) -> Vec<usize> {
-        if self.sets.is_empty() {
-            return Vec::new();
-        }
-        let words = [
-            Selector::Machine(who.fqdn.into()),
-            Selector::User(who.user.into()),
-        ];
-        let words = words
-            .into_iter()
-            .chain(who.tags.iter().cloned().map(Selector::Tag));
-        let sets: BTreeSet<usize> = words
-            .filter_map(|word| self.by_selector.get(&word).copied())
-            .collect();
-        sets.into_iter().collect()
+        let Words {
+            machines,
+            users,
+            tags,
+        } = &self.words;
+        let tags = who.tags.iter().map(|tag| tags.get(tag));
+        let all = tags.chain([machines.get(who.fqdn), users.get(who.user)]);
+        let mut sets: Vec<usize> = all.flatten().copied().collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets
     }
 
     fn end(&mut self, selector: &Selector) -> End {
-        if *selector == Selector::Any {
-            return End::Any;
-        }
+        let Words {
+            machines,
+            users,
+            tags,
+        } = &mut self.words;
+        let (words, word) = match selector {
+            Selector::Any => return End::Any,
+            Selector::Machine(word) => (machines, word),
+            Selector::User(word) => (users, word),
+            Selector::Tag(word) => (tags, word),
+        };
         let next = self.sets.len();
-        let set = *self.by_selector.entry(selector.clone()).or_insert(next);
+        let set = *words.entry(word.clone()).or_insert(next);
         if set == next {
             self.sets.push(Set::default());
         }
         End::Set(set)
-    }
-}
-
-/// Protocol, source port, destination port; 0 for any.
-type Ports = (u8, u16, u16);
-
-/// Rules in the making.
-struct Rules {
-    rules: Vec<Rule>,
-    seen: HashSet<(Masked, Masked, Ports)>,
-    /// The last one matches everything.
-    complete: bool,
-}
-
-/// Between member and manager all is allowed, whatever policies say: names and heartbeats go there.
-const OWN: usize = 2;
-
-impl Rules {
-    fn new(own: Masked, manager: Masked) -> Self {
-        let mut rules = Self {
-            rules: Vec::new(),
-            seen: HashSet::new(),
-            complete: false,
-        };
-        rules.add(true, own, manager, (0, 0, 0));
-        rules.add(true, manager, own, (0, 0, 0));
-        rules
-    }
-
-    /// A rule that can never be reached is left out.
-    fn add(
-        &mut self,
-        allow: bool,
-        source: Masked,
-        destination: Masked,
-        (protocol, source_port, port): Ports,
-    ) {
-        if self.complete
-            || !self
-                .seen
-                .insert((source, destination, (protocol, source_port, port)))
-        {
-            return;
-        }
-        self.complete = (source, destination, protocol, source_port, port) == (ANY, ANY, 0, 0, 0);
-        self.rules.push(Rule {
-            allow,
-            source: source.0,
-            source_mask: source.1,
-            destination: destination.0,
-            destination_mask: destination.1,
-            protocol: protocol.into(),
-            source_port: source_port.into(),
-            destination_port: port.into(),
-        });
-    }
-
-    /// What comes last and decides as the default does is left to the default.
-    fn finish(mut self, allow_by_default: bool) -> Vec<Rule> {
-        if !self.complete {
-            self.add(allow_by_default, ANY, ANY, (0, 0, 0));
-        }
-        let last = self.rules.last().is_some_and(|rule| rule.allow);
-        let tail = self
-            .rules
-            .iter()
-            .skip(OWN)
-            .rev()
-            .take_while(|rule| rule.allow == last)
-            .count();
-        self.rules.truncate(self.rules.len() - tail);
-        if self.rules.len() >= MAX_RULES {
-            self.rules.truncate(MAX_RULES);
-        } else if last {
-            self.rules.push(Rule {
-                allow: true,
-                ..Rule::default()
-            });
-        }
-        self.rules
     }
 }

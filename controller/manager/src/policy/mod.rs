@@ -24,11 +24,13 @@ mod book;
 mod books;
 mod explain;
 mod rule;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use book::{Book, MAX_RULES, Touched};
+pub use book::{Book, Bound, Touched};
 pub use books::{Books, compile};
 pub use rule::{Policy, PolicyErrors, is_id, parse};
+pub use rules::MAX_RULES;
 pub use words::{Level, LevelError, Selector, SelectorError, Service, ServiceError, Who, is_word};

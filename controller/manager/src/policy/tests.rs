@@ -4,6 +4,7 @@ use super::words::{ICMP, TCP, UDP};
 use super::*;
 use kith_protocol::member::Rule;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 const MANAGER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -245,20 +246,86 @@ proptest! {
         }
     }
 
-    /// A policy that comes or goes concerns everybody whose rules are others afterwards.
+    /// Policies that come, go or change touch everybody whose rules are others afterwards; a book kept up to date is like one made anew, and
+    /// one in which a change was taken back is like it was.
     #[test]
-    fn a_policy_that_comes_or_goes_concerns_those_whose_rules_change(
-        policies in prop::collection::vec(policy(), 1..5),
+    fn policies_that_change_touch_those_whose_rules_change(
+        policies in prop::collection::vec(policy(), 0..6),
+        new in prop::collection::vec(policy(), 0..3),
+        (gone, changed) in (0..3usize, 0..3usize),
         deny in any::<bool>(),
         members in everybody(),
     ) {
-        let (one, rest) = (&policies[0], &policies[1..]);
-        let (with, without) = (book(&policies, deny, &members), book(rest, deny, &members));
-        let concerned = with.concerned(&one.id);
-        for member in &members {
+        let named = |at: usize, policy: &Policy| Policy { id: format!("q{at}").into(), ..policy.clone() };
+        let policies: Vec<Policy> = policies.iter().enumerate().map(|(at, policy)| named(at, policy)).collect();
+        let gone: BTreeSet<&str> = policies.iter().take(gone).map(|policy| &*policy.id).collect();
+        // Some of the new ones take the names of those that were, gone or not.
+        let put: Vec<Policy> = new.iter().enumerate().map(|(at, policy)| named(policies.len() + at - changed.min(policies.len()), policy)).collect();
+        let is_put = |id: &str| put.iter().any(|policy| &*policy.id == id);
+        let after: Vec<Policy> = policies.iter().filter(|policy| !gone.contains(&*policy.id) && !is_put(&policy.id)).chain(&put).cloned().collect();
+        let everybody = || (0..).zip(members.iter().map(Somebody::who));
+
+        let (before, anew) = (book(&policies, deny, &members), book(&after, deny, &members));
+        let mut kept = before.clone();
+        let touched = kept.change(&gone, put.clone(), everybody);
+        for (number, member) in (0..).zip(&members) {
+            let now = kept.compile(&member.who());
+            prop_assert_eq!(&now, &anew.compile(&member.who()));
+            prop_assert!(now.len() <= kept.at_most(number, &kept.bound()));
             let Some(address) = member.address else { continue };
-            let told = matches!(&concerned, Touched::Everybody) || matches!(&concerned, Touched::Owners(owners) if owners.contains(&address));
-            prop_assert!(told || with.compile(&member.who()) == without.compile(&member.who()));
+            let told = match &touched {
+                Touched::Everybody => true,
+                Touched::Owners(owners) => owners.contains(&address),
+            };
+            prop_assert!(told || now == before.compile(&member.who()), "{} was not touched", number);
+        }
+        let ids: BTreeSet<&str> = put.iter().map(|policy| &*policy.id).chain(gone.iter().copied()).collect();
+        let back = policies.iter().filter(|policy| ids.contains(&*policy.id)).cloned().collect();
+        kept.change(&ids, back, everybody);
+        for member in &members {
+            prop_assert_eq!(kept.compile(&member.who()), before.compile(&member.who()));
+        }
+    }
+
+    /// A book that has seen members and policies come, change and go, in any order, is like one made of what is there; and whoever's rules
+    /// were others meanwhile was touched since.
+    #[test]
+    fn a_book_that_has_seen_much_is_like_one_made_anew(
+        policies in prop::collection::vec(policy(), 0..4),
+        members in everybody(),
+        turns in prop::collection::vec((prop::option::of((0..8usize, everybody())), 0..5usize, prop::option::of(policy())), 1..6),
+    ) {
+        let named = |at: usize, policy: Policy| Policy { id: format!("q{at}").into(), ..policy };
+        let mut there: BTreeMap<usize, Policy> = policies.into_iter().enumerate().map(|(at, policy)| (at, named(at, policy))).collect();
+        let of = |there: &BTreeMap<usize, Policy>| there.values().cloned().collect::<Vec<_>>();
+        let mut members = members;
+        let mut kept = book(&of(&there), true, &members);
+        let first: Vec<_> = members.iter().map(|member| (member.address, kept.compile(&member.who()))).collect();
+        let mut touched = Touched::nobody();
+        for (moves, at, put) in turns {
+            if let Some((number, others)) = moves {
+                members[number] = others[number].clone();
+                touched = touched.and(kept.place(number as u64, Some(&members[number].who())));
+            }
+            let put = put.map(|policy| named(at, policy));
+            match put.clone() {
+                Some(policy) => drop(there.insert(at, policy)),
+                None => drop(there.remove(&at)),
+            }
+            let id = format!("q{at}");
+            let everybody = || (0..).zip(members.iter().map(Somebody::who));
+            touched = touched.and(kept.change(&BTreeSet::from([&*id]), put.into_iter().collect(), everybody));
+        }
+        let anew = book(&of(&there), true, &members);
+        for (member, (address, rules)) in members.iter().zip(first) {
+            let now = kept.compile(&member.who());
+            prop_assert_eq!(&now, &anew.compile(&member.who()));
+            let Some(own) = member.address else { continue };
+            let told = match &touched {
+                Touched::Everybody => true,
+                Touched::Owners(owners) => owners.contains(&own),
+            };
+            prop_assert!(told || (address == Some(own) && now == rules));
         }
     }
 

@@ -13,7 +13,6 @@ use super::peer::Peer;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,17 +35,20 @@ const SEND_BUFFER: usize = 64 * 1024;
 const HEADERS: u32 = 16 * 1024;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
+///
+/// What it is made of is moved to where it stays before the future begins: else the future would have room for it twice.
+pub(super) fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     front: Arc<Front>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
-) {
+) -> impl Future<Output = ()> + Send {
     let of = peer.clone();
     let service = service_fn(move |request| {
         let (front, peer) = (front.clone(), of.clone());
-        async move { front.answer(peer, request).await }
+        // Gone when the answer begins; a stream may go on for days.
+        Box::pin(front.answer(peer, request))
     });
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
@@ -57,31 +59,33 @@ pub(super) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEADERS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
-    let mut ending: Option<Instant> = None;
-    loop {
-        let ends = || peer.ends(limits.stranger, limits.idle).map(Instant::from_std);
-        // One that is in use now is looked at again when it could have become idle.
-        let look = ending
-            .or_else(ends)
-            .unwrap_or_else(|| Instant::now() + limits.idle);
-        tokio::select! {
-            // Why it ended is the other side's business.
-            _ = &mut connection => return,
-            () = sleep_until(look) => {
-                // Much may have happened meanwhile.
-                let due = ends().is_some_and(|at| at <= Instant::now());
-                if ending.is_some() || (due && !peer.is_known()) {
-                    return;
+    let mut connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
+    async move {
+        let mut ending: Option<Instant> = None;
+        loop {
+            let ends = || peer.ends(limits.stranger, limits.idle).map(Instant::from_std);
+            // One that is in use now is looked at again when it could have become idle.
+            let look = ending
+                .or_else(ends)
+                .unwrap_or_else(|| Instant::now() + limits.idle);
+            tokio::select! {
+                // Why it ended is the other side's business.
+                _ = &mut connection => return,
+                () = sleep_until(look) => {
+                    // Much may have happened meanwhile.
+                    let due = ends().is_some_and(|at| at <= Instant::now());
+                    if ending.is_some() || (due && !peer.is_known()) {
+                        return;
+                    }
+                    if due {
+                        connection.as_mut().graceful_shutdown();
+                        ending = Some(Instant::now() + GRACE);
+                    }
                 }
-                if due {
+                _ = stop.changed(), if ending.is_none() => {
                     connection.as_mut().graceful_shutdown();
                     ending = Some(Instant::now() + GRACE);
                 }
-            }
-            _ = stop.changed(), if ending.is_none() => {
-                connection.as_mut().graceful_shutdown();
-                ending = Some(Instant::now() + GRACE);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  /kith.member.v1.Members/…  ─► members         (its envelope says who; over TLS only)
+//!                   …/Watch   ─► watching        the same, with small buffers: it lasts
 //!  /kith.admin.v1.Admin/…     ─► who is it? ─► admin      nobody known: refused before the message is read
 //!  /kith.director.v1.Directors/… ─► whose token? ─► attend   the same (over TLS only)
 //!  anything else              ─► unimplemented
@@ -12,6 +13,7 @@ use super::attend::DirectorsService;
 use super::door::Door;
 use super::members::MembersService;
 use super::peer::{Busy, Origin, Peer};
+use super::watching;
 use crate::metrics::Metrics;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use kith_protocol::admin::admin_server::AdminServer;
@@ -38,12 +40,15 @@ pub const ADMIN_MESSAGE: usize = 16 * 1024 * 1024;
 const ADMIN_DEADLINE: Duration = Duration::from_secs(120);
 
 const MEMBERS: &str = "/kith.member.v1.Members/";
+/// Of the above, the one that lasts.
+const WATCH: &str = "/kith.member.v1.Members/Watch";
 const ADMIN: &str = "/kith.admin.v1.Admin/";
 const DIRECTORS: &str = "/kith.director.v1.Directors/";
 
 /// What stands behind every listener.
 pub struct Front {
     members: MembersServer<MembersService>,
+    watch: MembersService,
     admin: AdminServer<AdminService>,
     directors: DirectorsServer<DirectorsService>,
     door: Arc<Door>,
@@ -61,6 +66,7 @@ impl Front {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            watch: members.clone(),
             members: MembersServer::new(members).max_decoding_message_size(MEMBER_MESSAGE),
             admin: AdminServer::new(admin)
                 .max_decoding_message_size(ADMIN_MESSAGE)
@@ -86,7 +92,11 @@ impl Front {
             match peer.origin() {
                 Origin::Tls { .. } => {
                     request.extensions_mut().insert(peer);
-                    within(self.deadline, self.members.clone().call(request)).await
+                    if request.uri().path() == WATCH {
+                        within(self.deadline, watching::answer(self.watch.clone(), request)).await
+                    } else {
+                        within(self.deadline, self.members.clone().call(request)).await
+                    }
                 }
                 Origin::Local { .. } => {
                     refused(&Status::unimplemented("members are served over TLS, not here"))

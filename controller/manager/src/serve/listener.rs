@@ -57,7 +57,9 @@ pub(super) async fn tls(listener: TcpListener, tls: TlsAcceptor, mut ground: Gro
         let (tls, ground) = (tls.clone(), ground.clone());
         tokio::spawn(async move {
             let limits = *ground.gate.limits();
-            let shaken = tokio::time::timeout(limits.handshake, handshake(&tls, stream)).await;
+            // On the heap, for what the task's own future has room for it keeps as long as the connection lasts.
+            let shaking = Box::pin(handshake(&tls, stream));
+            let shaken = tokio::time::timeout(limits.handshake, shaking).await;
             let stream = match shaken {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {

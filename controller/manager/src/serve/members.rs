@@ -26,6 +26,15 @@ impl MembersService {
         Self { host }
     }
 
+    /// A member's stream of changes.
+    pub(super) fn begin_watch(
+        &self,
+        request: Request<Envelope>,
+    ) -> Result<Response<Updates<Update>>, Status> {
+        let (peer, from) = whence(&request)?;
+        Ok(Response::new(self.host.watch(&peer, from, request.into_inner())))
+    }
+
     async fn ask(&self, call: Call, request: Request<Envelope>) -> Result<Answer, Status> {
         let (peer, from) = whence(&request)?;
         let answer = self.host.call(from, call, request.into_inner()).await?;
@@ -93,8 +102,7 @@ impl Members for MembersService {
     }
 
     async fn watch(&self, request: Request<Envelope>) -> Result<Response<Updates<Update>>, Status> {
-        let (peer, from) = whence(&request)?;
-        Ok(Response::new(self.host.watch(&peer, from, request.into_inner())))
+        self.begin_watch(request)
     }
 }
 

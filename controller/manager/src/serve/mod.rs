@@ -39,6 +39,7 @@ pub mod streams;
 mod tests;
 mod tunnel;
 mod unboxed;
+mod watching;
 
 pub use door::DoorError;
 pub use entropy::NoEntropy;

@@ -101,8 +101,8 @@ impl<T> Stream for Updates<T> {
         let mut queue = lock(&self.queue);
         if let Some(update) = queue.waiting.pop_front() {
             if queue.waiting.is_empty() {
-                // A burst's memory is not kept for a stream that is idle most of its life.
-                queue.waiting.shrink_to(4);
+                // Nothing is kept for a stream that is idle most of its life.
+                queue.waiting = VecDeque::new();
             }
             return Poll::Ready(Some(Ok(update)));
         }

@@ -67,6 +67,7 @@ impl State {
                 .into_iter()
                 .try_for_each(|entry| read(&mut state, entry, now))?;
         }
+        state.open_books();
         Ok(state)
     }
 }

@@ -109,7 +109,7 @@ pub struct Registering {
     pub until_ms: u64,
     /// Wrong codes that are still forgiven.
     pub attempts_left: u32,
-    /// When the code was sent; in memory only.
+    /// When the code was sent.
     pub code_sent_ms: u64,
 }
 
@@ -305,7 +305,7 @@ impl Registering {
             code_hash: array(&record.code_hash, "its code")?,
             until_ms: record.until_ms,
             attempts_left: record.attempts_left,
-            code_sent_ms: 0,
+            code_sent_ms: record.code_sent_ms,
         })
     }
 
@@ -318,6 +318,7 @@ impl Registering {
             code_hash: self.code_hash.to_vec(),
             until_ms: self.until_ms,
             attempts_left: self.attempts_left,
+            code_sent_ms: self.code_sent_ms,
         }
     }
 }

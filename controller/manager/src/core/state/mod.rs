@@ -78,7 +78,8 @@ impl State {
         let policies: Vec<Box<str>> = community.policies.keys().cloned().collect();
         members.into_iter().for_each(|id| self.remove_member(id));
         policies.iter().for_each(|id| self.remove_policy(index, id));
-        self.touch_community(index);
+        self.note_community(index);
+        self.books.community_gone(index);
         if let Some(community) = self.communities.remove(&index) {
             self.domains.remove(&community.domain);
         }
@@ -87,9 +88,10 @@ impl State {
     /// Adds a policy, or changes one. The community's policy version grows.
     pub fn put_policy(&mut self, index: CommunityIndex, policy: records::Policy) {
         let id: Box<str> = policy.id.as_str().into();
-        let Some(community) = self.community_mut(index) else {
+        let Some(community) = self.communities.get_mut(&index) else {
             return;
         };
+        self.books.policy_changed(index, &id, Some(&policy));
         community.policy_version += 1;
         community.policies.insert(id.clone(), policy);
         self.touch_policy(index, id);
@@ -97,9 +99,10 @@ impl State {
 
     /// Removes a policy. The community's policy version grows.
     pub fn remove_policy(&mut self, index: CommunityIndex, id: &str) {
-        let Some(community) = self.community_mut(index) else {
+        let Some(community) = self.communities.get_mut(&index) else {
             return;
         };
+        self.books.policy_changed(index, id, None);
         community.policy_version += 1;
         community.policies.remove(id);
         self.touch_policy(index, id.into());
@@ -326,13 +329,19 @@ impl State {
 
     fn touch_community(&mut self, index: CommunityIndex) {
         self.books.community_changed(index);
+        self.note_community(index);
+    }
+
+    fn note_community(&mut self, index: CommunityIndex) {
         if let Some(community) = self.communities.get(&index) {
             let key = format!("community/{}", community.domain);
             self.writes.touch(key, Subject::Community(index));
         }
     }
 
+    /// With its community, whose policy version grew.
     fn touch_policy(&mut self, index: CommunityIndex, id: Box<str>) {
+        self.note_community(index);
         let key = format!("policy/{}/{id}", self.domain(index));
         self.writes.touch(key, Subject::Policy(index, id));
     }

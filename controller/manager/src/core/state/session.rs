@@ -1,7 +1,7 @@
 //! A joined member's session: what is stored of it, and what lives only in memory.
 
 use super::member::{array, some};
-use crate::core::ids::{RunId, StreamId};
+use crate::core::ids::{CommitId, RunId, StreamId};
 use crate::core::relations::Relations;
 use kith_protocol::{member, records};
 use std::net::Ipv4Addr;
@@ -57,6 +57,8 @@ pub struct Live {
     pub policy_hash: u64,
     /// With whom it deals.
     pub relations: Relations,
+    /// The transaction with which it had its address; nobody is told of the address before that is on disk.
+    pub(in crate::core) addressed: CommitId,
     /// The join as it was answered, until it is heard.
     pub(in crate::core) answered: Option<Box<crate::core::join::Answered>>,
 }
@@ -110,6 +112,7 @@ impl Live {
             told: u64::MAX,
             policy_hash: 0,
             relations: Relations::default(),
+            addressed: CommitId(0),
             answered: None,
         }
     }

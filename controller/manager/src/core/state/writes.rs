@@ -3,10 +3,11 @@
 
 use super::State;
 use crate::core::ids::{CommunityIndex, MemberId};
+use crate::core::outbox::Concerns;
 use kith_protocol::records;
 use kith_store::{Compare, Condition, Key, Operation, Transaction};
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -56,13 +57,14 @@ impl Writes {
 }
 
 impl State {
-    /// What changed since this was last asked, as one transaction; none if nothing did.
-    pub(in crate::core) fn take_transaction(&mut self) -> Option<Transaction> {
+    /// What changed since this was last asked, as one transaction, and whom it has to do with; none if nothing did.
+    pub(in crate::core) fn take_transaction(&mut self) -> Option<(Transaction, Concerns)> {
         if self.writes.dirty.is_empty() {
             return None;
         }
         let dirty = std::mem::take(&mut self.writes.dirty);
         let conditions = std::mem::take(&mut self.writes.conditions);
+        let concerns = self.concerns(dirty.values());
         let operations = dirty
             .into_iter()
             .map(|(key, subject)| match self.value(&subject) {
@@ -70,10 +72,29 @@ impl State {
                 None => Operation::delete(key),
             });
         let operations = operations.collect();
-        Some(Transaction {
+        let transaction = Transaction {
             conditions,
             operations,
-        })
+        };
+        Some((transaction, concerns))
+    }
+
+    /// Members' records are theirs, everything else is everybody's.
+    fn concerns<'a>(&self, mut subjects: impl Iterator<Item = &'a Subject>) -> Concerns {
+        let whose = |subject: &Subject| match subject {
+            Subject::Member(id) | Subject::Session(id) | Subject::Accounting(id) => Some(vec![*id]),
+            // Nobody's any more: whose it was has another member record too.
+            Subject::Owner(index, address) => {
+                let owner = self.community(*index)?.owner_of(*address);
+                Some(owner.into_iter().collect())
+            }
+            _ => None,
+        };
+        let members = subjects.try_fold(BTreeSet::new(), |mut members, subject| {
+            members.extend(whose(subject)?);
+            Some(members)
+        });
+        members.map_or(Concerns::Everybody, Concerns::Members)
     }
 
     /// What the key holds from now on; none if it is gone.

@@ -52,6 +52,63 @@ fn nothing_is_told_before_it_is_on_disk_and_then_in_order() {
 }
 
 #[test]
+fn who_asks_for_a_director_waits_only_for_what_the_answer_can_depend_on() {
+    let mut world = World::new();
+    let agents: Vec<Agent> = (0..4)
+        .map(|n| world.joined(&format!("m{n}.acme.example")))
+        .collect();
+    agents[1].meet(&mut world, &agents[0]);
+    world.quick_disk = false;
+    let leave = |world: &mut World, n: usize| world.send(agents[n].from, Call::Leave, agents[n].leave());
+    let init = |world: &mut World, n: usize| world.send(agents[n].from, Call::Init, agents[n].init(n as u8));
+    let commit = |world: &mut World| {
+        world.commit();
+        world.settle();
+    };
+
+    leave(&mut world, 0);
+    let (left, friend, stranger) = (init(&mut world, 0), init(&mut world, 1), init(&mut world, 2));
+    assert!(granted(&world.answers[&stranger]), "nothing of it is under way");
+    assert!(!world.answers.contains_key(&left), "that it left is not on disk");
+    assert!(
+        !world.answers.contains_key(&friend),
+        "it is to hear of another first"
+    );
+    // What has to do with the first transaction does not wait for the second.
+    leave(&mut world, 2);
+    commit(&mut world);
+    assert!(granted(&world.answers[&left]) && granted(&world.answers[&friend]));
+    assert_eq!(world.commits.len(), 1);
+
+    // Operators' changes are everybody's.
+    world.policy("p", false, "user:bob", "tag:server");
+    let all = init(&mut world, 3);
+    commit(&mut world);
+    assert!(!world.answers.contains_key(&all));
+    commit(&mut world);
+    assert!(granted(&world.answers[&all]));
+}
+
+#[test]
+fn a_name_is_answered_only_once_the_join_is_on_disk() {
+    let mut world = World::new();
+    let asker = world.joined("asker.acme.example");
+    let target = world.registered("target.acme.example");
+    let init = super::join::init(&mut world, &target, 1);
+    world.quick_disk = false;
+    let join = world.send(target.from, Call::Join, target.join(&init));
+    let ask = |world: &mut World| {
+        let (now, name) = (world.now, Target::Name("target.acme.example"));
+        world.manager.locate(now, asker.id, name).map(|peer| peer.fqdn)
+    };
+    assert_eq!(ask(&mut world), Err(LocateRefusal::NotJoined));
+    world.commit();
+    world.settle();
+    assert!(granted(&world.answers[&join]));
+    assert_eq!(ask(&mut world).as_deref(), Ok("target.acme.example"));
+}
+
+#[test]
 fn a_failed_commit_refuses_all_that_waits_and_poisons_the_core() {
     let mut world = World::new();
     let agents: Vec<Agent> = (0..3)

@@ -8,6 +8,7 @@ mod changes;
 mod directors;
 mod durability;
 mod join;
+mod outbox;
 mod properties;
 mod registration;
 mod world;

@@ -44,7 +44,8 @@ impl Datagram {
 /// All members' channels.
 pub struct Hub {
     settings: Settings,
-    channels: HashMap<MemberId, Channel>,
+    // Boxed: a table has much room that is not used.
+    channels: HashMap<MemberId, Box<Channel>>,
     /// Whose packets come under this SPI.
     spis: HashMap<Spi, MemberId>,
     stacks: HashMap<MemberId, Stack>,
@@ -218,7 +219,7 @@ impl Hub {
         let channel = Channel::new(install, self.generation, self.settings.member_rate, now.clock);
         let due = Millis(now.clock.0.saturating_add(self.settings.heartbeat.0));
         self.beats.push_back((due, channel.member, channel.generation));
-        self.channels.insert(channel.member, channel);
+        self.channels.insert(channel.member, Box::new(channel));
     }
 
     /// The whole way in. What is dropped is an error.

@@ -1,0 +1,213 @@
+//! The responder's side of IKE_INTERMEDIATE and IKE_AUTH: who is it, and may it come?
+
+use super::authenticate::{Conclusion, Step};
+use super::child;
+use super::context::Context;
+use super::hello::{self, note};
+use super::intermediate;
+use super::proof::{check, proof};
+use super::respond::Responding;
+use super::window::Arrival;
+use crate::codec::{Datagram, Exchange, NotifyKind, Payload};
+use crate::endpoint::Drop;
+use crate::event::Down;
+use crate::host::Claim;
+use crate::suite::{self, Nonces};
+use crate::units::{Path, Role};
+
+impl Responding {
+    /// A request of the initiator that is not up yet.
+    pub(crate) fn request(&mut self, context: &mut Context<'_>, path: Path, datagram: &Datagram<'_>) -> Step {
+        let header = datagram.header;
+        match self.window.arrival(header.message_id.0) {
+            Arrival::New => {}
+            Arrival::Again if !self.negotiated.protection.is_again(datagram) => {
+                context.drop(Drop::NotAuthentic);
+                return Step::Wait;
+            }
+            Arrival::Again => {
+                context.send(path, self.window.again(context.now));
+                return Step::Wait;
+            }
+            Arrival::Other => {
+                context.drop(Drop::OutOfWindow);
+                return Step::Wait;
+            }
+        }
+        let Some(plain) = context.opened(self.negotiated.protection.open(datagram)) else {
+            return Step::Wait;
+        };
+        let payloads = plain.payloads();
+        match (header.exchange, self.additional) {
+            (Exchange::IkeIntermediate, Some(group)) => {
+                let share = payloads
+                    .as_ref()
+                    .ok()
+                    .and_then(|payloads| intermediate::share(payloads, group));
+                let answer =
+                    share.map(|share| suite::answer(group, share, &mut |out| context.host.entropy(out)));
+                let Some(Ok((public, shared))) = answer else {
+                    return Step::Down(Down::Protocol("no additional key exchange"));
+                };
+                self.negotiated.absorb(&header, &plain);
+                let said = [intermediate::payload(group, public)];
+                let header = self
+                    .negotiated
+                    .protection
+                    .header(header.exchange, true, header.message_id.0);
+                self.negotiated.absorb_own(&header, &said);
+                if !self.reply(context, path, datagram, &said) {
+                    return Step::Down(Down::Exhausted);
+                }
+                self.additional = None;
+                self.negotiated
+                    .renew(&shared)
+                    .map_or(Step::Down(Down::Exhausted), |()| Step::Wait)
+            }
+            (Exchange::IkeAuth, None) => match payloads {
+                Ok(payloads) => self.conclude(context, path, datagram, &payloads),
+                Err(_) => self.refuse(
+                    context,
+                    path,
+                    datagram,
+                    NotifyKind::INVALID_SYNTAX,
+                    "IKE_AUTH makes no sense",
+                ),
+            },
+            _ => {
+                context.drop(Drop::WrongStage);
+                Step::Wait
+            }
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        datagram: &Datagram<'_>,
+        payloads: &[Payload],
+    ) -> Step {
+        if let Some(_kind) = hello::critical(payloads) {
+            let kind = NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD;
+            return self.refuse(
+                context,
+                path,
+                datagram,
+                kind,
+                "a critical payload that we do not know",
+            );
+        }
+        let (mut peer, mut wanted) = (None, None);
+        for payload in payloads {
+            match payload {
+                Payload::IdInitiator(identity) => peer = Some(identity),
+                Payload::IdResponder(identity) => wanted = Some(identity),
+                _ => {}
+            }
+        }
+        let Some(peer) = peer else {
+            return self.refuse(
+                context,
+                path,
+                datagram,
+                NotifyKind::INVALID_SYNTAX,
+                "it does not say who it is",
+            );
+        };
+        let claim = Claim {
+            path,
+            peer,
+            wanted,
+            ticket: self.ticket.as_ref(),
+        };
+        let admitted = context.host.admit(context.now, &claim);
+        let id = datagram.header.message_id.0;
+        let checked = admitted.map_err(Down::Refused).and_then(|terms| {
+            check(
+                context,
+                &self.negotiated,
+                Role::Responder,
+                (&terms, id),
+                (peer, payloads),
+            )?;
+            let said = proof(&self.negotiated, Role::Responder, (&terms, id))?;
+            Ok((terms, said))
+        });
+        let (terms, mut said) = match checked {
+            Ok(good) => good,
+            Err(down) => {
+                // Section 2.21.2: it hears that, and nothing of the reason.
+                self.reply(
+                    context,
+                    path,
+                    datagram,
+                    &[note(NotifyKind::AUTHENTICATION_FAILED, Vec::new())],
+                );
+                return Step::Down(down);
+            }
+        };
+        said.insert(0, Payload::IdResponder(terms.own.clone()));
+        if hello::noted(payloads, NotifyKind::MOBIKE_SUPPORTED).is_some() {
+            said.push(note(NotifyKind::MOBIKE_SUPPORTED, Vec::new()));
+        }
+        if self.negotiated.kith && !context.desk.announcement.is_empty() {
+            said.push(note(
+                NotifyKind::KITH_WHEREABOUTS,
+                context.desk.announcement.clone(),
+            ));
+        }
+        let [initiator, responder] = &self.negotiated.nonces;
+        let first = Some(Nonces { initiator, responder });
+        let keys = &self.negotiated.keys;
+        let child = match child::respond(context, &terms.child, (keys, first), (payloads, None)) {
+            Ok(responded) => {
+                said.extend(responded.said);
+                Ok((responded.new, responded.child))
+            }
+            Err(error) => {
+                let kind = error.kind;
+                said.push(Payload::Notify(error));
+                Err(kind)
+            }
+        };
+        if !self.reply(context, path, datagram, &said) {
+            return Step::Down(Down::Exhausted);
+        }
+        Step::Up(Box::new(Conclusion::new((peer, &terms, path), payloads, child)))
+    }
+
+    pub(crate) fn abandon(&mut self, context: &mut Context<'_>) {
+        context.give_back_ike_spi(self.negotiated.protection.local_spi());
+    }
+
+    fn refuse(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        datagram: &Datagram<'_>,
+        kind: NotifyKind,
+        why: &'static str,
+    ) -> Step {
+        self.reply(context, path, datagram, &[note(kind, Vec::new())]);
+        Step::Down(Down::Protocol(why))
+    }
+
+    fn reply(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        datagram: &Datagram<'_>,
+        said: &[Payload],
+    ) -> bool {
+        let asked = datagram.header;
+        let protection = &mut self.negotiated.protection;
+        let header = protection.header(asked.exchange, true, asked.message_id.0);
+        let Ok(datagrams) = protection.seal(&header, said) else {
+            return false;
+        };
+        context.send(path, &datagrams);
+        self.window.answered(datagrams, context.now);
+        true
+    }
+}
