@@ -19,7 +19,7 @@ use crate::units::{Path, Role};
 use std::sync::Arc;
 
 /// Certificate encoding: X.509, DER (RFC 7296 section 3.6).
-const X509: u8 = 4;
+pub(super) const X509: u8 = 4;
 
 /// The initiator has keys and is proving who it is.
 pub(crate) struct Authenticating {

@@ -1,5 +1,6 @@
 //! The responder's IKE_SA_INIT: answer a stranger, and keep what is needed to hear more of it.
 
+use super::authenticate::X509;
 use super::context::Context;
 use super::hello::{self, Hello, Negotiated, note};
 use super::nat;
@@ -88,6 +89,11 @@ pub(crate) fn answer(
         path,
         suite.additional.is_some(),
     ));
+    // RFC 7296 section 1.2: CERTREQ may come here; its form is that of section 3.7.
+    said.extend(context.config.authorities.iter().map(|authorities| {
+        let data = authorities.request();
+        Payload::CertificateRequest { encoding: X509, data }
+    }));
     let header = protection.header(Exchange::IkeSaInit, true, 0);
     let octets = encode_clear(&header, &said);
     let found = nat::found(payloads, context.config.nat, spis, path);
