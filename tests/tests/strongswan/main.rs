@@ -2,9 +2,10 @@
 
 mod world;
 
+use kith_tests::repository;
 use std::thread::sleep;
 use std::time::Duration;
-use world::{End, INSIDE, Proof, Setup, TRANSLATED, World, certificates};
+use world::{End, INSIDE, OUTSIDE, Proof, Setup, TRANSLATED, World, certificates};
 
 /// So many of each kind in `make test`; `make interop` asks for more.
 fn rounds() -> u64 {
@@ -84,19 +85,14 @@ fn keys_are_replaced_by_both_ends_and_no_packet_is_lost() {
     let mut world = World::new(&Setup::default());
     world.established();
     let rounds = rounds();
-    // Ten packets a second, each way, over all that follows.
-    let pings = |address: &str| {
-        format!(
-            "exec ping -i 0.1 -I {} {address} >ping-{address} 2>&1",
-            if address == INSIDE[1] {
-                INSIDE[0]
-            } else {
-                INSIDE[1]
-            }
-        )
-    };
-    world.leave_running(End::Kith, &["sh", "-c", &pings(INSIDE[1])]);
-    world.leave_running(End::Swan, &["sh", "-c", &pings(INSIDE[0])]);
+    let pings = [(End::Kith, 0, 1), (End::Swan, 1, 0)].map(|(end, own, other)| {
+        // Ten packets a second, each way, over all that follows.
+        let command = format!(
+            "exec ping -i 0.1 -I {} {} >ping-{own}",
+            INSIDE[own], INSIDE[other]
+        );
+        world.leave_running(end, &["sh", "-c", &command])
+    });
     for round in 1..=rounds {
         world.order("rekey-child");
         world.until("our new pair", 10, |world| {
@@ -116,19 +112,25 @@ fn keys_are_replaced_by_both_ends_and_no_packet_is_lost() {
         });
     }
     world.until("the old pairs are gone", 20, |world| world.peer()["pairs"] == 1);
-    for (end, address) in [(End::Kith, INSIDE[1]), (End::Swan, INSIDE[0])] {
-        world.exec(end, &format!("pkill -INT -f 'ping -i 0.1 -I .* {address}$'"));
-    }
-    for address in INSIDE {
-        let file = world.folder.path().join(format!("ping-{address}"));
-        world.until("ping has told", 5, |_| {
-            std::fs::read_to_string(&file).unwrap().contains("packet loss")
-        });
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(
-            text.contains(" 0% packet loss"),
-            "{}\n{}",
-            text.lines().last().unwrap(),
+    for (own, id) in pings.into_iter().enumerate() {
+        world.interrupt(id);
+        let file = world.folder.path().join(format!("ping-{own}"));
+        let read = || std::fs::read_to_string(&file).unwrap_or_default();
+        world.until("ping has told", 5, |_| read().contains("packet loss"));
+        let text = read();
+        let numbers = text.lines().filter_map(|line| line.split("icmp_seq=").nth(1));
+        let mut answered: Vec<u64> = numbers
+            .filter_map(|rest| rest.split(' ').next()?.parse().ok())
+            .collect();
+        answered.sort_unstable();
+        // The last ones may have been under way when it was interrupted.
+        let last = answered.last().copied().unwrap_or_default();
+        let told = text.lines().rev().nth(1).unwrap_or_default();
+        assert!(last > rounds * 2, "{told}");
+        assert_eq!(
+            answered,
+            (1..=last).collect::<Vec<_>>(),
+            "{told}\n{}",
             world.logs()
         );
     }
@@ -262,9 +264,24 @@ fn certificates_travel_in_fragments_where_datagrams_must_be_small() {
 #[test]
 fn both_ends_return_cookies() {
     let world = World::new(&Setup {
-        charon: "cookie_threshold = 0",
+        charon: "cookie_threshold = 1",
+        start: "on-traffic",
         ..Setup::default()
     });
+    // A handshake that somebody began and does not finish: from now on charon wants cookies.
+    let golden = repository("controller/ike/src/golden/strongswan-psk.txt");
+    let golden = std::fs::read_to_string(golden).unwrap();
+    let first = golden
+        .lines()
+        .find_map(|line| line.strip_prefix("initiator_init = "))
+        .unwrap();
+    let send = format!(
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('{}', 5000)); \
+         s.sendto(bytes.fromhex('{first}'), ('{}', 500)); s.settimeout(5); s.recv(2000)",
+        OUTSIDE[0], OUTSIDE[1]
+    );
+    world.good(End::Kith, &format!("python3 -c \"{send}\""));
+    world.order("connect");
     world.established();
     let log = std::fs::read_to_string(world.folder.path().join("charon.log")).unwrap();
     assert!(log.contains("N(COOKIE)"), "{log}");
@@ -298,7 +315,7 @@ fn tcp_and_a_file_pass_whole() {
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         let bits = report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap();
         eprintln!("iperf3 {direction}: {:.0} Mbit/s", bits / 1e6);
-        assert!(bits > 1e6, "{bits}");
+        assert!(bits > 1e5, "{bits}");
     }
     let folder = world.folder.path().display().to_string();
     world.good(End::Swan, &format!("head -c 5000000 /dev/urandom >{folder}/file"));

@@ -351,16 +351,24 @@ impl World {
         text
     }
 
-    /// Leaves a command running until the end.
-    pub fn leave_running(&mut self, end: End, command: &[&str]) {
+    /// Leaves a command running until the end; its process id.
+    pub fn leave_running(&mut self, end: End, command: &[&str]) -> u32 {
         let child = Command::new("ip")
             .args(["netns", "exec", &self.namespace(end)])
             .args(command)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        self.others.push(child.unwrap());
+            .spawn()
+            .unwrap();
+        let id = child.id();
+        self.others.push(child);
+        id
+    }
+
+    /// Ends a command as a terminal would.
+    pub fn interrupt(&self, id: u32) {
+        run(&format!("kill -INT {id}"));
     }
 
     /// `ip netns exec` becomes the program: its process id is the program's.

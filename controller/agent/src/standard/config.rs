@@ -221,10 +221,11 @@ impl Written {
         config.timing = self.lifetimes.timing();
         config.cookies_from = self.cookies_from.unwrap_or(config.cookies_from);
         config.max_datagram = self.fragment_size.unwrap_or(config.max_datagram);
+        let mut authorities = Vec::new();
         let mut peers: Vec<Peer> = Vec::with_capacity(self.peers.len());
         for written in self.peers {
             let field = written.name.clone();
-            let peer = written.validate()?;
+            let peer = written.validate(&mut authorities)?;
             if peers
                 .iter()
                 .any(|other| other.name == peer.name || other.id.same(&peer.id))
@@ -232,6 +233,11 @@ impl Written {
                 return wrong(&field, "another peer has this name or identity");
             }
             peers.push(peer);
+        }
+        if !authorities.is_empty() {
+            let all = Anchors::from_der(&authorities);
+            let all = all.map_err(|error| Invalid::Proof("authorities".into(), error))?;
+            config.authorities = Some(Arc::new(all));
         }
         Ok(StandardConfig {
             listen: self.listen,
@@ -289,7 +295,8 @@ impl Lifetimes {
 }
 
 impl WrittenPeer {
-    fn validate(self) -> Result<Peer, Invalid> {
+    /// `all`: authorities of all peers.
+    fn validate(self, all: &mut Vec<Vec<u8>>) -> Result<Peer, Invalid> {
         let wrong = |field: &str, what| Err(Invalid::Field(format!("{}.{field}", self.name), what));
         if self.local.is_empty() || self.remote_nets.is_empty() {
             return wrong("local, remote_nets", "name at least one network on each side");
@@ -311,7 +318,7 @@ impl WrittenPeer {
             }
             (Some(_), (None, None, [])) => return wrong("psk", "take a random secret: openssl rand -hex 32"),
             (None, (Some(certificate), Some(key), [_, ..])) => {
-                signature(certificate, key, &self.authorities)?
+                signature(certificate, key, &self.authorities, all)?
             }
             _ => return wrong("psk", "give psk, or certificate, key and authorities"),
         };
@@ -343,6 +350,7 @@ fn signature(
     certificate: &Path,
     key: &Path,
     authorities: &[PathBuf],
+    all: &mut Vec<Vec<u8>>,
 ) -> Result<(OwnProof, PeerProof), Invalid> {
     let pem = |path: &Path| {
         let path = path.to_owned();
@@ -361,6 +369,7 @@ fn signature(
     for path in authorities {
         anchors.extend(read(path)?);
     }
+    all.extend_from_slice(&anchors);
     let anchors =
         Anchors::from_der(&anchors).map_err(|error| Invalid::Proof(authorities[0].clone(), error))?;
     let own = OwnProof::Signature {
