@@ -54,6 +54,10 @@ pub struct Setup {
     pub charon: &'static str,
     /// More lines of the connection in swanctl.conf.
     pub connection: &'static str,
+    /// Kith's shared secret.
+    pub secret: &'static str,
+    /// What charon takes for the networks behind kith.
+    pub remote_ts: &'static str,
     /// More lines of the child.
     pub child: &'static str,
     pub router_mtu: u32,
@@ -69,6 +73,8 @@ impl Default for Setup {
             kith: "",
             charon: "",
             connection: "",
+            secret: "correct horse battery staple",
+            remote_ts: "10.0.1.0/24",
             child: "",
             router_mtu: 1500,
             nat: false,
@@ -151,7 +157,7 @@ impl World {
         let folder = self.folder.path().display();
         let (kith_proof, swan_proof, swan_secret) = match &setup.proof {
             Proof::Psk => (
-                "  psk: correct horse battery staple".to_owned(),
+                format!("  psk: {}", setup.secret),
                 ["auth = psk".to_owned(), "auth = psk".to_owned()],
                 "secrets { ike { secret = \"correct horse battery staple\"\n } }".to_owned(),
             ),
@@ -187,13 +193,14 @@ impl World {
         let swanctl = format!(
             "connections {{ t {{ version = 2\n local_addrs = {}\n remote_addrs = {}\n proposals = aes256gcm16-prfsha256-x25519\n \
              {}\n local {{ {}\n id = swan.kith.example\n }}\n remote {{ {}\n id = kith.kith.example\n }}\n \
-             children {{ c {{ esp_proposals = aes256gcm16,aes256gcm16-x25519\n local_ts = 10.0.2.0/24\n remote_ts = 10.0.1.0/24\n \
+             children {{ c {{ esp_proposals = aes256gcm16,aes256gcm16-x25519\n local_ts = 10.0.2.0/24\n remote_ts = {}\n \
              start_action = none\n {}\n }} }} }} }}\n{swan_secret}\n",
             OUTSIDE[1],
             if setup.nat { "%any" } else { OUTSIDE[0] },
             setup.connection,
             swan_proof[0],
             swan_proof[1],
+            setup.remote_ts,
             setup.child,
         );
         // `swanctl` reads private keys out of folders beside its file.

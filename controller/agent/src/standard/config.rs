@@ -29,6 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+/// Between the age at which a pair is to be replaced and that at which it is refused, milliseconds.
+const TO_REPLACE: u64 = 60_000;
 /// IPv4 and UDP headers around ESP.
 const OUTER: u16 = 28;
 
@@ -277,7 +279,8 @@ impl Lifetimes {
         let loosest = Limits::default();
         let soft = self.child_ms.map_or(loosest.soft().age, Millis);
         let age = |bounds: Bounds, age| Bounds { age, ..bounds };
-        let hard = Millis(soft.0.saturating_mul(3) / 2);
+        // The peer seals with the old pair until it is closed: there must be time to agree on a new one and hand over.
+        let hard = Millis(soft.0.saturating_add(TO_REPLACE).min(loosest.hard().age.0));
         Limits::new(age(loosest.soft(), soft), age(loosest.hard(), hard))
             .map_err(|_| Invalid::Field("lifetimes.child_ms".into(), "at most 120000"))
     }
