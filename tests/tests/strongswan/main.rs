@@ -275,6 +275,21 @@ fn what_we_delete_is_gone_there() {
 }
 
 #[test]
+fn kith_holds_no_capability_once_it_runs() {
+    let world = World::new(&Setup::default());
+    world.established();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", world.kith_id())).unwrap();
+    let states: Vec<String> = tasks
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+        .collect();
+    assert!(states.len() >= 3, "the loop, requests, signals");
+    for state in states {
+        let held = state.lines().find(|line| line.starts_with("CapEff:")).unwrap();
+        assert!(held.ends_with("0000000000000000"), "{state}");
+    }
+}
+
+#[test]
 fn who_is_told_to_stop_says_goodbye() {
     let world = World::new(&Setup::default());
     world.established();

@@ -388,6 +388,10 @@ impl World {
         run(&format!("kill -{signal} {id}"));
     }
 
+    pub fn kith_id(&self) -> u32 {
+        self.kith.as_ref().map(Child::id).unwrap()
+    }
+
     /// Waits until something is so.
     pub fn until(&self, what: &str, seconds: u64, is_so: impl Fn(&Self) -> bool) {
         let (start, patience) = (Instant::now(), Duration::from_secs(seconds));

@@ -49,10 +49,15 @@ pub fn request(socket: &Path, request: &Request) -> io::Result<Value> {
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// Serves until the process ends; `wake` is called for each request.
-pub(super) fn serve(path: &Path, wake: impl Fn() + Send + 'static) -> io::Result<Receiver<Asked>> {
+/// Binds the socket.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = server::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves in a thread of its own until the process ends; `wake` is called for each request.
+pub(super) fn serve(listener: UnixListener, wake: impl Fn() + Send + 'static) -> io::Result<Receiver<Asked>> {
     let (sender, receiver) = channel();
     std::thread::Builder::new()
         .name("kith-requests".into())

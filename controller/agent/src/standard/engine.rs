@@ -6,7 +6,7 @@ use super::drops::{Drop, Drops};
 use super::host::StandardHost;
 use super::inner::Flow;
 use super::peers::{PeerState, esp_address};
-use super::sockets::{MARKER, Sockets, is_keep_alive};
+use super::sockets::{IKE_PORT, MARKER, NAT_PORT, Sockets, is_keep_alive};
 use super::tunnels::{Came, Pair, Tunnels};
 use crate::clock;
 use crate::datapath::route;
@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -39,6 +40,7 @@ const FAREWELL: u64 = 1_000;
 /// Everything that runs.
 pub(super) struct Engine {
     listen: Ipv4Addr,
+    socket: Option<PathBuf>,
     tun: SyncDevice,
     sockets: Sockets,
     pub(super) endpoint: Endpoint<StandardHost>,
@@ -80,17 +82,17 @@ impl Engine {
             event: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stop: AtomicBool::new(false),
         });
-        let waker = wake.clone();
-        let asked = config
-            .socket
-            .as_deref()
-            .map(|path| control::serve(path, move || waker.wake()))
-            .transpose()?;
+        let listener = config.socket.as_deref().map(control::bind).transpose()?;
+        // Rights are those of a thread: those that begin later have none either.
         for set in [CapSet::Effective, CapSet::Permitted] {
             if let Err(error) = caps::clear(None, set) {
                 tracing::warn!(%error, ?set, "cannot give up capabilities");
             }
         }
+        let waker = wake.clone();
+        let asked = listener
+            .map(|listener| control::serve(listener, move || waker.wake()))
+            .transpose()?;
         let known = config
             .peers
             .iter()
@@ -98,6 +100,7 @@ impl Engine {
             .collect();
         Ok(Self {
             listen: config.listen,
+            socket: config.socket,
             tun,
             sockets,
             endpoint: Endpoint::new(config.ike, StandardHost::new(known)),
@@ -122,6 +125,10 @@ impl Engine {
         tracing::info!(address = %self.listen, peers = self.peers.len(), "ready for standard peers");
         while !self.wake.stop.load(Ordering::Relaxed) {
             self.turn()?;
+        }
+        if let Some(socket) = &self.socket {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(socket);
         }
         self.farewell()
     }
@@ -195,7 +202,7 @@ impl Engine {
                 break;
             };
             let path = Path {
-                local: self.sockets.ike.local_addr()?,
+                local: self.sockets.local(IKE_PORT),
                 remote: from,
             };
             self.endpoint.datagram(now, path, &self.buffer[..len]);
@@ -215,7 +222,7 @@ impl Engine {
             }
             if let Some(message) = datagram.strip_prefix(&MARKER) {
                 let path = Path {
-                    local: self.sockets.nat.local_addr()?,
+                    local: self.sockets.local(NAT_PORT),
                     remote: from,
                 };
                 self.endpoint.datagram(now, path, message);

@@ -20,6 +20,7 @@ const BUFFER: usize = 4 << 20;
 pub(super) struct Sockets {
     pub(super) ike: UdpSocket,
     pub(super) nat: UdpSocket,
+    address: Ipv4Addr,
     scratch: Vec<u8>,
 }
 
@@ -29,8 +30,14 @@ impl Sockets {
         Ok(Self {
             ike: bind(address, IKE_PORT)?,
             nat: bind(address, NAT_PORT)?,
+            address,
             scratch: Vec::new(),
         })
+    }
+
+    /// Where one of them is.
+    pub(super) fn local(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((self.address, port))
     }
 
     /// Sends an IKE message from the port that its path begins at.
