@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 4
 BENCH_ARGS ?= all --with-boringtun
 DEMO_TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: help setup setup-bench build demo test bench lint fuzz clean
+.PHONY: help setup setup-bench build demo test interop bench lint fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ test: build ## all tests, and a short run of every fuzz target
 		set -x; KITH_BIN_DIR=$(CURDIR)/target/release $(CARGO) test --workspace --locked -- --test-threads=1; \
 	fi
 	$(MAKE) --no-print-directory fuzz
+
+interop: build ## strongSwan against ours, with 100 rounds of every kind of rekeying (a few minutes)
+	KITH_BIN_DIR=$(CURDIR)/target/release KITH_INTEROP_ROUNDS=100 $(CARGO) test --locked -p kith-tests --test strongswan -- --test-threads=1
 
 fuzz: setup ## every fuzz target for FUZZ_SECONDS each
 	@tests/fuzz/run $(FUZZ_SECONDS)

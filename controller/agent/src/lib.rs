@@ -33,6 +33,7 @@ pub mod members;
 pub mod orders;
 pub mod server;
 pub mod session;
+pub mod standard;
 pub mod state;
 pub mod status;
 pub mod supervisor;

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use kith_agent::commands::enroll::{enroll, read_invitation};
 use kith_agent::commands::{Console, keep, run::run, up::up};
 use kith_agent::dns::{self, system::Mode};
+use kith_agent::standard;
 use kith_agent::state::{self, State};
 use kith_agent::supervisor::{Options, control};
 use kith_protocol::authenticator::Argon2Cost;
@@ -43,6 +44,15 @@ enum Command {
     Up(Up),
     /// Run one membership from a configuration file, without a manager.
     Run(Fixed),
+    /// Tunnels to IPsec devices that are not Kith's.
+    Standard {
+        /// The configuration file.
+        #[arg(long, default_value = "/etc/kith/standard.yaml")]
+        config: PathBuf,
+        /// Only check the configuration.
+        #[arg(long)]
+        check: bool,
+    },
     /// Show the memberships of the running agent.
     Status {
         /// As JSON.
@@ -157,6 +167,7 @@ fn execute(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
             )?;
         }
         Command::Up(options) => return Ok(up(&options.into())?),
+        Command::Standard { config, check } => return standard::run(&config, check),
         Command::Run(fixed) => return run(&fixed.config, fixed.check),
         Command::Status { json, running } => keep::status(&running.socket, json, user)?,
         Command::List(kept) => keep::list(&State::at(&kept.state_dir), user)?,

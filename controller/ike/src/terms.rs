@@ -1,6 +1,6 @@
 //! What an endpoint is set up with, and on which terms it deals with a peer.
 
-use crate::auth::{OwnProof, PeerProof};
+use crate::auth::{Anchors, OwnProof, PeerProof};
 use crate::codec::{Identity, Selector, Ticket};
 use crate::suite::{EspPreferences, IkePreferences};
 use crate::units::Path;
@@ -23,6 +23,9 @@ pub struct Config {
     pub associations_most: usize,
     /// How addresses are treated.
     pub nat: Nat,
+    /// Under which authorities the certificates of peers may be. A peer that begins is told of them in our first answer: before it says who
+    /// it is, because some send a certificate only if they are asked for one.
+    pub authorities: Option<Arc<Anchors>>,
 }
 
 /// How address translation is treated.
@@ -103,6 +106,7 @@ impl Config {
             half_open_most: 512,
             associations_most: 65_536,
             nat,
+            authorities: None,
         }
     }
 }

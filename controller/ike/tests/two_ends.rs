@@ -427,6 +427,45 @@ fn certificates_prove_who_an_end_is() {
     talk(&mut world);
 }
 
+/// strongSwan, for one, sends its certificate only if it was asked for one before it has to say who it is.
+#[test]
+fn who_begins_is_told_at_once_which_authorities_are_believed() {
+    use kith_ike::Output;
+    use kith_ike::codec::{Body, Payload, parse};
+    let asked = |authorities| {
+        let terms = world_with_certificates();
+        let anchors = match &terms[1].peer_proof {
+            PeerProof::Certificate(anchors) => anchors.clone(),
+            _ => unreachable!("certificates were asked for"),
+        };
+        let there = kith_ike::Config {
+            authorities: Some(anchors.clone()).filter(|_| authorities),
+            ..config()
+        };
+        let mut world = World::with(6, [config(), there], terms);
+        let (now, connection) = (world.moment(), world.connection(0));
+        let [here, there] = &mut world.ends;
+        here.endpoint.connect(now, connection);
+        let Some(Output::Send { octets, .. }) = here.endpoint.next_output() else {
+            panic!("nothing was sent")
+        };
+        there.endpoint.datagram(now, world::path(1), &octets);
+        let Some(Output::Send { octets, .. }) = there.endpoint.next_output() else {
+            panic!("nothing was answered")
+        };
+        let Body::Clear(payloads) = parse(&octets).unwrap().body else {
+            panic!("the first answer is in the clear")
+        };
+        let request = Payload::CertificateRequest {
+            encoding: 4,
+            data: anchors.request(),
+        };
+        payloads.contains(&request)
+    };
+    assert!(asked(true));
+    assert!(!asked(false));
+}
+
 fn world_with_certificates() -> [Terms; 2] {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let authority = KeyPair::generate().unwrap();

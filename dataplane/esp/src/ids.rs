@@ -62,6 +62,26 @@ impl SeqNo {
     }
 }
 
+/// How long the sequence numbers of an SA are; both ends have agreed on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Numbers {
+    /// 64 bits, the high half never sent (RFC 4303 2.2.1).
+    #[default]
+    Extended,
+    /// 32 bits, for peers that have no others.
+    Short,
+}
+
+impl Numbers {
+    /// The last one: the counter must never cycle (RFC 4303 3.3.3).
+    pub(crate) const fn last(self) -> u64 {
+        match self {
+            Self::Extended => u64::MAX,
+            Self::Short => u32::MAX as u64,
+        }
+    }
+}
+
 impl fmt::Display for SeqNo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::aead::{Aead, DefaultAead};
 use crate::error::{CommitError, OpenError};
-use crate::ids::{SeqNo, Spi};
+use crate::ids::{Numbers, SeqNo, Spi};
 use crate::keys::{SaKeys, Salt};
-use crate::layout::{HEADER_LEN, ICV_LEN, MAX_SEALED, MIN_SEALED, TRAILER_LEN, aad, nonce};
+use crate::layout::{HEADER_LEN, ICV_LEN, MAX_SEALED, MIN_SEALED, TRAILER_LEN, aad, nonce, short_aad};
 use crate::lifetime::{Lifetime, Limits, Meter, Millis, Usage};
 use crate::replay::ReplayWindow;
 
@@ -31,6 +31,7 @@ pub struct Inbound<A: Aead = DefaultAead> {
     pub(crate) spi: Spi,
     pub(crate) salt: Salt,
     pub(crate) id: SaId,
+    pub(crate) numbers: Numbers,
     pub(crate) meter: Meter,
     pub(crate) aead: A,
     pub(crate) window: ReplayWindow,
@@ -79,10 +80,19 @@ impl<A: Aead> Inbound<A> {
             spi,
             salt,
             id: SaId::fresh(),
+            numbers: Numbers::Extended,
             meter,
             aead: A::new(&key),
             window,
         }
+    }
+
+    /// With sequence numbers of this length; before the first packet.
+    #[must_use]
+    pub fn with_numbers(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
+        self.meter.fit(numbers);
+        self
     }
 
     /// Opens the ESP packet that is all of `packet`, from SPI to ICV, in place.
@@ -109,18 +119,20 @@ impl<A: Aead> Inbound<A> {
         let usage = self.meter.admit(body_len, now).ok_or(OpenError::Expired)?;
 
         // RFC 4303 3.4.3: the window is asked before the cipher, so replays cost little, and again by `commit`.
-        let seq = self
-            .window
-            .infer(u32::from_be_bytes([*q0, *q1, *q2, *q3]))
-            .ok_or(OpenError::TooOld)?;
+        let low = u32::from_be_bytes([*q0, *q1, *q2, *q3]);
+        let seq = match self.numbers {
+            Numbers::Extended => self.window.infer(low).ok_or(OpenError::TooOld)?,
+            Numbers::Short => SeqNo(low.into()),
+        };
         self.window.check(seq)?;
 
         // RFC 4106 3.1: the receiver takes the IV as it comes, whatever the sender made it from.
-        if self
-            .aead
-            .open(&nonce(&self.salt, iv), &aad(self.spi, seq), sealed)
-            .is_err()
-        {
+        let nonce = nonce(&self.salt, iv);
+        let opened = match self.numbers {
+            Numbers::Extended => self.aead.open(&nonce, &aad(self.spi, seq), sealed),
+            Numbers::Short => self.aead.open(&nonce, &short_aad(self.spi, seq), sealed),
+        };
+        if opened.is_err() {
             sealed.fill(0);
             return Err(OpenError::BadTag);
         }

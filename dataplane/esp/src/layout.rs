@@ -37,6 +37,12 @@ pub(crate) fn aad(spi: crate::Spi, seq: crate::SeqNo) -> [u8; 12] {
     join(spi.get(), seq.0)
 }
 
+/// The AAD without them: SPI, then the sequence number as it is sent.
+#[inline]
+pub(crate) fn short_aad(spi: crate::Spi, seq: crate::SeqNo) -> [u8; 8] {
+    (u64::from(spi.get()) << 32 | u64::from(seq.low())).to_be_bytes()
+}
+
 /// The nonce (RFC 4106 4): salt, then IV.
 #[inline]
 pub(crate) fn nonce(salt: &crate::Salt, iv: [u8; 8]) -> [u8; 12] {
@@ -85,6 +91,10 @@ mod tests {
         assert_eq!(
             aad(spi, crate::SeqNo(u64::from_be_bytes(iv))),
             [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
+        assert_eq!(
+            short_aad(spi, crate::SeqNo(0x0506_0708)),
+            [1, 2, 3, 4, 5, 6, 7, 8]
         );
     }
 }

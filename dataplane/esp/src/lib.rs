@@ -3,7 +3,8 @@
 //! **Problem.** Virtual IPv4 packets cross networks whose operators must read, change, replay or invent none of them, at a
 //! cost close to that of the cipher alone.
 //!
-//! **Idea.** RFC 4303 with AES-GCM (RFC 4106) and extended sequence numbers. An SA has one direction and one owner:
+//! **Idea.** RFC 4303 with AES-GCM (RFC 4106) and extended sequence numbers; short ones for standard peers that have no others
+//! ([`Numbers`]). An SA has one direction and one owner:
 //! [`Outbound`] makes the nonces itself, [`Inbound`] gives a [`ReplayToken`] that only its own `commit` takes, after the
 //! caller has checked who the packet claims to be from. Everything works in place on slices; time is passed in.
 //!
@@ -32,8 +33,7 @@
 //! inbound SA is 1 KiB of window; [`RestingInbound`] keeps less of it between packets. `benches/esp.rs` measures the whole against the cipher alone, `benches/aead.rs` chose
 //! the cipher.
 //!
-//! **Not here.** Finding the SA from the SPI, IP headers, tunnel mode, 32-bit sequence numbers (a peer must negotiate
-//! ESN), and recovery after more than 2^32 packets lost in a row (RFC 4303 A3).
+//! **Not here.** Finding the SA from the SPI, IP headers, the packet inside in tunnel mode, and recovery after more than 2^32 packets lost in a row (RFC 4303 A3).
 #![forbid(unsafe_code)]
 
 pub mod aead;
@@ -51,7 +51,7 @@ mod rfc4106_vectors;
 
 pub use aead::DefaultAead;
 pub use error::{CommitError, OpenError, SealError};
-pub use ids::{ReservedSpi, SeqNo, Spi};
+pub use ids::{Numbers, ReservedSpi, SeqNo, Spi};
 pub use inbound::{Inbound, Opened, ReplayToken};
 pub use keys::{BadKeyLength, Key, SaKeys, Salt};
 pub use layout::{HEADER_LEN, ICV_LEN, MAX_PAYLOAD, MAX_SEALED, MIN_SEALED, NO_NEXT_HEADER, sealed_overhead};

@@ -10,6 +10,8 @@
 //!   └────────────────┴─────────────────────────┴──────────────────────────────────►
 //! ```
 
+use crate::ids::Numbers;
+
 /// A point in time or a span, in milliseconds. Points count from whatever moment the caller's clock counts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
@@ -129,6 +131,14 @@ impl Meter {
     /// That goes on where another was.
     pub(crate) fn resumed(limits: Limits, born: Millis, used: Usage) -> Self {
         Self { used, born, limits }
+    }
+
+    /// With short numbers no SA lives past the last of them; at three quarters there is time for a successor.
+    pub(crate) fn fit(&mut self, numbers: Numbers) {
+        let last = numbers.last();
+        let Limits { soft, hard } = &mut self.limits;
+        soft.packets = soft.packets.min(last / 4 * 3);
+        hard.packets = hard.packets.min(last);
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use crate::aead::{Aead, DefaultAead};
 use crate::error::SealError;
-use crate::ids::{SeqNo, Spi};
+use crate::ids::{Numbers, SeqNo, Spi};
 use crate::keys::{SaKeys, Salt};
-use crate::layout::{HEADER_LEN, ICV_LEN, MAX_PAYLOAD, TRAILER_LEN, aad, nonce, pad_len};
+use crate::layout::{HEADER_LEN, ICV_LEN, MAX_PAYLOAD, TRAILER_LEN, aad, nonce, pad_len, short_aad};
 use crate::lifetime::{Lifetime, Limits, Meter, Millis, Usage};
 
 /// An SA that seals. One owner, no clone: two copies would repeat nonces.
@@ -20,6 +20,7 @@ pub struct Outbound<A: Aead = DefaultAead> {
     pub(crate) next: Option<NonZeroU64>,
     pub(crate) spi: Spi,
     pub(crate) salt: Salt,
+    pub(crate) numbers: Numbers,
     pub(crate) meter: Meter,
     pub(crate) aead: A,
 }
@@ -51,9 +52,18 @@ impl<A: Aead> Outbound<A> {
             next: Some(NonZeroU64::MIN),
             spi,
             salt,
+            numbers: Numbers::Extended,
             meter: Meter::new(limits, now),
             aead: A::new(&key),
         }
+    }
+
+    /// With sequence numbers of this length; before the first packet. Short ones make a successor due when three quarters are used.
+    #[must_use]
+    pub fn with_numbers(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
+        self.meter.fit(numbers);
+        self
     }
 
     /// Seals `buf[payload]` in place. The 16 octets before it become SPI, sequence number and IV; padding, trailer and ICV
@@ -92,7 +102,13 @@ impl<A: Aead> Outbound<A> {
         header[8..].copy_from_slice(&iv);
         write_trailer(&mut body[payload_len..], next_header);
 
-        match self.aead.seal(&nonce(&self.salt, iv), &aad(self.spi, seq), body) {
+        let nonce = nonce(&self.salt, iv);
+        // RFC 4106 5: what is authenticated is the number in full.
+        let sealed = match self.numbers {
+            Numbers::Extended => self.aead.seal(&nonce, &aad(self.spi, seq), body),
+            Numbers::Short => self.aead.seal(&nonce, &short_aad(self.spi, seq), body),
+        };
+        match sealed {
             Ok(tag) => icv.copy_from_slice(&tag),
             Err(_) => {
                 body.fill(0);
@@ -129,7 +145,9 @@ impl<A: Aead> Outbound<A> {
     #[inline]
     fn take_number(&mut self) -> Option<SeqNo> {
         let seq = self.next?;
-        self.next = seq.checked_add(1);
+        self.next = seq
+            .checked_add(1)
+            .filter(|next| next.get() <= self.numbers.last());
         Some(SeqNo(seq.get()))
     }
 }
@@ -187,6 +205,17 @@ mod tests {
             assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(number)));
             assert_eq!((&buf[4..8], &buf[8..16]), (&low[..], &number.to_be_bytes()[..]));
         }
+    }
+
+    #[test]
+    fn short_numbers_end_at_32_bits() {
+        let (sa, mut buf) = (sa::<Portable>(), [0; 64]);
+        let mut sa = sa.with_numbers(Numbers::Short);
+        sa.next = NonZeroU64::new(0xFFFF_FFFE);
+        assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(0xFFFF_FFFE)));
+        assert_eq!(seal(&mut sa, &mut buf), Ok(SeqNo(0xFFFF_FFFF)));
+        assert_eq!(seal(&mut sa, &mut buf), Err(SealError::SequenceExhausted));
+        assert_eq!(sa.lifetime(NOW), Lifetime::Expired);
     }
 
     /// A cipher that always fails.

@@ -17,7 +17,7 @@
 use std::num::NonZeroU64;
 
 use crate::aead::{Aead, DefaultAead};
-use crate::ids::Spi;
+use crate::ids::{Numbers, Spi};
 use crate::inbound::{Inbound, SaId};
 use crate::keys::SaKeys;
 use crate::lifetime::{Limits, Meter, Millis, Usage};
@@ -68,6 +68,7 @@ impl RestingInbound {
     /// Lets the SA act.
     pub fn wake<R>(&mut self, act: impl FnOnce(&mut Inbound) -> R) -> R {
         let mut awake = Inbound {
+            numbers: Numbers::Extended,
             spi: self.spi,
             salt: self.keys.salt.again(),
             id: self.id,
@@ -101,6 +102,7 @@ impl RestingOutbound {
     /// Lets the SA act. Should that panic, the SA never seals again: which numbers it used, nobody knows.
     pub fn wake<R>(&mut self, act: impl FnOnce(&mut Outbound) -> R) -> R {
         let mut awake = Outbound {
+            numbers: Numbers::Extended,
             next: self.next.take(),
             spi: self.spi,
             salt: self.keys.salt.again(),

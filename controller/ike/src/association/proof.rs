@@ -9,7 +9,7 @@ use crate::terms::Terms;
 use crate::units::Role;
 
 /// Certificate encoding: X.509, DER (RFC 7296 section 3.6).
-const X509: u8 = 4;
+pub(super) const X509: u8 = 4;
 
 /// Certificates and AUTH of ours.
 pub(super) fn proof(

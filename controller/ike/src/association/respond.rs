@@ -1,5 +1,6 @@
 //! The responder's IKE_SA_INIT: answer a stranger, and keep what is needed to hear more of it.
 
+use super::proof::X509;
 use super::context::Context;
 use super::hello::{self, Hello, Negotiated, note};
 use super::nat;
@@ -10,13 +11,15 @@ use crate::codec::{
     Datagram, Exchange, Header, IkeSpi, KeyExchange, MessageId, NotifyKind, Payload, Ticket, encode_clear,
 };
 use crate::suite::{self, Group, IkeKeys, Nonces, Spis};
+use crate::terms::Config;
 use crate::units::{AssociationId, Path, Role};
 
 /// Octets of an answer at most: header, SA, KE as long as the one that came, nonce, notifications, vendor; with an additional exchange one more
-/// transform and notification.
-pub(crate) fn longest(hello: &Hello) -> usize {
+/// transform and notification; and the names of our authorities.
+pub(crate) fn longest(config: &Config, hello: &Hello) -> usize {
     let additional = if hello.intermediate { 16 } else { 0 };
-    28 + 48 + 8 + hello.share.data.len() + 36 + 56 + 8 + 12 + 27 + additional
+    let authorities = config.authorities.as_ref().map_or(0, |anchors| 5 + anchors.request().len());
+    28 + 48 + 8 + hello.share.data.len() + 36 + 56 + 8 + 12 + 27 + additional + authorities
 }
 
 /// IKE_SA_INIT is answered; who it is, is not known yet.
@@ -95,6 +98,11 @@ pub(crate) fn answer(
         path,
         suite.additional.is_some(),
     ));
+    // RFC 7296 section 1.2: CERTREQ may come here; its form is that of section 3.7.
+    said.extend(context.config.authorities.iter().map(|authorities| {
+        let data = authorities.request();
+        Payload::CertificateRequest { encoding: X509, data }
+    }));
     let header = protection.header(Exchange::IkeSaInit, true, 0);
     let octets = encode_clear(&header, &said);
     let found = nat::found(payloads, context.config.nat, spis, path);

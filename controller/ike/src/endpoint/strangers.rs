@@ -49,7 +49,7 @@ impl<H: Host> Endpoint<H> {
             .as_ref()
             .is_some_and(|cookie| cookies.is_good(now.millis, who, cookie));
         // Before it has shown that it receives where it sends from, nobody gets more octets than it sent.
-        let short = datagram.octets.len() < respond::longest(&hello);
+        let short = datagram.octets.len() < respond::longest(config, &hello);
         if !proved && (short || self.strangers.len() >= config.cookies_from) {
             let cookie = cookies.make(now.millis, who, &mut |out| host.entropy(out));
             self.desk.counters.count(Drop::CookieAsked);
