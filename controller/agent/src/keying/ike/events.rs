@@ -200,6 +200,7 @@ impl Agreement {
             outbound: Some(Box::new(outbound)),
             role: new.role,
             is_first: new.replaces.is_none(),
+            heard: false,
             ends: Millis(now.0.saturating_add(hard).saturating_add(patience)),
         };
         self.pairs.insert(new.id, pair);
@@ -213,7 +214,7 @@ impl Agreement {
         let Some(pair) = self.pairs.get(&child) else {
             return;
         };
-        let waits = pair.role == Role::Responder && pair.is_first;
+        let waits = pair.role == Role::Responder && pair.is_first && !pair.heard;
         match self.peer(index) {
             Some(peer) if waits => peer.held = Some((child, now)),
             Some(_) => self.use_pair(child),
@@ -223,6 +224,9 @@ impl Agreement {
 
     /// Something authentic came on it.
     pub(super) fn on_heard(&mut self, now: Millis, index: MemberIndex, (child, spi): (ChildId, Spi)) {
+        if let Some(pair) = self.pairs.get_mut(&child) {
+            pair.heard = true;
+        }
         let Some(peer) = self.peer(index) else { return };
         peer.heard = Some(now);
         if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == spi) {

@@ -63,6 +63,8 @@ pub(super) struct Pair {
     pub(super) outbound: Option<Box<Outbound>>,
     pub(super) role: Role,
     pub(super) is_first: bool,
+    /// Something authentic came on it.
+    pub(super) heard: bool,
     /// When it is to be closed.
     pub(super) ends: Millis,
 }
