@@ -54,6 +54,8 @@ impl OwnProof {
             Self::Signature { key, .. } if peers_hashes.contains(&key.hash()) => {
                 Ok((METHOD_SIGNATURE, key.sign(octets)?))
             }
+            // RFC 7427 section 3: if both announced hashes, only method 14 will do.
+            Self::Signature { .. } if !peers_hashes.is_empty() => Err(AuthError::NoCommonHash),
             Self::Signature { key, .. } => Ok((
                 METHOD_ECDSA_256,
                 key.sign_fixed(octets).ok_or(AuthError::NoCommonHash)??,
