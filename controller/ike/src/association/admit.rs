@@ -75,6 +75,7 @@ impl Responding {
                     .renew(&shared)
                     .map_or(Step::Down(Down::Exhausted), |()| Step::Wait)
             }
+            // RFC 9242 section 3.2: not before all of IKE_INTERMEDIATE is done.
             (Exchange::IkeAuth, None) => match payloads {
                 Ok(payloads) => self.conclude(context, path, datagram, &payloads),
                 Err(_) => self.refuse(

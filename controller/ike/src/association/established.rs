@@ -176,6 +176,7 @@ impl Established {
                 return None;
             }
             Arrival::Again => {
+                // RFC 7296 section 2.11: an answer goes to where its request came from, here and in `reply`.
                 if sa.protection.is_again(datagram) {
                     context.send(path, sa.window.again(context.now));
                 } else {

@@ -44,7 +44,7 @@ impl Established {
             self.forget_child(context, id, Forgotten::Replaced);
         }
         let current = self.current()?;
-        // Section 2.2: its numbers are used up.
+        // RFC 7296 section 2.2: its numbers are used up.
         if current.window.is_used_up() {
             return Some(Down::Exhausted);
         }
