@@ -1,4 +1,4 @@
-//! The responder's side of IKE_INTERMEDIATE and IKE_AUTH: who is it, and may it come?
+//! The responder's side of IKE_INTERMEDIATE and IKE_AUTH: who is it, and may it come (RFC 7296 section 1.2)?
 
 use super::authenticate::{Conclusion, Step};
 use super::child;
@@ -34,10 +34,21 @@ impl Responding {
                 return Step::Wait;
             }
         }
-        let Some(plain) = context.opened(self.negotiated.protection.open(datagram)) else {
+        let Some(plain) = context.opened(self.negotiated.protection.open(context.now.millis, datagram))
+        else {
             return Step::Wait;
         };
         let payloads = plain.payloads();
+        if let Some(kind) = payloads
+            .as_ref()
+            .ok()
+            .and_then(|payloads| hello::critical(payloads))
+        {
+            // Section 2.5 and 3.10.1: refused by its number, in this exchange as in any other.
+            let said = [note(NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD, vec![kind])];
+            self.reply(context, path, datagram, &said);
+            return Step::Down(Down::Protocol("a critical payload that we do not know"));
+        }
         match (header.exchange, self.additional) {
             (Exchange::IkeIntermediate, Some(group)) => {
                 let share = payloads
@@ -64,6 +75,7 @@ impl Responding {
                     .renew(&shared)
                     .map_or(Step::Down(Down::Exhausted), |()| Step::Wait)
             }
+            // RFC 9242 section 3.2: not before all of IKE_INTERMEDIATE is done.
             (Exchange::IkeAuth, None) => match payloads {
                 Ok(payloads) => self.conclude(context, path, datagram, &payloads),
                 Err(_) => self.refuse(
@@ -88,16 +100,6 @@ impl Responding {
         datagram: &Datagram<'_>,
         payloads: &[Payload],
     ) -> Step {
-        if let Some(_kind) = hello::critical(payloads) {
-            let kind = NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD;
-            return self.refuse(
-                context,
-                path,
-                datagram,
-                kind,
-                "a critical payload that we do not know",
-            );
-        }
         let (mut peer, mut wanted) = (None, None);
         for payload in payloads {
             match payload {

@@ -3,7 +3,7 @@
 use super::child::{Fate, Offer};
 use super::context::Context;
 use super::established::Established;
-use super::hello::{error, noted};
+use super::hello::{critical, error};
 use super::tasks::{Pending, Task};
 use crate::codec::{Notify, NotifyKind, Payload};
 use crate::event::{Down, Event, Forgotten};
@@ -18,7 +18,9 @@ impl Established {
         asked: Pending,
         plain: &Plain,
     ) -> Option<Down> {
-        let Ok(payloads) = plain.payloads() else {
+        // RFC 7296 section 2.5: a critical payload that we do not know makes as little sense as octets that are none.
+        let readable = |payloads: &Vec<Payload>| critical(payloads).is_none();
+        let Some(payloads) = plain.payloads().ok().filter(readable) else {
             self.undo(context, asked);
             return Some(Down::Protocol("an answer that makes no sense"));
         };
@@ -33,7 +35,8 @@ impl Established {
             Pending::DeleteSa => self.end_sa(context, at),
             Pending::Close => return Some(Down::Closed),
             Pending::Move(path) => {
-                if noted(&payloads, NotifyKind::UNACCEPTABLE_ADDRESSES).is_none() && path == self.path {
+                // Section 3.10.1: any error, known or not, says that the request has failed.
+                if error(&payloads).is_none() && path == self.path {
                     context.tell(self.id, Event::Moved(path));
                 }
             }

@@ -158,13 +158,19 @@ impl Authenticating {
             context.drop(Drop::OutOfWindow);
             return Step::Wait;
         }
-        let Some(plain) = context.opened(self.negotiated.protection.open(datagram)) else {
+        let Some(plain) = context.opened(self.negotiated.protection.open(context.now.millis, datagram))
+        else {
             return Step::Wait;
         };
         let Some(outstanding) = self.window.answer_to(header.message_id.0) else {
             return Step::Wait;
         };
-        let Ok(payloads) = plain.payloads() else {
+        // Section 2.5: a critical payload that we do not know makes as little sense as octets that are none.
+        let readable = |payloads: &Vec<Payload>| hello::critical(payloads).is_none();
+        let Some(payloads) = plain.payloads().ok().filter(readable) else {
+            if let Pending::Auth(offer) = &outstanding.what {
+                context.host.give_back_spi(offer.spi);
+            }
             return Step::Down(Down::Protocol("an answer that makes no sense"));
         };
         match outstanding.what {

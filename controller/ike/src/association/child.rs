@@ -96,11 +96,12 @@ impl Offer {
         ephemeral: Option<Ephemeral>,
         replaces: Option<ChildId>,
     ) -> Self {
+        // RFC 9370 section 2.2.4 wants IKE_FOLLOWUP_KE for an additional exchange here, which we do not have: so none is offered.
         let proposals = if nonce.is_empty() {
             // Section 1.2: the SA payload of IKE_AUTH has no groups.
             terms.suites.without_exchange().proposals(spi)
         } else {
-            terms.suites.proposals(spi)
+            terms.suites.without_additional().proposals(spi)
         };
         Self {
             spi,
@@ -252,7 +253,8 @@ fn respond_with(
     let read = Read::of(asked).ok_or_else(|| plain(NotifyKind::INVALID_SYNTAX))?;
     let suites = match first {
         Some(_) => &terms.suites.without_exchange(),
-        None => &terms.suites,
+        // RFC 9370 section 2.2.4: nor is one taken.
+        None => &terms.suites.without_additional(),
     };
     let sent = read.share.map(|share| share.group);
     let chosen = suite::choose_esp(suites, read.proposals, sent, spi)

@@ -163,7 +163,7 @@ impl Established {
                 context.drop(Drop::OutOfWindow);
                 return None;
             }
-            let plain = context.opened(sa.protection.open(datagram))?;
+            let plain = context.opened(sa.protection.open(context.now.millis, datagram))?;
             let outstanding = sa.window.answer_to(header.message_id.0)?;
             self.heard = context.now.millis;
             let down = self.answer(context, at, outstanding.what, &plain);
@@ -176,6 +176,7 @@ impl Established {
                 return None;
             }
             Arrival::Again => {
+                // RFC 7296 section 2.11: an answer goes to where its request came from, here and in `reply`.
                 if sa.protection.is_again(datagram) {
                     context.send(path, sa.window.again(context.now));
                 } else {
@@ -185,7 +186,7 @@ impl Established {
             }
             Arrival::New => {}
         }
-        let plain = context.opened(sa.protection.open(datagram))?;
+        let plain = context.opened(sa.protection.open(context.now.millis, datagram))?;
         self.heard = context.now.millis;
         self.follow(context, path);
         let down = self.request(context, at, (path, header.exchange), &plain);

@@ -131,6 +131,10 @@ impl Initiating {
         if datagram.header.exchange != Exchange::IkeSaInit || datagram.header.message_id != MessageId(0) {
             return Step::Wait;
         }
+        // Section 2.5: a response with a critical payload that we do not know is rejected, wherever it came from.
+        if hello::critical(payloads).is_some() {
+            return Step::Wait;
+        }
         if let Some(cookie) = hello::noted(payloads, NotifyKind::COOKIE)
             && datagram.header.responder_spi == IkeSpi::ZERO
         {

@@ -49,6 +49,23 @@ pub(crate) fn found(payloads: &[Payload], nat: Nat, spis: (IkeSpi, IkeSpi), path
     })
 }
 
+/// Whether the sender allows no translator (NO_NATS_ALLOWED) and names other addresses than those that the datagram has: source, destination,
+/// and their ports (RFC 4555 section 4.2.6).
+pub(crate) fn translated(payloads: &[Payload], path: Path) -> bool {
+    let mut seen = Vec::with_capacity(36);
+    for address in [path.remote.ip(), path.local.ip()] {
+        match address {
+            IpAddr::V4(address) => seen.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => seen.extend_from_slice(&address.octets()),
+        }
+    }
+    seen.extend_from_slice(&path.remote.port().to_be_bytes());
+    seen.extend_from_slice(&path.local.port().to_be_bytes());
+    payloads.iter().any(|payload| {
+        matches!(payload, Payload::Notify(notify) if notify.kind == NotifyKind::NO_NATS_ALLOWED && notify.data != seen)
+    })
+}
+
 /// The same path through the port that translators expect.
 pub(crate) fn float(path: Path) -> Path {
     let port = |mut address: SocketAddr| {

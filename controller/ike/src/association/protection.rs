@@ -13,7 +13,8 @@ pub(crate) struct Protection {
     pub(crate) responder: IkeSpi,
     sealer: Sealer,
     opener: Opener,
-    reassembly: Reassembly,
+    /// Of requests, and of responses.
+    reassembly: [Reassembly; 2],
     /// The peer takes fragments.
     fragments: bool,
     max_datagram: usize,
@@ -44,7 +45,7 @@ impl Protection {
             responder,
             sealer: keys.sealer(initiating)?,
             opener: keys.opener(!initiating)?,
-            reassembly: Reassembly::default(),
+            reassembly: Default::default(),
             fragments,
             max_datagram,
         })
@@ -104,7 +105,12 @@ impl Protection {
         }
     }
 
-    pub(crate) fn open(&mut self, datagram: &Datagram<'_>) -> Opened {
+    /// Time passes: parts of a message whose rest does not come are forgotten (RFC 7383 section 2.6).
+    pub(crate) fn tidy(&mut self, now: u64) {
+        self.reassembly.iter_mut().for_each(|one| one.tidy(now));
+    }
+
+    pub(crate) fn open(&mut self, now: u64, datagram: &Datagram<'_>) -> Opened {
         match &datagram.body {
             Body::Clear(_) => Opened::Not,
             Body::Sealed(sealed) => self
@@ -121,9 +127,11 @@ impl Protection {
                     message_id: datagram.header.message_id.0,
                     piece,
                 };
-                self.reassembly.add(part).map_or(Opened::Part, |(first, octets)| {
-                    Opened::Message(Plain { first, octets })
-                })
+                self.reassembly[usize::from(datagram.header.response)]
+                    .add(now, part)
+                    .map_or(Opened::Part, |(first, octets)| {
+                        Opened::Message(Plain { first, octets })
+                    })
             }
         }
     }

@@ -9,12 +9,16 @@ const MOST: u16 = 64;
 /// Octets of one message at most.
 const OCTETS: usize = 1 << 16;
 
-/// At most one unfinished message.
+/// A message that is not whole after so long is forgotten, milliseconds (RFC 7383 section 2.6). Longer than a peer waits before it repeats.
+const PATIENCE: u64 = 15_000;
+
+/// At most one unfinished message. Requests and responses have one each: their numbers are counted apart.
 #[derive(Default)]
 pub(crate) struct Reassembly(Option<Partial>);
 
 struct Partial {
     message_id: u32,
+    since: u64,
     first: Option<PayloadKind>,
     octets: usize,
     parts: Vec<Option<Zeroizing<Vec<u8>>>>,
@@ -27,11 +31,19 @@ pub(crate) struct Part {
 }
 
 impl Reassembly {
+    /// Time passes.
+    pub(crate) fn tidy(&mut self, now: u64) {
+        self.0
+            .take_if(|partial| now >= partial.since.saturating_add(PATIENCE));
+    }
+
     /// The message, if this was its last missing part.
     pub(crate) fn add(
         &mut self,
+        now: u64,
         Part { message_id, piece }: Part,
     ) -> Option<(PayloadKind, Zeroizing<Vec<u8>>)> {
+        self.tidy(now);
         let place = usize::from(piece.number.checked_sub(1)?);
         if piece.number > piece.total || piece.total > MOST {
             return None;
@@ -42,6 +54,7 @@ impl Reassembly {
         if !self.0.as_ref().is_some_and(fits) {
             self.0 = Some(Partial {
                 message_id,
+                since: now,
                 first: None,
                 octets: 0,
                 parts: (0..total).map(|_| None).collect(),
@@ -96,25 +109,25 @@ mod tests {
     #[test]
     fn parts_in_any_order_and_twice_make_the_message_once() {
         let mut all = Reassembly::default();
-        assert!(all.add(part(3, 3, b"c")).is_none());
-        assert!(all.add(part(1, 3, b"a")).is_none());
-        assert!(all.add(part(3, 3, b"x")).is_none(), "the first one counts");
+        assert!(all.add(0, part(3, 3, b"c")).is_none());
+        assert!(all.add(0, part(1, 3, b"a")).is_none());
+        assert!(all.add(0, part(3, 3, b"x")).is_none(), "the first one counts");
         assert_eq!(
-            all.add(part(2, 3, b"b")),
+            all.add(0, part(2, 3, b"b")),
             Some((PayloadKind(41), b"abc".to_vec().into()))
         );
-        assert!(all.add(part(2, 3, b"b")).is_none());
+        assert!(all.add(0, part(2, 3, b"b")).is_none());
     }
 
     #[test]
     fn a_message_cut_anew_into_more_parts_replaces_the_old_ones_and_never_the_other_way() {
         let mut all = Reassembly::default();
-        assert!(all.add(part(1, 2, b"ab")).is_none());
-        assert!(all.add(part(1, 3, b"a")).is_none());
-        assert!(all.add(part(2, 2, b"c")).is_none(), "of the old cut");
-        assert!(all.add(part(2, 3, b"b")).is_none());
+        assert!(all.add(0, part(1, 2, b"ab")).is_none());
+        assert!(all.add(0, part(1, 3, b"a")).is_none());
+        assert!(all.add(0, part(2, 2, b"c")).is_none(), "of the old cut");
+        assert!(all.add(0, part(2, 3, b"b")).is_none());
         assert_eq!(
-            all.add(part(3, 3, b"c")),
+            all.add(0, part(3, 3, b"c")),
             Some((PayloadKind(41), b"abc".to_vec().into()))
         );
     }
@@ -123,12 +136,24 @@ mod tests {
     fn numbers_beyond_the_total_and_floods_are_not_kept() {
         let mut all = Reassembly::default();
         for (number, total) in [(0, 2), (3, 2), (1, MOST + 1)] {
-            assert!(all.add(part(number, total, b"x")).is_none());
+            assert!(all.add(0, part(number, total, b"x")).is_none());
             assert!(all.0.is_none());
         }
         let big = vec![0; OCTETS / 2 + 1];
-        assert!(all.add(part(1, 3, &big)).is_none());
-        assert!(all.add(part(2, 3, &big)).is_none());
+        assert!(all.add(0, part(1, 3, &big)).is_none());
+        assert!(all.add(0, part(2, 3, &big)).is_none());
         assert!(all.0.is_none());
+    }
+
+    #[test]
+    fn a_message_that_does_not_become_whole_is_forgotten_in_time() {
+        let mut all = Reassembly::default();
+        assert!(all.add(0, part(1, 2, b"a")).is_none());
+        all.tidy(PATIENCE - 1);
+        assert!(all.0.is_some());
+        all.tidy(PATIENCE);
+        assert!(all.0.is_none());
+        assert!(all.add(0, part(1, 2, b"a")).is_none());
+        assert!(all.add(PATIENCE, part(2, 2, b"b")).is_none(), "too late");
     }
 }

@@ -62,6 +62,11 @@ impl Established {
         payloads: &[Payload],
     ) -> Option<Down> {
         let to = (path, Exchange::Informational);
+        // RFC 4555 section 3.9: the peer allows no translator and there is one, so its addresses are not used.
+        if self.mobike && nat::translated(payloads, path) {
+            self.refuse(context, at, to, NotifyKind::UNEXPECTED_NAT_DETECTED);
+            return None;
+        }
         if payloads
             .iter()
             .any(|payload| matches!(payload, Payload::Delete(Delete::Ike)))
@@ -129,6 +134,10 @@ impl Established {
                     self.path = path;
                     context.tell(self.id, Event::Moved(path));
                 }
+                Vec::new()
+            }
+            // RFC 4555 section 3.8: whoever looks for translators is answered in kind.
+            NotifyKind::NAT_DETECTION_SOURCE_IP if self.mobike => {
                 let protection = &self.sas[at].protection;
                 let spis = (protection.initiator, protection.responder);
                 nat::notifications(context.config.nat, spis, path)

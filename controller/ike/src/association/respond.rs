@@ -105,7 +105,9 @@ pub(crate) fn answer(
     }));
     let header = protection.header(Exchange::IkeSaInit, true, 0);
     let octets = encode_clear(&header, &said);
-    let found = nat::found(payloads, context.config.nat, spis, path);
+    // RFC 7296 section 2.23: the SPIs as they stood in the request, where ours was still zero.
+    let asked = (datagram.header.initiator_spi, IkeSpi::ZERO);
+    let found = nat::found(payloads, context.config.nat, asked, path);
     let mut window = Window::new(0, 0);
     window.answered(vec![octets.clone()], context.now);
     let negotiated = Negotiated {

@@ -15,6 +15,7 @@ impl Established {
         let (now, timing) = (context.now.millis, context.config.timing);
         for at in 0..self.sas.len() {
             let sa = &mut self.sas[at];
+            sa.protection.tidy(now);
             let Some(outstanding) = sa.window.outstanding_mut() else {
                 continue;
             };
@@ -43,6 +44,10 @@ impl Established {
             self.forget_child(context, id, Forgotten::Replaced);
         }
         let current = self.current()?;
+        // RFC 7296 section 2.2: its numbers are used up.
+        if current.window.is_used_up() {
+            return Some(Down::Exhausted);
+        }
         if now >= current.since + timing.ike_hard {
             return Some(Down::Expired);
         }

@@ -125,6 +125,11 @@ impl<P> Window<P> {
         (self.next_out < u32::MAX).then_some(self.next_out)
     }
 
+    /// RFC 7296 section 2.2: one of the directions has no number left, so the IKE SA must end.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.next_out == u32::MAX || self.next_in == u32::MAX
+    }
+
     /// The number of the request that is taken next.
     pub(crate) fn next_in(&self) -> u32 {
         self.next_in
@@ -240,6 +245,18 @@ mod tests {
             window.again(at(1_001)).is_empty(),
             "a recorded request does not make us shout"
         );
+    }
+
+    #[test]
+    fn numbers_never_wrap() {
+        let mut window = Window::new(u32::MAX - 1, 0);
+        assert!(!window.is_used_up());
+        window.sent("the last", vec![], at(0), &TIMING);
+        assert_eq!((window.next_out(), window.is_used_up()), (None, true));
+        let mut window: Window<()> = Window::new(0, u32::MAX - 1);
+        assert!(!window.is_used_up());
+        window.answered(Vec::new(), at(0));
+        assert!(window.is_used_up());
     }
 
     #[test]

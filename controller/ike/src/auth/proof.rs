@@ -50,10 +50,12 @@ impl OwnProof {
     pub fn prove(&self, octets: &[u8], prf: Prf, peers_hashes: &[u16]) -> Result<(u8, Vec<u8>), AuthError> {
         match self {
             Self::Psk(secret) => Ok((METHOD_PSK, mac(prf, secret, octets).octets().to_vec())),
-            // RFC 7427 section 3: method 14 only to a peer that announced the hash.
+            // RFC 7427 section 3 and RFC 8420 section 2: method 14 only to a peer that announced the hash.
             Self::Signature { key, .. } if peers_hashes.contains(&key.hash()) => {
                 Ok((METHOD_SIGNATURE, key.sign(octets)?))
             }
+            // RFC 7427 section 3: if both announced hashes, only method 14 will do.
+            Self::Signature { .. } if !peers_hashes.is_empty() => Err(AuthError::NoCommonHash),
             Self::Signature { key, .. } => Ok((
                 METHOD_ECDSA_256,
                 key.sign_fixed(octets).ok_or(AuthError::NoCommonHash)??,
@@ -109,7 +111,7 @@ impl PeerProof {
                 if method != METHOD_SIGNATURE && method != METHOD_ECDSA_256 {
                     return Err(AuthError::Method(method));
                 }
-                // The key comes out of the very certificate whose path and name were checked.
+                // RFC 7296 section 1.2: the key comes out of the first certificate, the very one whose path and name were checked.
                 let key = anchors.verify(chain, peer, now)?;
                 signature(&key, method, data, octets, own_hashes)
             }

@@ -131,6 +131,7 @@ impl<H: Host> Endpoint<H> {
             Some(id) => self.with(now, id, |context, association| {
                 association.datagram(context, path, &datagram)
             }),
+            // RFC 7296 section 2.21.4: an answer may be sent, and nobody may believe it; so none is.
             None => self.desk.counters.count(Drop::UnknownSpi),
         }
     }

@@ -160,8 +160,8 @@ fn match_one(wanted: &Wanted, proposal: &Proposal, with: bool, sent: Option<u16>
     if with {
         chosen.push(Some(additional()).filter(offers)?);
     }
-    // RFC 7296 3.3.6: something of every kind offered has to be chosen. What we have no use for may be none (3.3.2, RFC 9370
-    // 2.2.1); then it is said so.
+    // RFC 7296 3.3.6: something of every kind offered has to be chosen. What we have no use for may be none, and then it is said so:
+    // a key exchange (3.3.2), an additional one (RFC 9370 2.2.1), integrity beside an authenticated cipher (RFC 5282 8).
     for kind in proposal.transforms.iter().map(|transform| transform.kind) {
         if chosen.iter().all(|transform| transform.kind != kind) {
             let none = Transform::new(kind, 0);

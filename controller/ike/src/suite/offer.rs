@@ -139,6 +139,15 @@ impl EspPreferences {
         }
     }
 
+    /// The same without the additional exchange, which in CREATE_CHILD_SA would need IKE_FOLLOWUP_KE (RFC 9370 2.2.4).
+    #[must_use]
+    pub fn without_additional(&self) -> Self {
+        Self {
+            additional: Additional::Off,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         let mut kinds = vec![(
             TransformKind::ENCR,

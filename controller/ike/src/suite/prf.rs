@@ -1,4 +1,4 @@
-//! The pseudorandom function, and keys of any length from it (RFC 7296 2.13).
+//! The pseudorandom function, and keys of any length from it (RFC 7296 2.13, RFC 8247 2.2).
 
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;

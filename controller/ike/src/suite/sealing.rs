@@ -159,6 +159,7 @@ impl Sealer {
         // A datagram holds no more, and the length field of SK not much more.
         let inner = u16::try_from(length).map_err(|_| CryptoError::TooLong(chain.len()))?;
         let generic = (inner - HEADER_LEN as u16).to_be_bytes();
+        // RFC 5282 section 3.1: each value once under a key.
         let iv = self.used.to_be_bytes();
         self.used += 1;
 

@@ -420,6 +420,11 @@ impl End {
         }
     }
 
+    /// Something that its endpoint has to say.
+    pub fn tell(&mut self, millis: u64, id: AssociationId, event: Event) {
+        self.event(Millis(millis), id, event);
+    }
+
     fn event(&mut self, now: Millis, id: AssociationId, event: Event) {
         if let Ok(name) = std::env::var("KITH_TRACE") {
             let what = match &event {
