@@ -5,7 +5,8 @@ use super::ping::parse;
 use super::{Check, Tour};
 use crate::error::Error;
 use kith_agent::keying::Method;
-use kith_agent::status::{PeerStatus, Rekey, query, rekey};
+use kith_agent::status::{PeerStatus, Rekey, rekey};
+use kith_agent::supervisor::control::{Answer, Request, ask};
 use std::time::Duration;
 
 /// Replacements while pings go, of packets' keys and of IKE's in turns.
@@ -85,7 +86,13 @@ fn tunnel(tour: &Tour, from: &Member, to: &Member) -> Result<Option<PeerStatus>,
     let Some(process) = tour.record.process(from.node.as_str()) else {
         return Ok(None);
     };
-    let status = query(&process.socket)?;
+    // A device may be in several communities.
+    let own = Request::Status {
+        fqdn: Some(from.fqdn.to_string()),
+    };
+    let Ok(Answer::Status(status)) = ask(&process.socket, &own) else {
+        return Ok(None);
+    };
     let fqdn = to.fqdn.to_string();
     Ok(status.peers.into_iter().find(|peer| peer.name == fqdn))
 }

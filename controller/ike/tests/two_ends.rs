@@ -49,6 +49,21 @@ fn four_messages_give_both_ends_the_same_keys() {
 }
 
 #[test]
+fn a_host_has_the_keys_before_the_answer_leaves() {
+    let mut world = World::new(1, config());
+    world.connect(0);
+    // The peer's first packet leaves with the answer and is as fast: it is opened all the same.
+    world.delay = (0, 0);
+    world.run(100);
+    assert!(
+        world.ends[1].answered_before_keys == 0,
+        "{:?}",
+        world.ends[1].events
+    );
+    talk(&mut world);
+}
+
+#[test]
 fn a_post_quantum_exchange_between_them_changes_nothing_for_the_user() {
     let (mut world, _) = up(World::new(1, post_quantum()));
     assert!(
@@ -442,7 +457,10 @@ fn who_begins_is_told_at_once_which_authorities_are_believed() {
             authorities: Some(anchors.clone()).filter(|_| authorities),
             ..config()
         };
-        let mut world = World::with(6, [config(), there], terms);
+        // A request longer than the answer: else a cookie comes first.
+        let mut offers = config();
+        offers.ike.additional = kith_ike::suite::Additional::Offer;
+        let mut world = World::with(6, [offers, there], terms);
         let (now, connection) = (world.moment(), world.connection(0));
         let [here, there] = &mut world.ends;
         here.endpoint.connect(now, connection);

@@ -173,10 +173,13 @@ impl Responding {
                 Err(kind)
             }
         };
-        if !self.reply(context, path, datagram, &said) {
+        let Some(datagrams) = self.seal_reply(context, datagram, &said) else {
             return Step::Down(Down::Exhausted);
-        }
-        Step::Up(Box::new(Conclusion::new((peer, &terms, path), payloads, child)))
+        };
+        // The peer's first packet may be faster than our host: the answer leaves when the host has the keys.
+        let mut conclusion = Conclusion::new((peer, &terms, path), payloads, child);
+        conclusion.reply = datagrams;
+        Step::Up(Box::new(conclusion))
     }
 
     pub(crate) fn abandon(&mut self, context: &mut Context<'_>) {
@@ -202,14 +205,24 @@ impl Responding {
         datagram: &Datagram<'_>,
         said: &[Payload],
     ) -> bool {
+        let datagrams = self.seal_reply(context, datagram, said);
+        if let Some(datagrams) = &datagrams {
+            context.send(path, datagrams);
+        }
+        datagrams.is_some()
+    }
+
+    fn seal_reply(
+        &mut self,
+        context: &Context<'_>,
+        datagram: &Datagram<'_>,
+        said: &[Payload],
+    ) -> Option<Vec<Vec<u8>>> {
         let asked = datagram.header;
         let protection = &mut self.negotiated.protection;
         let header = protection.header(asked.exchange, true, asked.message_id.0);
-        let Ok(datagrams) = protection.seal(&header, said) else {
-            return false;
-        };
-        context.send(path, &datagrams);
-        self.window.answered(datagrams, context.now);
-        true
+        let datagrams = protection.seal(&header, said).ok()?;
+        self.window.answered(datagrams.clone(), context.now);
+        Some(datagrams)
     }
 }

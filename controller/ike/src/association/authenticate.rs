@@ -46,6 +46,8 @@ pub(crate) struct Conclusion {
     pub(crate) whereabouts: Option<Vec<u8>>,
     /// The first pair of ESP SAs, or why there is none.
     pub(crate) child: Result<(NewChild, Child), NotifyKind>,
+    /// The responder's answer, to be sent when the host has been given the keys.
+    pub(crate) reply: Vec<Vec<u8>>,
 }
 
 impl Conclusion {
@@ -63,6 +65,7 @@ impl Conclusion {
             initial_contact: noted(NotifyKind::INITIAL_CONTACT).is_some(),
             whereabouts: noted(NotifyKind::KITH_WHEREABOUTS).map(|notify| notify.data.clone()),
             child,
+            reply: Vec::new(),
         }
     }
 }

@@ -128,6 +128,7 @@ impl Established {
             Ok((new, child)) => this.add_child(context, new, child, false),
             Err(why) => context.tell(id, Event::ChildRefused { replaces: None, why }),
         }
+        context.send(this.path, &conclusion.reply);
         this
     }
 

@@ -174,6 +174,11 @@ impl Established {
         let old = &self.sas[at];
         let spis = Spis { initiator, responder };
         let keys = old.keys.rekeyed(suite.prf, suite.cipher, nonces, &[shared], spis);
+        // The old keys stand in the new ones, and with them what an additional exchange gave.
+        let suite = IkeSuite {
+            additional: old.suite.additional,
+            ..suite
+        };
         let (fragments, max) = (old.protection.fragments(), context.config.max_datagram);
         let protection = Protection::new(role, (initiator, responder), &keys, fragments, max).ok()?;
         Some(IkeSa::new(protection, suite, keys, context.now.millis))

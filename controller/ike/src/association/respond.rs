@@ -1,9 +1,9 @@
 //! The responder's IKE_SA_INIT: answer a stranger, and keep what is needed to hear more of it.
 
-use super::proof::X509;
 use super::context::Context;
 use super::hello::{self, Hello, Negotiated, note};
 use super::nat;
+use super::proof::X509;
 use super::protection::Protection;
 use super::window::Window;
 use crate::auth::IntAuth;
@@ -18,7 +18,10 @@ use crate::units::{AssociationId, Path, Role};
 /// transform and notification; and the names of our authorities.
 pub(crate) fn longest(config: &Config, hello: &Hello) -> usize {
     let additional = if hello.intermediate { 16 } else { 0 };
-    let authorities = config.authorities.as_ref().map_or(0, |anchors| 5 + anchors.request().len());
+    let authorities = config
+        .authorities
+        .as_ref()
+        .map_or(0, |anchors| 5 + anchors.request().len());
     28 + 48 + 8 + hello.share.data.len() + 36 + 56 + 8 + 12 + 27 + additional + authorities
 }
 

@@ -110,6 +110,8 @@ pub struct End {
     /// Packets for which there was no SA.
     pub lost: u64,
     pub sent_octets: u64,
+    /// Datagrams that were sent before the keys that the same input led to were given to the host.
+    pub answered_before_keys: u64,
 }
 
 enum What {
@@ -264,9 +266,14 @@ impl World {
     }
 
     fn settle(&mut self, end: usize) {
+        let mut sent = 0;
         while let Some(output) = self.ends[end].endpoint.next_output() {
+            if matches!(output, Output::Event(_, Event::Child(_))) {
+                self.ends[end].answered_before_keys += sent;
+            }
             match output {
                 Output::Send { path, octets } => {
+                    sent += 1;
                     self.largest = self.largest.max(octets.len());
                     self.ends[end].sent_octets += octets.len() as u64;
                     let arrives = Path {
@@ -417,6 +424,7 @@ impl End {
             received: 0,
             lost: 0,
             sent_octets: 0,
+            answered_before_keys: 0,
         }
     }
 

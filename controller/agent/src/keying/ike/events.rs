@@ -196,7 +196,6 @@ impl Agreement {
             spis: (spi, their_spi),
             suite: new.suite,
             since: now,
-            sending: false,
             outbound: Some(Box::new(outbound)),
             role: new.role,
             is_first: new.replaces.is_none(),
@@ -261,7 +260,6 @@ impl Agreement {
             ends: Millis(now.0.saturating_add(hard)),
             role: pair.role,
         });
-        pair.sending = true;
         peer.agreements += 1;
         (peer.rekey_at, peer.unanswered_since, peer.replacing) = (None, None, false);
         if pair.role == Role::Initiator && pair.is_first {

@@ -194,12 +194,17 @@ impl Agreement {
             .filter(|(_, pair)| pair.association == id)
             .collect();
         pairs.sort_by_key(|(child, _)| **child);
-        let told = |(_, pair): (&ChildId, &Pair)| super::Pair {
+        let of_peer = |peer: &&Peer| peer.association == Some(id);
+        let peer = self.peers.iter().flatten().find(of_peer);
+        let current = peer
+            .and_then(|peer| peer.current.as_ref())
+            .map(|current| current.child);
+        let told = |(child, pair): (&ChildId, &Pair)| super::Pair {
             spis: pair.spis,
             role: pair.role,
             suite: pair.suite,
             since: pair.since,
-            sending: pair.sending,
+            sending: current == Some(*child),
         };
         Some(Tunnel {
             role: view.role,

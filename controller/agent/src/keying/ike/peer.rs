@@ -58,7 +58,6 @@ pub(super) struct Pair {
     pub(super) spis: (Spi, Spi),
     pub(super) suite: EspSuite,
     pub(super) since: Millis,
-    pub(super) sending: bool,
     /// Until it is used.
     pub(super) outbound: Option<Box<Outbound>>,
     pub(super) role: Role,
