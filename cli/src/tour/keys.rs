@@ -12,6 +12,7 @@ use std::time::Duration;
 /// Replacements while pings go, of packets' keys and of IKE's in turns.
 const ROUNDS: u32 = 6;
 const PINGS: u32 = 400;
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     let pairs = tour.pairs();
@@ -50,7 +51,7 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         "ping", "-n", "-q", "-i", "0.01", "-W", "2", "-c", &count, &address,
     ];
     let before = tunnel(tour, &from, &to)?;
-    let pings = tour.background(from.node.as_str(), log, &ping)?;
+    let mut pings = tour.background(from.node.as_str(), log, &ping)?;
     for round in 0..ROUNDS {
         tour.stop.sleep(Duration::from_millis(600))?;
         let what = Rekey {
@@ -59,15 +60,16 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
         };
         rekey(&socket, what)?;
     }
-    tour.stop.sleep(Duration::from_millis(1_500))?;
+    let ended = pings.wait(tour, PATIENCE)?;
+    check.expect(ended, || format!("{PINGS} pings did not end"));
     pings.finish();
-    let answered = parse(&tour.log(log)).map_or(0, |result| result.answered);
+    let (sent, answered) = parse(&tour.log(log)).map_or((0, 0), |result| (result.sent, result.answered));
     let after = tunnel(tour, &from, &to)?;
     check.measure(format!(
-        "{answered} of {PINGS} pings answered over {ROUNDS} replacements"
+        "{answered} of {sent} pings answered over {ROUNDS} replacements"
     ));
     check.expect(answered == PINGS, || {
-        format!("{} pings were lost", PINGS.saturating_sub(answered))
+        format!("{} of {PINGS} pings were lost", PINGS.saturating_sub(answered))
     });
     let agreements = |peer: &Option<PeerStatus>| peer.as_ref().map_or(0, |peer| peer.agreements);
     let made = agreements(&after).saturating_sub(agreements(&before));

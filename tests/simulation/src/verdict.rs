@@ -217,7 +217,12 @@ fn joined_well(world: &World, device: &Device, run_id: [u8; 16]) -> Result<(), S
     let rules = (core.settings().compile_policy)(core.state(), id);
     let rules = convert::policy(Some(&Policy { version: 0, rules }));
     if device.rules.as_ref() != Some(&rules) {
-        return Err("its rules are not those of the policies".into());
+        let has = device.rules.clone().unwrap_or_default();
+        let lacking = rules.iter().find(|rule| !has.contains(rule));
+        let beside = has.iter().find(|rule| !rules.contains(rule));
+        return Err(format!(
+            "its rules are not those of the policies: it lacks {lacking:?} and has {beside:?} beside"
+        ));
     }
     match strangers(world, device).next() {
         Some(address) => Err(format!(

@@ -308,15 +308,19 @@ impl World {
         }
     }
 
-    /// A device's adapter has an address: nobody else's may have it, unless that one has no right to it any more and does not know that yet.
+    /// A device's adapter has an address: nobody else's may have it, unless one of the two has no right to it any more and does not know that
+    /// yet: it was told before it lost it.
     fn took(&mut self, number: usize) {
         let me = &self.devices[number];
+        let has_right = |device: &Device| {
+            let session = self.server.mirror.sessions.get(&device.fqdn);
+            session.map(|session| Some(Ipv4Addr::from(session.virtual_address))) == Some(device.holds)
+        };
         for other in &self.devices {
             if other.number == number || other.domain != me.domain || other.holds != me.holds {
                 continue;
             }
-            let session = self.server.mirror.sessions.get(&other.fqdn);
-            if session.map(|session| Some(Ipv4Addr::from(session.virtual_address))) == Some(other.holds) {
+            if has_right(me) && has_right(other) {
                 let what = format!("it and {} have {:?}", other.fqdn, me.holds);
                 self.net.wrong(ONE_HOLDER, Some(&me.fqdn), what);
             }

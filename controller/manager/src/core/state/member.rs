@@ -109,7 +109,7 @@ pub struct Registering {
     pub until_ms: u64,
     /// Wrong codes that are still forgiven.
     pub attempts_left: u32,
-    /// When the code was sent.
+    /// When the code was sent; in memory only.
     pub code_sent_ms: u64,
 }
 
@@ -305,7 +305,8 @@ impl Registering {
             code_hash: array(&record.code_hash, "its code")?,
             until_ms: record.until_ms,
             attempts_left: record.attempts_left,
-            code_sent_ms: record.code_sent_ms,
+            // A manager that died may not have sent it: rather two letters than none.
+            code_sent_ms: 0,
         })
     }
 
@@ -318,7 +319,6 @@ impl Registering {
             code_hash: self.code_hash.to_vec(),
             until_ms: self.until_ms,
             attempts_left: self.attempts_left,
-            code_sent_ms: self.code_sent_ms,
         }
     }
 }

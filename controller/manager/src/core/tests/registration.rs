@@ -244,31 +244,6 @@ fn the_same_device_may_begin_anew_and_gets_a_new_code_every_half_minute() {
 }
 
 #[test]
-fn a_restart_does_not_send_a_second_letter() {
-    let mut world = World::new();
-    let mut agent = world.invite(LAPTOP);
-    let first = begin(&mut world, &agent);
-    world.pass(29_000);
-    world.restart();
-    let again = begin(&mut world, &agent);
-    assert_eq!((&first.key_share, world.mails.len()), (&again.key_share, 1));
-    world.pass(999);
-    world.restart();
-    agent.share = kith_protocol::share::KeyShare::from_private(world.secret());
-    begin(&mut world, &agent);
-    assert_eq!(world.mails.len(), 1, "a new run of the agent, and the same code");
-    world.pass(1);
-    world.restart();
-    let ack = begin(&mut world, &agent);
-    assert_eq!(world.mails.len(), 2, "half a minute is over");
-    let code = world.code();
-    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else {
-        panic!("refused")
-    };
-    agent.take(&ack, &sealed);
-}
-
-#[test]
 fn five_wrong_codes_end_the_registration_and_three_registrations_the_password() {
     let mut world = World::new();
     let agent = world.invite(LAPTOP);
