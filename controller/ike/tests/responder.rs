@@ -334,7 +334,10 @@ fn the_ike_sa_is_not_rekeyed_without_a_key_exchange() {
 fn a_cookie2_comes_back_as_it_was() {
     let mut hand = Hand::plain();
     let cookie = note(NotifyKind::COOKIE2, b"12345678");
-    assert_eq!(hand.ask(Exchange::Informational, &[cookie.clone()]), [cookie]);
+    assert_eq!(
+        hand.ask(Exchange::Informational, std::slice::from_ref(&cookie)),
+        [cookie]
+    );
 }
 
 #[test]

@@ -142,10 +142,10 @@ impl Engine {
         }
         self.endpoint.poll(now);
         self.requests(now);
-        self.from_ike_port(now)?;
-        self.from_nat_port(now)?;
+        self.read_ike_port(now)?;
+        self.read_nat_port(now)?;
         self.settle(now);
-        self.from_adapter(now)?;
+        self.read_adapter(now)?;
         self.settle(now);
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Engine {
         Ok(())
     }
 
-    fn from_ike_port(&mut self, now: Moment) -> io::Result<()> {
+    fn read_ike_port(&mut self, now: Moment) -> io::Result<()> {
         for _ in 0..BURST {
             let Some((len, from)) = receive(&self.sockets.ike, &mut self.buffer)? else {
                 break;
@@ -211,7 +211,7 @@ impl Engine {
         Ok(())
     }
 
-    fn from_nat_port(&mut self, now: Moment) -> io::Result<()> {
+    fn read_nat_port(&mut self, now: Moment) -> io::Result<()> {
         for _ in 0..BURST {
             let Some((len, from)) = receive(&self.sockets.nat, &mut self.buffer)? else {
                 break;
@@ -261,7 +261,7 @@ impl Engine {
         }
     }
 
-    fn from_adapter(&mut self, now: Moment) -> io::Result<()> {
+    fn read_adapter(&mut self, now: Moment) -> io::Result<()> {
         for _ in 0..BURST {
             let len = match self.tun.recv(&mut self.buffer[HEADER_LEN..]) {
                 Ok(len) => len,
