@@ -55,8 +55,8 @@ const MUTANTS: [(&str, &str, &str); 20] = [
     ),
     (
         "the segment size of any segment is lowered",
-        "_tmp_16 0x2\n",
-        "_tmp_16 0xFF\n",
+        "_tmp_17 0x2\n",
+        "_tmp_17 0xFF\n",
     ),
     ("key agreement on another port", "0x4EEA", "0x4EEB"),
     ("fragments pass", "flags_fragment 0x4000", "flags_fragment 0x2000"),
