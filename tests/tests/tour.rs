@@ -12,7 +12,7 @@ fn the_tour_of_the_quickstart_passes_every_check() {
     assert_eq!(ran.status, Some(0), "{}\n{}", ran.err, ran.out);
     let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     let checks = report["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 19);
+    assert_eq!(checks.len(), 20);
     for check in checks {
         // The quickstart has a part for everything: a check that was skipped was not made.
         assert!(check["skipped"].is_null(), "{check}");
