@@ -37,6 +37,8 @@ pub(crate) struct Answered {
     key_share: [u8; 32],
     /// Given again until then.
     pub(super) until_ms: u64,
+    /// Of the answer; 0 before it was given.
+    pub(super) revision: u64,
 }
 
 impl Pending {
@@ -91,6 +93,7 @@ impl Manager {
                 request_hash: hash,
                 key_share: share.public(),
                 until_ms,
+                revision: 0,
             }));
         }
         self.join_ack(id, share.public(), 0)
@@ -139,7 +142,11 @@ impl Manager {
         let good = live.told != u64::MAX && is_given(community, session.virtual_address);
         let same = answered.request_hash == hash && now.0 < answered.until_ms && good;
         // What it should have been told since the first answer, it must still hear of.
-        let revision = live.told.saturating_sub(1);
+        let revision = if live.told == answered.revision {
+            answered.revision
+        } else {
+            live.told.saturating_sub(1)
+        };
         same.then(|| self.join_ack(id, answered.key_share, revision))
             .flatten()
     }

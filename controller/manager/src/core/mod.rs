@@ -354,15 +354,26 @@ impl Manager {
         released.into_iter().for_each(|released| self.release(released));
     }
 
-    fn release(&mut self, released: Released) {
-        let output = match released.held {
-            Held::Output(output) => output,
+    fn release(&mut self, Released { held, revision }: Released) {
+        let output = match held {
+            Held::Output(output) => {
+                if let Output::Answer {
+                    answer: Answer::Join(ack),
+                    ..
+                } = &output
+                    && ack.revision == revision.0
+                    && let Some(live) = self.state.live_mut(MemberId(ack.member_id))
+                {
+                    live.joined_at(revision);
+                }
+                output
+            }
             Held::Push(member, update) => {
                 let Some(live) = self.state.live_mut(member) else {
                     return;
                 };
-                if live.told != u64::MAX {
-                    live.told = live.told.max(released.revision.0);
+                if update.revision == revision.0 {
+                    live.tell(revision);
                 }
                 let Some(stream) = live.stream else {
                     return self.counts.add("push", "no_stream");

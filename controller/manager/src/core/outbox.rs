@@ -215,8 +215,8 @@ pub(crate) fn store_refusal() -> Refusal {
     }
 }
 
-/// Gives everything its revision. A member that gets several updates of one revision must not believe after the first that it has them all:
-/// only the last carries that revision, those before it the one before.
+/// Gives everything its revision. A member that is told several things of one revision must not believe before the last that it has them
+/// all, so only that one carries the revision: if its stream ends between them, it asks from where it was before.
 fn released(batch: Vec<Held>, revision: Revision) -> Vec<Released> {
     let mut told = BTreeSet::new();
     let mut out: Vec<Released> = batch
@@ -229,19 +229,12 @@ fn released(batch: Vec<Held>, revision: Revision) -> Vec<Released> {
 }
 
 fn stamped(mut held: Held, revision: Revision, told: &mut BTreeSet<MemberId>) -> Released {
+    let mut last_of = |member| told.insert(member).then_some(revision.0).unwrap_or_default();
     match &mut held {
-        Held::Push(member, update) => {
-            let last = told.insert(*member);
-            update.revision = if last {
-                revision.0
-            } else {
-                revision.0.saturating_sub(1)
-            };
-        }
-        Held::Output(Output::Push { update, .. }) => update.revision = revision.0,
+        Held::Push(member, update) => update.revision = last_of(*member),
         Held::Output(Output::Event(event)) => event.revision = revision.0,
         Held::Output(Output::Answer { answer, .. }) => match answer {
-            Answer::Join(ack) if ack.revision == 0 => ack.revision = revision.0,
+            Answer::Join(ack) if ack.revision == 0 => ack.revision = last_of(MemberId(ack.member_id)),
             Answer::Move(ack) => ack.revision = revision.0,
             _ => {}
         },

@@ -38,7 +38,7 @@ impl Manager {
                     self.outbox.now(Output::StreamEnd { stream: old, why });
                 }
                 if anew {
-                    return self.tell_all(id, stream);
+                    return self.tell_all(id);
                 }
                 // What is held now is of later revisions and goes to this stream.
                 let synced = self.synced(id);
@@ -52,8 +52,9 @@ impl Manager {
         }
     }
 
-    /// What a member must know that knows nothing. It is told like any change: not before it is on disk.
-    fn tell_all(&mut self, id: MemberId, stream: StreamId) {
+    /// What a member must know that knows nothing. It is told like any change: not before it is on disk, and it has been told only with the
+    /// last word of it.
+    fn tell_all(&mut self, id: MemberId) {
         if let Some(live) = self.state.live_mut(id) {
             live.told = 0;
         }
@@ -64,11 +65,7 @@ impl Manager {
             version: self.settings.managers_version,
         });
         for change in [managers, policy, self.synced(id)] {
-            let update = Update {
-                revision: 0,
-                change: Some(change),
-            };
-            self.emit(Output::Push { stream, update });
+            self.push(id, change);
         }
     }
 

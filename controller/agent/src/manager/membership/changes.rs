@@ -22,7 +22,9 @@ impl Membership {
         if !self.on_stream(stream) {
             return;
         }
-        if let Some(joined) = &mut self.joined {
+        // Who has asked for everything has it with the last word only: if the stream ends before, it asks for everything again.
+        let whole = matches!(update.change, Some(Change::Synced(_)));
+        if let Some(joined) = self.joined.as_mut().filter(|joined| whole || !joined.resyncing) {
             joined.revision = joined.revision.max(update.revision);
         }
         match update.change {
@@ -107,28 +109,32 @@ impl Membership {
         self.met.insert(address, met)
     }
 
-    /// The manager does not know what we were told, and whom we deal with: it may have been started anew. It is asked for both; what is
-    /// in force stays so meanwhile.
+    /// The manager does not know what we were told, and whom we deal with: it may have been started anew. It is asked for all of it, and for
+    /// members once its stream stands ([`Self::synced`]); what is in force stays so meanwhile.
     fn resync(&mut self, now: Moment) {
         let Some(joined) = &mut self.joined else { return };
-        if std::mem::replace(&mut joined.resyncing, true) {
+        if joined.resyncing {
             // Even asked for everything it says so: there is no other way left.
             return self.rejoin(now, 0);
         }
-        let time = joined.manager_time(now);
         joined.revision = 0;
-        self.met.retain(|_, met| time < met.expires_ms);
-        let met: Vec<Ipv4Addr> = self.met.keys().copied().collect();
         self.unwatch();
         self.watch(now);
-        self.seek_all(now, met);
     }
 
+    /// Everything up to here was told, but for where members are. From now on we hear of it when they move, so now they are asked for: of an
+    /// earlier answer nobody could say what has become of it before the stream stood.
     fn synced(&mut self, now: Moment, synced: &Synced) {
         let Some(joined) = &mut self.joined else { return };
-        joined.resyncing = false;
+        let anew = std::mem::take(&mut joined.resyncing);
         if !convert::still_holds(&joined.place, synced) {
-            self.rejoin(now, 0);
+            return self.rejoin(now, 0);
+        }
+        if anew {
+            let time = joined.manager_time(now);
+            self.met.retain(|_, met| time < met.expires_ms);
+            let met: Vec<Ipv4Addr> = self.met.keys().copied().collect();
+            self.seek_all(now, met);
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Joined {
     clock_offset_ms: i64,
     /// All up to here has been told.
     pub(super) revision: u64,
-    /// Everything is being told anew.
+    /// This stream tells everything: it counts with its last word.
     pub(super) resyncing: bool,
     stream: Stream,
     stream_backoff: Backoff,
@@ -239,6 +239,7 @@ impl Membership {
         };
         if let Some(joined) = &mut self.joined {
             joined.stream = Stream::Opening(stream, after(now, OPENING_MS));
+            joined.resyncing = joined.revision == 0;
         }
         self.outputs.push_back(Output::Watch {
             stream,

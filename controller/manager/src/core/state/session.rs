@@ -4,6 +4,7 @@ use super::member::{array, some};
 use crate::core::ids::{CommitId, RunId, StreamId};
 use crate::core::relations::Relations;
 use kith_protocol::{member, records};
+use kith_store::Revision;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -115,6 +116,23 @@ impl Live {
             addressed: CommitId(0),
             answered: None,
         }
+    }
+
+    /// It is answered that it has joined, with all that there is up to this revision.
+    pub(in crate::core) fn joined_at(&mut self, revision: Revision) {
+        self.tell(revision);
+        if let Some(answered) = &mut self.answered {
+            answered.revision = revision.0;
+        }
+    }
+
+    /// It is told the last word of this revision. When that is not the first last word, nobody can say by its revision which of them it has.
+    pub(in crate::core) fn tell(&mut self, revision: Revision) {
+        self.told = if self.told < revision.0 {
+            revision.0
+        } else {
+            u64::MAX
+        };
     }
 }
 

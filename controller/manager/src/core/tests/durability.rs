@@ -249,7 +249,12 @@ fn members_have_time_to_come_back_after_a_restart_and_then_are_silent() {
     let joined_ms = world.session(&agents[0]).joined_ms;
     agents[0].watch(&mut world, 0);
     let heard = world.heard(&agents[0]);
-    assert!(heard.iter().all(|update| update.revision == revision));
+    let revisions: Vec<u64> = heard.iter().map(|update| update.revision).collect();
+    assert_eq!(
+        revisions,
+        [0, 0, revision],
+        "it has everything with the last word"
+    );
     let [
         Some(Change::Managers(_)),
         Some(Change::Policy(policy)),

@@ -11,6 +11,7 @@ mod join;
 mod outbox;
 mod properties;
 mod registration;
+mod streams;
 mod world;
 
 use super::*;
