@@ -117,8 +117,8 @@ fn a_ticket_opens_the_door_and_packets_pass_both_ways() {
         (KeyState::Up, 1)
     );
     assert!(status.refusals.is_empty(), "{:?}", status.refusals);
-    crate::assert_conserved(&status);
-    crate::assert_conserved(&a.status());
+    crate::assert_conserved(|| b.status());
+    crate::assert_conserved(|| a.status());
 }
 
 /// Threads of this process by name, and their effective capabilities.

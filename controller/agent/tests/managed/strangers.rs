@@ -122,7 +122,7 @@ fn a_stranger_without_a_good_ticket_is_refused_by_name_and_not_answered() {
     world.net.until("let in", Duration::from_secs(2), |_| {
         member.status().peers.len() == 1
     });
-    crate::assert_conserved(&member.status());
+    crate::assert_conserved(|| member.status());
 }
 
 #[test]
