@@ -27,7 +27,7 @@ use kith_p4runtime::entry::{
     RouteKey, SessionKey,
 };
 use kith_p4runtime::packet::PacketOut;
-use kith_p4runtime::target::{Backend, Outlet, PacketOutError, Parts, Pipeline, Store, UpdateError};
+use kith_p4runtime::target::{Backend, Outlet, PacketOutError, Parts, Pipeline, Resting, Store, UpdateError};
 use kith_p4runtime::update::{Count, MeterConfig, Update};
 use kith_pipeline::meter::Rate;
 use kith_pipeline::table::neighbor::OnLink;
@@ -116,6 +116,7 @@ impl Control {
                 .iter()
                 .map(|shared| shared.direct.clone())
                 .collect(),
+            keys: Box::new(Resting::new(0)),
             outlet: outlet(settings.links.iter().map(|link| link.mtu).collect(), out),
         });
         let seen = Arc::new(Seen {

@@ -7,7 +7,7 @@ use kith_p4runtime::entry::{
     MemberAction, MemberKey, NeighborKey, PolicyAction, PolicyKey, RelayTo, Resolve, SenderKey, SessionKey,
     Table, Ternary, ToVirtual,
 };
-use kith_p4runtime::packet::PacketOut;
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_p4runtime::proto::v1::{self, entity};
 use kith_p4runtime::target::Atomicity;
 use kith_p4runtime::update::{Row, Update};
@@ -194,6 +194,7 @@ impl Controller {
     pub fn packet_out(&mut self, port: u8, frame: &[u8]) {
         let packet = PacketOut {
             egress_port: PortIndex(port),
+            mode: PacketOutMode::Send,
             frame: frame.to_vec(),
         };
         let session = self.session.as_mut().unwrap();

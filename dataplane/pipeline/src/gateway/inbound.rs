@@ -147,7 +147,7 @@ fn deliver<P: Packet, A: Aead>(
         Opened::Packet => {}
         Opened::Fragment => return Err(DropReason::VirtualFragment),
         // Nothing for a device: it said that its sender is alive.
-        Opened::Dummy => return Err(DropReason::EspBadTrailer),
+        Opened::Dummy => return Err(DropReason::EspDummy),
     }
     let association = &cleared.association;
     let pair = Pair {

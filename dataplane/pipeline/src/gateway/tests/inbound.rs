@@ -192,7 +192,7 @@ fn of_what_was_sealed_only_whole_packets_are_delivered() {
         "dummy",
         WAN,
         &sealed_as(NO_NEXT_HEADER, &[]),
-        DropReason::EspBadTrailer,
+        DropReason::EspDummy,
     );
     let mut fragment = Ipv4::new(ALPHA.member, BETA.member, PROTOCOL_UDP, 28)
         .as_bytes()
