@@ -194,6 +194,9 @@ impl Side for Rust {
                 ingress: u32::from(input.port),
                 frame,
             },
+            Verdict::HandOver(_) => Outcome::Dropped {
+                reason: "handed over by the only worker".to_owned(),
+            },
             Verdict::Drop(reason) => Outcome::Dropped {
                 reason: reason.name().to_owned(),
             },
