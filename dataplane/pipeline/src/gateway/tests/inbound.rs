@@ -41,7 +41,7 @@ fn clear(protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// What alpha's keys make of any payload, as any next header.
-fn sealed_as(next_header: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn sealed_as(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let now = Millis(NOW.0 / 1_000_000);
     let mut sa = Outbound::new(spi(BETA), keys(BETA), Limits::default(), now);
     let ip = Ipv4::new(ALPHA.member, BETA.member, next_header, 20 + payload.len() as u16);
