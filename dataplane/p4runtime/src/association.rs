@@ -20,6 +20,7 @@ use kith_esp::{Bounds, Limits, Millis, SaKeys, Spi};
 use kith_pipeline::units::SaIndex;
 use prost::Message;
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The extern instance's name.
@@ -205,13 +206,13 @@ impl std::fmt::Debug for Association {
     }
 }
 
-/// Keys are compared by whose they are, never by what they are.
+/// Keys are compared in constant time.
 impl PartialEq for Association {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
             && self.spi == other.spi
             && self.limits == other.limits
-            && Arc::ptr_eq(&self.keys, &other.keys)
+            && bool::from(self.keys.keymat().ct_eq(&other.keys.keymat()))
     }
 }
 

@@ -29,11 +29,12 @@ fn an_association_comes_back_as_it_was_sent() {
         association(Direction::Inbound, 8191),
     ] {
         let came = Association::decode(&sent.encode()).unwrap();
-        assert_eq!(
-            (came.key, came.spi, came.limits),
-            (sent.key, sent.spi, sent.limits)
+        assert_eq!(came, sent);
+        let other_keys = SaKeys::new(Key::aes256(&[0x5A; 32]), Salt::new(&[0x5A; 4]));
+        assert_ne!(
+            came,
+            Association::new(sent.key, sent.spi, other_keys, sent.limits)
         );
-        assert_eq!(came.keys.keymat(), sent.keys.keymat());
         assert_eq!(AssociationKey::decode(&sent.key.encode()), Ok(sent.key));
     }
 }
