@@ -368,3 +368,43 @@ fn nobody_there_is_said() {
         ran.err
     );
 }
+
+#[test]
+fn security_associations_are_listed_without_keys() {
+    use kith_esp::{Key, Limits, SaKeys, Salt, Spi};
+    use kith_p4runtime::association::{Association, AssociationKey, Direction};
+    use kith_p4runtime::target::Atomicity;
+    use kith_p4runtime::update::Update;
+    use kith_pipeline::units::SaIndex;
+
+    let target = Target::start();
+    assert!(
+        target
+            .good("dataplane associations")
+            .ends_with("has no security association\n")
+    );
+    let (mut client, _session) = target.controller(1);
+    let key = AssociationKey {
+        direction: Direction::Outbound,
+        index: SaIndex(5),
+    };
+    let keys = SaKeys::new(Key::aes128(&[0xA5; 16]), Salt::new(&[0xA5; 4]));
+    let association = Association::new(key, Spi::new(0x1234).unwrap(), keys, Limits::default());
+    let install = [Update::InstallAssociation(association)];
+    target
+        .runtime
+        .block_on(client.write(&install, Atomicity::Continue))
+        .unwrap();
+    let listed = target.json("dataplane associations");
+    let one = &listed["associations"][0];
+    assert_eq!(
+        (&one["direction"], &one["index"], &one["state"]),
+        (&"outbound".into(), &5.into(), &"fresh".into())
+    );
+    assert_eq!(one["until_hard"]["milliseconds"], 180_000);
+    let shown = target.good("dataplane associations");
+    assert!(shown.contains("0x00001234"), "{shown}");
+    for secret in ["a5a5", "A5A5", "165"] {
+        assert!(!listed.to_string().contains(secret) && !shown.contains(secret));
+    }
+}

@@ -19,8 +19,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={P4INFO}");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
-    let files = protox::compile(["p4/v1/p4runtime.proto"], ["proto"])?;
-    tonic_prost_build::configure().compile_fds(files.clone())?;
+    let files = protox::compile(["p4/v1/p4runtime.proto", "kith/v1/association.proto"], ["proto"])?;
+    tonic_prost_build::configure()
+        // These two can hold keys: `proto::secret` prints them without.
+        .skip_debug(["p4.v1.ExternEntry", "kith.v1.SecurityAssociation"])
+        .compile_fds(files.clone())?;
 
     let pool = DescriptorPool::from_file_descriptor_set(files)?;
     let kind = pool

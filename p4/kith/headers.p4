@@ -14,10 +14,13 @@ header packet_in_t {
     bit<16> reason;         // a punt reason
 }
 
+// Mode 0: the frame leaves by egress_port as it is. The two others are for the software between controller and program, which makes
+// of them what the program knows: mode 1 (routed, egress_port 0) becomes mode 0 once route and neighbor have said port and
+// stations; a frame of mode 2 (submitted) comes in by the port that egress_port names, as if the port had received it.
 @controller_header("packet_out")
 header packet_out_t {
     bit<16> egress_port;
-    bit<16> reserved;
+    bit<16> mode;
 }
 
 header ethernet_t {

@@ -1,7 +1,7 @@
 //! Calling the compiler.
 
 use crate::manifest::{Compiler, Manifest};
-use crate::{Error, Folder, P4INFO, SPEC};
+use crate::{EXTERNS, Error, Folder, P4INFO, SPEC};
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +19,8 @@ pub fn refresh(folder: &Folder) -> Result<String, Error> {
 }
 
 /// Compiles the folder's program to the files named (relative to the folder, or absolute); gives the compiler's warnings.
+///
+/// The compiler tells P4Runtime nothing of extern instances: what [`EXTERNS`] says of them stands behind its own words.
 pub fn run(folder: &Folder, spec: &Path, p4info: &Path) -> Result<String, Error> {
     let output = Command::new(COMPILER)
         .args(arguments(spec, p4info))
@@ -26,11 +28,17 @@ pub fn run(folder: &Folder, spec: &Path, p4info: &Path) -> Result<String, Error>
         .output()
         .map_err(Error::NoCompiler)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() {
-        Ok(said)
-    } else {
-        Err(Error::Refused(said))
+    if !output.status.success() {
+        return Err(Error::Refused(said));
     }
+    let made = folder.path().join(p4info);
+    let told = std::fs::read_to_string(&made).map_err(|source| Error::Read {
+        path: made.clone(),
+        source,
+    })?;
+    std::fs::write(&made, told + &folder.read(EXTERNS)?)
+        .map_err(|source| Error::Write { path: made, source })?;
+    Ok(said)
 }
 
 /// The compiler on PATH, as the manifest names it.

@@ -70,6 +70,8 @@ impl Folder {
 pub const SPEC: &str = "compiled/kith.spec";
 /// What P4Runtime clients are told: tables, actions, identifiers.
 pub const P4INFO: &str = "compiled/kith.p4info.txt";
+/// What P4Runtime clients are told of extern instances, which the compiler leaves out.
+pub const EXTERNS: &str = "kith/externs.p4info.txt";
 /// What the two were made from.
 pub const MANIFEST: &str = "compiled/manifest.json";
 /// The picture.

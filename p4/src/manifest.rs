@@ -1,6 +1,6 @@
 //! What the compiled outputs were made from: hashes, compiler, arguments.
 
-use crate::{Error, Folder, MANIFEST, P4INFO, SPEC};
+use crate::{EXTERNS, Error, Folder, MANIFEST, P4INFO, SPEC};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ pub fn sources(folder: &Folder) -> Result<Vec<String>, Error> {
         path: path.clone(),
         source,
     };
-    let mut names = vec!["kith.p4".to_owned()];
+    let mut names = vec!["kith.p4".to_owned(), EXTERNS.to_owned()];
     for entry in std::fs::read_dir(&path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         if let Some(name) = name.to_str().filter(|name| name.ends_with(".p4")) {

@@ -99,7 +99,7 @@ fn the_compiled_program_comes_to_the_tables_in_the_order_of_the_source() {
 }
 
 /// Reasons that the P4 program itself never gives, and who does.
-const GIVEN_ELSEWHERE: [(&str, &str); 11] = [
+const GIVEN_ELSEWHERE: [(&str, &str); 13] = [
     (
         "segmented",
         "a packet in several buffers: the port layer of this target has none",
@@ -110,9 +110,14 @@ const GIVEN_ELSEWHERE: [(&str, &str); 11] = [
     ("esp_too_old", "the crypto block"),
     ("esp_bad_tag", "the crypto block"),
     ("esp_bad_trailer", "the crypto block"),
+    ("esp_dummy", "the crypto block"),
     ("buffer_room", "the crypto block"),
     ("punt_queue_full", "the queue to the slow path"),
     ("slow_path_refused", "the slow path"),
+    (
+        "hand_over_queue_full",
+        "the queue between workers: this target has one crypto block",
+    ),
     ("transmit_queue_full", "the port"),
 ];
 

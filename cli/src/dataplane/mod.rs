@@ -49,6 +49,9 @@ pub enum DataplaneCommand {
         #[command(flatten)]
         target: P4Target,
     },
+    /// Security associations of a gateway, over P4Runtime: whose, how old, what went under them, what is left; never keys
+    #[command(after_long_help = p4runtime::ASSOCIATIONS_EXAMPLES)]
+    Associations(P4Target),
     /// Write entries and meters, over P4Runtime: one from the command line, or a batch
     #[command(after_long_help = p4runtime::WRITE_EXAMPLES)]
     Write {
@@ -109,6 +112,7 @@ pub fn run(command: DataplaneCommand, format: Format) -> Result<u8, Error> {
         C::Neighbors(target) => output::show(format, &target.connect()?.neighbors()?, render::neighbors)?,
         C::Tables(target) => return p4runtime::tables(&target, format),
         C::Table { view, target } => return p4runtime::table(&target, &view, format),
+        C::Associations(target) => return p4runtime::associations(&target, format),
         C::Write { writing, target } => return p4runtime::write(&target, &writing, format),
         C::Read { reading, target } => return p4runtime::read(&target, &reading, format),
         C::Capture { capturing, target } => return p4runtime::capture(&target, &capturing, format),

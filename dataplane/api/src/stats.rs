@@ -193,7 +193,7 @@ pub struct Stats {
     pub conservation: Conservation,
 }
 
-/// A worker's packets. `received + injected = transmitted + punted + dropped`, but for a burst in its hands.
+/// A worker's packets. `received + injected + taken_over = transmitted + punted + dropped + handed_over`, but for a burst in its hands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStats {
     /// Its number.
@@ -206,8 +206,14 @@ pub struct WorkerStats {
     pub transmitted: u64,
     /// Their octets.
     pub transmitted_bytes: u64,
-    /// From the slow path, to send.
+    /// From the slow path, to send or to decide about.
     pub injected: u64,
+    /// To other workers, which have their security associations.
+    #[serde(default)]
+    pub handed_over: u64,
+    /// From other workers.
+    #[serde(default)]
+    pub taken_over: u64,
     /// To the slow path.
     pub punted: u64,
     /// Gone.
@@ -269,7 +275,7 @@ pub struct Conservation {
     pub consumed: u64,
     /// Gone under a name, anywhere.
     pub dropped: u64,
-    /// In queues between workers and slow path, and waiting for neighbours.
+    /// In queues between workers, and between them and the slow path, and waiting for neighbours.
     pub in_flight: u64,
     /// Do both sides agree?
     pub balanced: bool,
@@ -280,13 +286,14 @@ impl Conservation {
     #[must_use]
     pub fn of(workers: &[WorkerStats], slow: &SlowPathStats, queued: u64) -> Self {
         let sum = |of: fn(&WorkerStats) -> u64| workers.iter().map(of).sum::<u64>();
+        let handed = sum(|worker| worker.handed_over);
         let all = Self {
             received: sum(|worker| worker.received),
             originated: slow.originated,
             transmitted: sum(|worker| worker.transmitted),
             consumed: slow.consumed,
             dropped: sum(|worker| worker.dropped) + slow.dropped,
-            in_flight: queued + slow.held,
+            in_flight: queued + slow.held + handed.saturating_sub(sum(|worker| worker.taken_over)),
             balanced: false,
         };
         let (came, went) = (

@@ -1,25 +1,34 @@
 //! A worker: the way of a packet from receive queue to transmit queue.
 //!
 //! ```text
-//!  for each port: rx burst ► Path::process ► sort ─┬─ transmit: the out port's burst
-//!                                                   ├─ punt:     ring to the slow path, ingress and reason in front
-//!                                                   └─ drop:     freed together
-//!  ring from the slow path ► the out port's burst
+//!  orders ► security associations come and go
+//!  for each port: rx burst ► Path::process ► sort ─┬─ transmit:  the out port's burst
+//!                                   ▲               ├─ punt:      ring to the slow path, ingress and reason in front
+//!                                   │               ├─ hand over: ring to the worker that has the association, ingress in front
+//!                                   │               └─ drop:      freed together
+//!  rings from other workers ────────┤
+//!  ring from the slow path ─────────┴─ to decide about, or for the out port's burst
 //!  for each port: tx burst; what the port does not take is dropped (transmit_queue_full)
 //! ```
 //!
-//! A worker owns its queues, its end of both rings and its counters; it shares the tables of senders and sessions and reads snapshots. In
+//! A worker owns its queues, its ends of all rings, its security associations and its counters; it shares the tables of senders and sessions and reads snapshots. In
 //! its loop there is no lock, allocation, syscall, log or panic, except for the sleep of a worker with nothing to do.
 
+mod exits;
+pub mod keys;
+
 use crate::clock::Clock;
+use exits::{Exits, octets};
+use keys::Desk;
 use kith_api::config::{Idle, IdleMode};
 use kith_dpdk::{Burst, Consumer, Mbuf, Producer, RxQueue, TxQueue};
 use kith_pipeline::counters::{Counters, DirectCounters};
+use kith_pipeline::gateway::Gateway;
 use kith_pipeline::path::Path;
-use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::reason::DropReason;
 use kith_pipeline::table::snapshot::Reader;
 use kith_pipeline::tables::Tables;
-use kith_pipeline::units::PortIndex;
+use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +37,14 @@ use std::time::Duration;
 
 /// Octets in front of a packet in the ring to the slow path: ingress port, reason.
 pub const PUNT_HEADER: usize = 2;
-/// Octets in front of a packet in the ring from the slow path: egress port.
-pub const INJECT_HEADER: usize = 1;
+/// Octets in front of a packet in a ring to a worker: what is to be done ([`SEND`], [`FRESH`], [`AGAIN`]), port.
+pub const HEADER: usize = 2;
+/// The packet leaves by the port.
+pub const SEND: u8 = 0;
+/// The packet came in by the port.
+pub const FRESH: u8 = 1;
+/// The same, and its entries have counted it.
+pub const AGAIN: u8 = 2;
 
 /// What a worker counts; anyone may read it.
 #[derive(Debug)]
@@ -60,26 +75,22 @@ impl Shared {
     }
 }
 
-/// A transmit queue, and what is to be sent through it.
-struct Out {
-    queue: TxQueue,
-    burst: Burst,
-}
-
 /// All that a worker owns.
 pub struct Worker {
     rx: Vec<RxQueue>,
-    out: Vec<Out>,
+    exits: Exits,
     tables: Reader<Tables>,
-    up: Producer,
     down: Consumer,
+    others: Vec<Consumer>,
+    desk: Option<Desk>,
+    gateway: Gateway,
     clock: Clock,
     burst: Burst,
-    dead: Burst,
 }
 
 impl Worker {
-    /// A worker with one receive and one transmit queue of each port, in the order of their numbers.
+    /// A worker with one receive and one transmit queue of each port, in the order of their numbers, and without security
+    /// associations.
     #[must_use]
     pub fn new(
         rx: Vec<RxQueue>,
@@ -88,25 +99,39 @@ impl Worker {
         (up, down): (Producer, Consumer),
         clock: Clock,
     ) -> Self {
-        let out = |queue| Out {
-            queue,
-            burst: Burst::new(),
-        };
         Self {
             rx,
-            out: tx.into_iter().map(out).collect(),
+            exits: Exits::new(tx, up),
             tables,
-            up,
             down,
+            others: Vec::new(),
+            desk: None,
+            gateway: Gateway::new(0),
             clock,
             burst: Burst::new(),
-            dead: Burst::new(),
         }
+    }
+
+    /// With security associations, installed and removed by orders.
+    #[must_use]
+    pub fn with_keys(mut self, gateway: Gateway, desk: Desk) -> Self {
+        self.gateway = gateway;
+        self.desk = Some(desk);
+        self
+    }
+
+    /// With rings to other workers, by their numbers, and from them.
+    #[must_use]
+    pub fn with_others(mut self, to: Vec<Option<Producer>>, from: Vec<Consumer>) -> Self {
+        self.exits.lead_to(to);
+        self.others = from;
+        self
     }
 
     /// Works until told to stop.
     pub fn run(mut self, shared: &Shared, idle: Idle, stop: &AtomicBool) {
-        let mut path = Path::new(&shared.counters, &shared.direct);
+        let gateway = std::mem::replace(&mut self.gateway, Gateway::new(0));
+        let mut path = Path::with_gateway(&shared.counters, &shared.direct, gateway);
         let mut rest = Rest::new(idle);
         while !stop.load(Ordering::Relaxed) {
             if self.poll(&mut path, &shared.counters) {
@@ -120,11 +145,15 @@ impl Worker {
     /// Once around all queues. Was there anything?
     #[inline]
     pub fn poll(&mut self, path: &mut Path<'_>, counters: &Counters) -> bool {
+        // Before the tables: what they name is there.
+        if let Some(desk) = &mut self.desk {
+            desk.obey(path.gateway());
+        }
         let now = self.clock.now();
         let tables = self.tables.load();
         let mut found = 0;
         let mut verdicts = [Verdict::Drop(DropReason::Segmented); BURST];
-        for (ingress, queue) in (0u8..).zip(&mut self.rx) {
+        for (ingress, queue) in (0u8..).map(PortIndex).zip(&mut self.rx) {
             let received = queue.rx_burst(&mut self.burst);
             if received == 0 {
                 continue;
@@ -132,24 +161,26 @@ impl Worker {
             found += received;
             counters.received.add(received as u64);
             counters.received_bytes.add(octets(&self.burst));
-            path.process(tables, PortIndex(ingress), now, &mut self.burst, &mut verdicts);
+            path.process(tables, ingress, now, &mut self.burst, &mut verdicts);
             for (packet, verdict) in self.burst.drain().zip(verdicts) {
-                match verdict {
-                    Verdict::Transmit(port) => {
-                        transmit(&mut self.out, port, packet, &mut self.dead, counters);
-                    }
-                    Verdict::Punt(reason) => {
-                        punt(&mut self.up, ingress, reason, packet, &mut self.dead, counters);
-                    }
-                    Verdict::Drop(_) => discard(&mut self.dead, packet),
-                }
+                self.exits.settle(ingress, verdict, packet, false, counters);
             }
         }
-        found += self.inject(counters);
-        for out in &mut self.out {
-            out.flush(counters);
+        for ring in &mut self.others {
+            let count = ring.receive(&mut self.burst);
+            counters.taken_over.add(count as u64);
+            found += count;
+            for packet in self.burst.drain() {
+                given(path, tables, now, packet, &mut self.exits, counters);
+            }
         }
-        self.dead.clear();
+        let count = self.down.receive(&mut self.burst);
+        counters.injected.add(count as u64);
+        found += count;
+        for packet in self.burst.drain() {
+            given(path, tables, now, packet, &mut self.exits, counters);
+        }
+        self.exits.flush(counters);
         let polls = if found > 0 {
             &counters.busy_polls
         } else {
@@ -158,106 +189,39 @@ impl Worker {
         polls.add(1);
         found > 0
     }
-
-    /// Sends what the slow path made.
-    #[inline]
-    fn inject(&mut self, counters: &Counters) -> usize {
-        let count = self.down.receive(&mut self.burst);
-        if count == 0 {
-            return 0;
-        }
-        counters.injected.add(count as u64);
-        for mut packet in self.burst.drain() {
-            let port = packet.bytes().first().copied();
-            match port {
-                Some(port) if packet.shrink_front(INJECT_HEADER) => {
-                    transmit(&mut self.out, PortIndex(port), packet, &mut self.dead, counters);
-                }
-                _ => {
-                    counters.dropped(DropReason::EthernetTruncated).add(1);
-                    discard(&mut self.dead, packet);
-                }
-            }
-        }
-        count
-    }
 }
 
-impl Out {
-    /// Sends all, and drops what the port does not take.
-    #[inline]
-    fn flush(&mut self, counters: &Counters) {
-        if self.burst.is_empty() {
-            return;
-        }
-        let all = octets(&self.burst);
-        let sent = self.queue.tx_burst(&mut self.burst);
-        counters.transmitted.add(sent as u64);
-        counters
-            .transmitted_bytes
-            .add(all.saturating_sub(octets(&self.burst)));
-        if !self.burst.is_empty() {
-            counters
-                .dropped(DropReason::TransmitQueueFull)
-                .add(self.burst.len() as u64);
-            self.burst.clear();
-        }
-    }
-}
-
-/// Puts a packet into the burst of its port.
+/// Does what the octets in front of a packet from a ring say.
 #[inline]
-fn transmit(out: &mut [Out], port: PortIndex, packet: Mbuf, dead: &mut Burst, counters: &Counters) {
-    let Some(out) = out.get_mut(usize::from(port.0)) else {
-        counters.dropped(DropReason::RouteUnknown).add(1);
-        return discard(dead, packet);
-    };
-    if out.burst.is_full() {
-        out.flush(counters);
-    }
-    if let Err(packet) = out.burst.push(packet) {
-        counters.dropped(DropReason::TransmitQueueFull).add(1);
-        discard(dead, packet);
-    }
-}
-
-/// Hands a packet to the slow path, and with it where it came in and why it goes up.
-#[inline]
-fn punt(
-    up: &mut Producer,
-    ingress: u8,
-    reason: PuntReason,
+fn given(
+    path: &mut Path<'_>,
+    tables: &Tables,
+    now: Nanos,
     mut packet: Mbuf,
-    dead: &mut Burst,
+    exits: &mut Exits,
     counters: &Counters,
 ) {
-    if packet.grow_front(PUNT_HEADER)
-        && let [port, why, ..] = packet.bytes_mut()
-    {
-        (*port, *why) = (ingress, reason as u8);
-        match up.push(packet) {
-            Ok(()) => return,
-            Err(back) => packet = back,
-        }
+    let &[kind, port, ..] = packet.bytes() else {
+        counters.dropped(DropReason::EthernetTruncated).add(1);
+        return exits.discard(packet);
+    };
+    let port = PortIndex(port);
+    if !packet.shrink_front(HEADER) {
+        counters.dropped(DropReason::EthernetTruncated).add(1);
+        return exits.discard(packet);
     }
-    // Counted as a punt already: whoever adds up takes this one off again.
-    counters.dropped(DropReason::PuntQueueFull).add(1);
-    discard(dead, packet);
-}
-
-/// Keeps a packet to be freed with others.
-#[inline]
-fn discard(dead: &mut Burst, packet: Mbuf) {
-    if dead.is_full() {
-        dead.clear();
+    if kind == SEND {
+        return exits.transmit(port, packet, counters);
     }
-    // There is room; were there none, the packet would be freed by itself.
-    drop(dead.push(packet));
-}
-
-#[inline]
-fn octets(packets: &[Mbuf]) -> u64 {
-    packets.iter().map(|packet| packet.bytes().len() as u64).sum()
+    let mut verdicts = [Verdict::Drop(DropReason::Segmented); BURST];
+    let mut one = [packet];
+    if kind == AGAIN {
+        path.process_again(tables, port, now, &mut one, &mut verdicts);
+    } else {
+        path.process(tables, port, now, &mut one, &mut verdicts);
+    }
+    let [packet] = one;
+    exits.settle(port, verdicts[0], packet, kind == AGAIN, counters);
 }
 
 /// How a worker rests that finds nothing: first it polls on, then sleeps, each time twice as long.

@@ -95,7 +95,7 @@ def read_counters(packets, octets):
     assert direct.packet_count == packets, direct
 
     drops = {drop.index: drop.packet_count for drop in shell.CounterEntry("drops").read()}
-    assert len(drops) == 56, drops
+    assert len(drops) == 58, drops
 
 
 def second_client(address, device_id, tls):

@@ -49,6 +49,7 @@ mod mempool;
 #[cfg(feature = "pipeline")]
 mod packet;
 mod port;
+mod post;
 mod ring;
 pub mod swx;
 mod thread;
@@ -62,5 +63,6 @@ pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{
     Direction, Granted, Link, MacAddr, Port, PortConfig, PortError, PortStats, Queues, RxQueue, TxQueue,
 };
+pub use post::{Receiver, Sender, post};
 pub use ring::{Consumer, Producer, RingError, ring};
 pub use thread::{EalThread, ThreadError};

@@ -10,7 +10,7 @@
 //! fn cloned(keys: &kith_esp::SaKeys) -> kith_esp::SaKeys { keys.clone() }
 //! ```
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// An AES key of 128 or 256 bits.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -108,6 +108,18 @@ impl SaKeys {
             salt: Salt::new(salt),
         })
     }
+
+    /// The octets that [`SaKeys::from_keymat`] takes: for handing the keys over to another process, which is to have the SA. Whoever
+    /// makes an SA of them as well repeats its nonces.
+    #[must_use]
+    pub fn keymat(&self) -> Zeroizing<Vec<u8>> {
+        let (key, salt) = (self.key.bytes(), self.salt.bytes());
+        // Of its final length from the start: a growing vector leaves copies behind.
+        let mut keymat = Zeroizing::new(Vec::with_capacity(key.len() + salt.len()));
+        keymat.extend_from_slice(key);
+        keymat.extend_from_slice(salt);
+        keymat
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +132,7 @@ mod tests {
         let keys = SaKeys::from_keymat(&keymat).unwrap_or_else(|e| unreachable!("{e}"));
         assert_eq!(keys.key.bytes(), &keymat[..32]);
         assert_eq!(keys.salt.bytes(), &keymat[32..]);
+        assert_eq!(*keys.keymat(), keymat);
     }
 
     #[test]

@@ -79,6 +79,32 @@ pub fn generate(info: &DynamicMessage) -> Result<String, String> {
             );
         }
     }
+    let mut body = String::new();
+    for kind in &messages(info, "externs")? {
+        let name = text(kind, "extern_type_name")?;
+        let id = number(kind, "extern_type_id")?;
+        line(&mut body, 1, &format!("/// The id of the extern type `{name}`."));
+        line(
+            &mut body,
+            1,
+            &format!("pub const {}: u32 = {id:#010x};", upper(&name)),
+        );
+        for instance in &messages(kind, "instances")? {
+            let name = alias(instance)?;
+            let id = number(&message(instance, "preamble")?, "id")?;
+            line(
+                &mut body,
+                1,
+                &format!("/// The id of the extern instance `{name}`."),
+            );
+            line(
+                &mut body,
+                1,
+                &format!("pub const {}: u32 = {id:#010x};", upper(&name)),
+            );
+        }
+    }
+    module_of(&mut out, "externs", "Ids of extern types and instances.", &body);
     module_of(&mut out, "size", "Sizes of tables, counters and meters.", &sizes);
     Ok(out)
 }

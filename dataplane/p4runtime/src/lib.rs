@@ -1,6 +1,7 @@
 //! P4Runtime v1 for Kith's dataplane: messages, typed entries, service, client.
 #![forbid(unsafe_code)]
 
+pub mod association;
 pub mod client;
 pub mod entry;
 pub mod ids;

@@ -1,6 +1,6 @@
 //! Packets between controller and dataplane, with what goes along (specification 1.4, section 16.1).
 
-use crate::entry::{EntryError, Scalar, scalar, to_bytes};
+use crate::entry::{EntryError, Scalar, ValueError, scalar, to_bytes};
 use crate::ids::{Field, metadata};
 use crate::proto::v1::{self, PacketMetadata};
 use kith_pipeline::units::PortIndex;
@@ -16,11 +16,26 @@ pub struct PacketIn {
     pub frame: Vec<u8>,
 }
 
+/// What becomes of a packet of the controller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PacketOutMode {
+    /// It leaves by the port, as it is.
+    #[default]
+    Send,
+    /// Tables `route` and `neighbor` say by which port it leaves and to which station; both stations are filled in. An IPv4 packet; the
+    /// port is 0. One whose neighbour is not known waits for it, as others do.
+    Routed,
+    /// It goes through the pipeline as if it had come in by the port.
+    Submit,
+}
+
 /// A packet that the dataplane is to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacketOut {
-    /// Where it goes out.
+    /// Where it goes out, or comes in; 0 for one that is routed.
     pub egress_port: PortIndex,
+    /// What becomes of it.
+    pub mode: PacketOutMode,
     /// The whole frame, as it is to be sent.
     pub frame: Vec<u8>,
 }
@@ -60,10 +75,10 @@ impl PacketOut {
     #[must_use]
     pub fn encode(self) -> v1::PacketOut {
         let port = one(metadata::packet_out::EGRESS_PORT, self.egress_port.to_number());
-        let reserved = one(metadata::packet_out::RESERVED, 0);
+        let mode = one(metadata::packet_out::MODE, self.mode as u64);
         v1::PacketOut {
             payload: self.frame,
-            metadata: vec![port, reserved],
+            metadata: vec![port, mode],
         }
     }
 
@@ -73,12 +88,32 @@ impl PacketOut {
     /// If its metadata are not our program's.
     pub fn decode(given: v1::PacketOut) -> Result<Self, EntryError> {
         const PLACE: &str = "packet_out";
-        use metadata::packet_out::{EGRESS_PORT, RESERVED};
-        check(PLACE, &[EGRESS_PORT, RESERVED], &given.metadata)?;
+        use metadata::packet_out::{EGRESS_PORT, MODE};
+        check(PLACE, &[EGRESS_PORT, MODE], &given.metadata)?;
         let egress_port = get(PLACE, EGRESS_PORT, &given.metadata)?;
-        get::<u16>(PLACE, RESERVED, &given.metadata)?;
+        let mode = match get::<u16>(PLACE, MODE, &given.metadata)? {
+            0 => PacketOutMode::Send,
+            1 => PacketOutMode::Routed,
+            2 => PacketOutMode::Submit,
+            other => {
+                let problem = ValueError::Meaningless {
+                    value: other.into(),
+                    expected: "0 (sent), 1 (routed) or 2 (submitted)",
+                };
+                return Err(EntryError::Value {
+                    place: PLACE,
+                    field: MODE.name,
+                    problem,
+                });
+            }
+        };
+        if mode == PacketOutMode::Routed && egress_port != PortIndex(0) {
+            let what = "a routed packet names no port: the table route does; leave egress_port 0";
+            return Err(EntryError::Invalid { place: PLACE, what });
+        }
         Ok(Self {
             egress_port,
+            mode,
             frame: given.payload,
         })
     }
@@ -133,17 +168,25 @@ mod tests {
             frame: vec![1, 2, 3],
         };
         assert_eq!(PacketIn::decode(packet.clone().encode()), Ok(packet));
-        let packet = PacketOut {
-            egress_port: PortIndex(3),
-            frame: vec![1, 2, 3],
-        };
-        assert_eq!(PacketOut::decode(packet.clone().encode()), Ok(packet));
+        for (port, mode) in [
+            (3, PacketOutMode::Send),
+            (0, PacketOutMode::Routed),
+            (3, PacketOutMode::Submit),
+        ] {
+            let packet = PacketOut {
+                egress_port: PortIndex(port),
+                mode,
+                frame: vec![1, 2, 3],
+            };
+            assert_eq!(PacketOut::decode(packet.clone().encode()), Ok(packet));
+        }
     }
 
     #[test]
     fn metadata_must_be_exactly_the_programs() {
         let good = PacketOut {
             egress_port: PortIndex(3),
+            mode: PacketOutMode::Send,
             frame: vec![0; 64],
         }
         .encode();
@@ -177,6 +220,16 @@ mod tests {
             with(|all| all[0].value = vec![1, 0]),
             Code::OutOfRange,
             "no such port"
+        );
+        assert_eq!(
+            with(|all| all[1].value = vec![3]),
+            Code::OutOfRange,
+            "no such mode"
+        );
+        assert_eq!(
+            with(|all| all[1].value = vec![1]),
+            Code::InvalidArgument,
+            "routed, with a port"
         );
     }
 }

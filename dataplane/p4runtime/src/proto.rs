@@ -26,5 +26,16 @@ pub mod p4 {
     }
 }
 
+/// `kith`: contents of our extern instances.
+mod kith_messages {
+    /// `kith.v1`.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/kith.v1.rs"));
+    }
+}
+
+mod secret;
+
 pub use google::rpc;
+pub use kith_messages::v1 as kith;
 pub use p4::{config::v1 as config, v1};

@@ -8,8 +8,10 @@
 //!  TableEntry { is_default_action }       default entries
 //!  CounterEntry {} / { counter_id } / { counter_id, index }       the same for meters
 //!  DirectCounterEntry { table_entry }     as TableEntry
+//!  ExternEntry { .. }                     security associations, without keys
 //! ```
 
+use crate::association::{AssociationFilter, AssociationState};
 use crate::entry::{self, Entry, EntryError, Key, Table};
 use crate::ids;
 use crate::proto::v1::{self, entity::Entity as Kind};
@@ -62,6 +64,8 @@ pub enum Query {
     DirectCounters(Which),
     /// Meters of entries.
     DirectMeters(Which),
+    /// Security associations, without keys.
+    Associations(AssociationFilter),
 }
 
 /// One piece of an answer.
@@ -79,6 +83,8 @@ pub enum Answer {
     DirectCounter(Key, Count),
     /// An entry's meter.
     DirectMeter(Key, Option<MeterConfig>),
+    /// A security association, without keys.
+    Association(AssociationState),
 }
 
 /// What a table does when nothing matches.
@@ -128,6 +134,7 @@ impl Query {
                 no_colours("sender", direct.counter_data.as_ref())?;
                 Ok(Self::DirectMeters(which(direct.table_entry.as_ref())?))
             }
+            Kind::ExternEntry(entry) => AssociationFilter::decode(entry).map(Self::Associations),
             other => Err(EntryError::Unimplemented {
                 what: unimplemented(other).unwrap_or("such entities"),
             }),
@@ -219,6 +226,7 @@ impl Answer {
                 config: config.map(MeterConfig::encode),
                 counter_data: None,
             }),
+            Self::Association(state) => Kind::ExternEntry(state.encode()),
         };
         v1::Entity { entity: Some(kind) }
     }

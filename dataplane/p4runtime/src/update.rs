@@ -5,8 +5,10 @@
 //!  MODIFY TableEntry              Modify(Row), or Refresh(Key, ..) if it has no action
 //!  DELETE TableEntry              Delete(Key)
 //!  MODIFY CounterEntry, ..        Counter, DirectCounter, Meter, DirectMeter
+//!  INSERT, DELETE ExternEntry     InstallAssociation, RemoveAssociation
 //! ```
 
+use crate::association::{self, Association, AssociationKey};
 use crate::entry::{self, Entry, EntryError, Key, Table};
 use crate::ids;
 use crate::proto::v1::{self, entity::Entity as Kind, update::Type};
@@ -64,6 +66,10 @@ pub enum Update {
     Meter(Option<usize>, Option<MeterConfig>),
     /// Sets the meter of an entry.
     DirectMeter(Key, Option<MeterConfig>),
+    /// Installs a security association. Its key serves once.
+    InstallAssociation(Association),
+    /// Removes a security association, once packets have seen what the batch changes besides.
+    RemoveAssociation(AssociationKey),
 }
 
 impl Table {
@@ -98,6 +104,7 @@ impl Update {
             Self::Meter(..) => true,
             // A counter is no state that packets are treated by.
             Self::Counter(..) | Self::DirectCounter(..) => true,
+            Self::InstallAssociation(_) | Self::RemoveAssociation(_) => false,
         }
     }
 
@@ -115,6 +122,16 @@ impl Update {
         let action = given.r#type();
         if action == Type::Unspecified {
             return Err(invalid("its type is UNSPECIFIED; set INSERT, MODIFY or DELETE"));
+        }
+        if let Kind::ExternEntry(entry) = kind {
+            return match action {
+                Type::Insert => Association::decode(entry).map(Self::InstallAssociation),
+                Type::Delete => AssociationKey::decode(entry).map(Self::RemoveAssociation),
+                _ => Err(EntryError::Invalid {
+                    place: association::NAME,
+                    what: "keys are never changed in place; INSERT another association, and DELETE this one",
+                }),
+            };
         }
         if !matches!(kind, Kind::TableEntry(_)) && action != Type::Modify && unimplemented(kind).is_none() {
             return Err(invalid("counters and meters always exist; use MODIFY"));
@@ -247,6 +264,8 @@ impl Update {
                 };
                 (Type::Modify, Kind::DirectMeterEntry(direct))
             }
+            Self::InstallAssociation(association) => (Type::Insert, Kind::ExternEntry(association.encode())),
+            Self::RemoveAssociation(key) => (Type::Delete, Kind::ExternEntry(key.encode())),
         };
         v1::Update {
             r#type: action.into(),
@@ -345,7 +364,6 @@ const NO_COUNTER: &str = "it has no direct counter; see direct_resource_ids in t
 /// What the kind of entity is called if our program has none.
 pub(crate) fn unimplemented(kind: &Kind) -> Option<&'static str> {
     Some(match kind {
-        Kind::ExternEntry(_) => "externs",
         Kind::ActionProfileMember(_) => "action profile members",
         Kind::ActionProfileGroup(_) => "action profile groups",
         Kind::PacketReplicationEngineEntry(_) => "packet replication engine entries",

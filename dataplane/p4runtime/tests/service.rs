@@ -5,7 +5,7 @@ mod common;
 use common::{Server, rule, sender, session};
 use kith_p4runtime::client::{ClientError, Event};
 use kith_p4runtime::entry::{self, PolicyAction, Table};
-use kith_p4runtime::packet::{PacketIn, PacketOut};
+use kith_p4runtime::packet::{PacketIn, PacketOut, PacketOutMode};
 use kith_p4runtime::proto::v1::{self, entity::Entity as Kind};
 use kith_p4runtime::service::{Config, NotDelivered};
 use kith_p4runtime::target::Atomicity;
@@ -197,6 +197,7 @@ async fn packets_go_to_the_primary_and_come_from_it_alone() {
 
     let out = PacketOut {
         egress_port: PortIndex(1),
+        mode: PacketOutMode::Send,
         frame: vec![7; 60],
     };
     backup.packet_out(out.clone()).await.unwrap();
@@ -208,6 +209,7 @@ async fn packets_go_to_the_primary_and_come_from_it_alone() {
     primary
         .packet_out(PacketOut {
             egress_port: PortIndex(9),
+            mode: PacketOutMode::Send,
             frame: vec![7; 60],
         })
         .await

@@ -5,6 +5,8 @@
 
 use crate::reason::{DropReason, PuntReason};
 use crate::table::{association, member};
+use crate::units::SaIndex;
+use kith_esp::Usage;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A counter with one writer.
@@ -18,6 +20,12 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
+    /// Makes it stand there. Only the owner calls this.
+    #[inline]
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     /// What it stands at.
     #[inline]
     #[must_use]
@@ -28,8 +36,8 @@ impl Counter {
 
 /// What a worker counts.
 ///
-/// Packets are conserved: `received + injected = transmitted + punted + drops + in flight`, where `injected` are packets the slow path gave
-/// back to the worker to send, and `punted` those it took.
+/// Packets are conserved: `received + injected + taken_over = transmitted + punted + drops + handed_over + in flight`, where `injected` are packets
+/// the slow path gave to the worker to send or to decide about, and `punted` those it took.
 #[derive(Debug)]
 pub struct Counters {
     /// Packets taken from ports or sockets.
@@ -42,6 +50,10 @@ pub struct Counters {
     pub transmitted_bytes: Counter,
     /// Packets from the slow path.
     pub injected: Counter,
+    /// Packets given to other workers.
+    pub handed_over: Counter,
+    /// Packets from other workers.
+    pub taken_over: Counter,
     /// Bursts with at least one packet.
     pub busy_polls: Counter,
     /// Polls that found nothing.
@@ -58,6 +70,8 @@ impl Default for Counters {
             transmitted: Counter::default(),
             transmitted_bytes: Counter::default(),
             injected: Counter::default(),
+            handed_over: Counter::default(),
+            taken_over: Counter::default(),
             busy_polls: Counter::default(),
             idle_polls: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),
@@ -164,5 +178,68 @@ impl DirectCounters {
             association: none(),
             member: none(),
         }
+    }
+}
+
+/// What went under each security association since it was installed. A cell is written by the worker that has the association.
+#[derive(Debug)]
+pub struct AssociationCounters {
+    outbound: Box<[AssociationUse]>,
+    inbound: Box<[AssociationUse]>,
+}
+
+/// What went under one.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct AssociationUse {
+    /// Packets sealed, or opened with a good tag.
+    pub packets: Counter,
+    /// Their octets: payload, padding, trailer.
+    pub octets: Counter,
+    /// Their AES blocks.
+    pub blocks: Counter,
+    /// Packets opened that were dummies.
+    pub dummies: Counter,
+}
+
+impl AssociationCounters {
+    /// Counters for `capacity` associations of each direction: 128 octets for both. On cache lines of their own, for neighbours belong to
+    /// different workers.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let some = || (0..capacity).map(|_| AssociationUse::default()).collect();
+        Self {
+            outbound: some(),
+            inbound: some(),
+        }
+    }
+
+    /// How many of each direction.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.outbound.len()
+    }
+
+    /// Of an outbound one; none if there is no such place.
+    #[inline]
+    #[must_use]
+    pub fn outbound(&self, at: SaIndex) -> Option<&AssociationUse> {
+        self.outbound.get(at.0 as usize)
+    }
+
+    /// Of an inbound one.
+    #[inline]
+    #[must_use]
+    pub fn inbound(&self, at: SaIndex) -> Option<&AssociationUse> {
+        self.inbound.get(at.0 as usize)
+    }
+}
+
+impl AssociationUse {
+    #[inline]
+    pub(crate) fn show(&self, usage: Usage) {
+        self.packets.set(usage.packets);
+        self.octets.set(usage.bytes);
+        self.blocks.set(usage.blocks);
     }
 }

@@ -50,4 +50,6 @@ pub enum Verdict {
     Punt(reason::PuntReason),
     /// Gone, counted under this name.
     Drop(reason::DropReason),
+    /// For this worker, which has the security association: untouched, and counted nowhere yet.
+    HandOver(units::WorkerIndex),
 }

@@ -30,6 +30,8 @@ use kith_esp::aead::{Aead, DefaultAead};
 pub struct Path<'a, A: Aead = DefaultAead> {
     counters: &'a Counters,
     direct: &'a DirectCounters,
+    /// For packets whose entries have counted them before.
+    uncounted: DirectCounters,
     punts: [Bucket; PuntReason::COUNT],
     gateway: Gateway<A>,
 }
@@ -49,6 +51,7 @@ impl<'a, A: Aead> Path<'a, A> {
         Self {
             counters,
             direct,
+            uncounted: DirectCounters::none(),
             punts: std::array::from_fn(|_| Bucket::default()),
             gateway,
         }
@@ -71,6 +74,31 @@ impl<'a, A: Aead> Path<'a, A> {
         burst: &mut [P],
         verdicts: &mut [Verdict; BURST],
     ) {
+        self.decide(tables, ingress, now, burst, verdicts, false);
+    }
+
+    /// As [`Path::process`], for packets of a gateway's that waited for a neighbour: their entries have counted them.
+    pub fn process_again<P: Packet>(
+        &mut self,
+        tables: &Tables,
+        ingress: PortIndex,
+        now: Nanos,
+        burst: &mut [P],
+        verdicts: &mut [Verdict; BURST],
+    ) {
+        self.decide(tables, ingress, now, burst, verdicts, true);
+    }
+
+    #[inline(always)]
+    fn decide<P: Packet>(
+        &mut self,
+        tables: &Tables,
+        ingress: PortIndex,
+        now: Nanos,
+        burst: &mut [P],
+        verdicts: &mut [Verdict; BURST],
+        again: bool,
+    ) {
         let burst = if burst.len() > BURST {
             &mut burst[..BURST]
         } else {
@@ -88,10 +116,11 @@ impl<'a, A: Aead> Path<'a, A> {
             Role::Gateway { udp_port } => {
                 let context = Context {
                     tables,
-                    direct: self.direct,
+                    direct: if again { &self.uncounted } else { self.direct },
                     udp_port,
                     ingress,
                     now: Millis(now.0 / 1_000_000),
+                    owner: self.gateway.owner(),
                 };
                 let mut last_way = LastWay::default();
                 for (packet, verdict) in burst.iter_mut().zip(verdicts.iter_mut()) {
@@ -165,7 +194,7 @@ impl<'a, A: Aead> Path<'a, A> {
     #[inline]
     fn count(&self, tables: &Tables, now: Nanos, verdict: Verdict) -> Verdict {
         match verdict {
-            Verdict::Transmit(_) => verdict,
+            Verdict::Transmit(_) | Verdict::HandOver(_) => verdict,
             Verdict::Drop(reason) => {
                 self.counters.dropped(reason).add(1);
                 verdict

@@ -90,11 +90,13 @@ reasons! {
         EspReplayed "esp_replayed" "This sequence number was received before.",
         EspTooOld "esp_too_old" "The sequence number is left of the replay window.",
         EspBadTag "esp_bad_tag" "The integrity check failed: forged, damaged, or another key.",
-        EspBadTrailer "esp_bad_trailer" "Padding or next header of the opened packet is not what RFC 4303 says, or a gateway received a dummy.",
+        EspBadTrailer "esp_bad_trailer" "Padding or next header of the opened packet is not what RFC 4303 says.",
+        EspDummy "esp_dummy" "Nothing for a device: it said that its sender is alive.",
         BufferRoom "buffer_room" "No room in the buffer for the headers to add.",
         PuntLimited "punt_limited" "For the slow path, above the rate allowed for its reason.",
         PuntQueueFull "punt_queue_full" "For the slow path, which is behind.",
         SlowPathRefused "slow_path_refused" "The slow path found it invalid or unauthorised; its own counters say why.",
+        HandOverQueueFull "hand_over_queue_full" "For the worker that has the security association, which is behind.",
         TransmitQueueFull "transmit_queue_full" "The port or socket takes no more now.",
     }
 }

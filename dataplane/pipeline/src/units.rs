@@ -26,6 +26,10 @@ impl CommunityIndex {
     }
 }
 
+/// Which worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerIndex(pub u16);
+
 /// Which security association of a worker: a place in its array of inbound, or of outbound ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SaIndex(pub u32);

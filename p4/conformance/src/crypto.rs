@@ -52,7 +52,7 @@ impl Crypto {
             match transport::open(inner, sa, NOW)? {
                 Opened::Packet | Opened::Fragment => Ok(()),
                 // A dummy (RFC 4303 section 2.6) ends here, under the name that the gateway gives it.
-                Opened::Dummy => Err(DropReason::EspBadTrailer),
+                Opened::Dummy => Err(DropReason::EspDummy),
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::world::{Counted, Direction, Input, Limit, Outcome, Side, World};
 use kith_p4runtime::entry::{self as typed, Key};
 use kith_p4runtime::ids;
 use kith_p4runtime::proto::v1::{self, entity::Entity};
-use kith_p4runtime::target::{Atomicity, Backend, PacketOutError, Parts, Pipeline, Store, Target};
+use kith_p4runtime::target::{Atomicity, Backend, PacketOutError, Parts, Pipeline, Resting, Store, Target};
 use kith_p4runtime::update::{MeterConfig, Update};
 use kith_pipeline::counters::{Counters, DirectCounters};
 use kith_pipeline::gateway::Gateway;
@@ -73,6 +73,7 @@ impl Rust {
             associations: ASSOCIATIONS,
             counters: vec![counters.clone()],
             direct: vec![direct.clone()],
+            keys: Box::new(Resting::new(ASSOCIATIONS)),
             outlet: Arc::new(|packet| Err(PacketOutError::Port(packet.egress_port.0.into()))),
         });
         let store = Store::new(pipeline, &[]).map_err(|why| refused("no entry", why))?;
@@ -192,6 +193,9 @@ impl Side for Rust {
                 reason: reason.name().to_owned(),
                 ingress: u32::from(input.port),
                 frame,
+            },
+            Verdict::HandOver(_) => Outcome::Dropped {
+                reason: "handed over by the only worker".to_owned(),
             },
             Verdict::Drop(reason) => Outcome::Dropped {
                 reason: reason.name().to_owned(),

@@ -8,7 +8,7 @@ use kith_pipeline::reason::{DropReason, PuntReason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Drops that no packet and no entry can cause here, and why.
-const NOT_CAUSED: [(DropReason, &str); 6] = [
+const NOT_CAUSED: [(DropReason, &str); 7] = [
     (
         DropReason::Segmented,
         "a packet in several buffers: neither side's buffers have segments",
@@ -26,6 +26,10 @@ const NOT_CAUSED: [(DropReason, &str); 6] = [
         "the queue to the slow path is behind the path",
     ),
     (DropReason::SlowPathRefused, "the slow path is behind the path"),
+    (
+        DropReason::HandOverQueueFull,
+        "the queue between workers is behind the path",
+    ),
     (
         DropReason::TransmitQueueFull,
         "the queue of a port is behind the path",

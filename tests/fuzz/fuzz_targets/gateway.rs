@@ -185,6 +185,7 @@ impl Side {
                     assert!(after.len() <= 14 + 1500, "no larger than the path");
                 }
                 Verdict::Transmit(port) => unreachable!("there is no port {port:?}"),
+                Verdict::HandOver(worker) => unreachable!("there is no other worker, {worker:?}"),
                 Verdict::Drop(_) => {}
             }
         }

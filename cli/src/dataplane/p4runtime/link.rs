@@ -8,6 +8,7 @@
 use super::address::P4Target;
 use super::schema::Schema;
 use crate::error::Error;
+use kith_p4runtime::association::AssociationState;
 use kith_p4runtime::client::{Address, Client, ClientError, Event, Failure, Session};
 use kith_p4runtime::proto::v1;
 use kith_p4runtime::target::Atomicity;
@@ -135,6 +136,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// The security associations of a dataplane of ours.
+    pub(super) fn associations(&mut self) -> Result<Vec<AssociationState>, Error> {
+        let asked = wait(&self.runtime, self.client.associations());
+        self.answer("list security associations", asked)
     }
 
     /// Writes a batch as the primary with this election id. Those of it that failed.

@@ -1,4 +1,4 @@
-//! `kith dataplane tables|table|write|read|capture`: a P4Runtime target, ours or another, in the terms of its own program.
+//! `kith dataplane tables|table|associations|write|read|capture`: a P4Runtime target, ours or another, in the terms of its own program.
 //!
 //! **Problem.** P4Runtime speaks in ids and octets. **Idea.** The target itself tells what they mean: its P4Info gives names, kinds
 //! and widths, and from those everything here is read and shown. No id, and no table's name, is known beforehand.
@@ -10,6 +10,7 @@
 //! ```
 
 mod address;
+mod associations;
 mod capture;
 mod cells;
 mod decode;
@@ -54,6 +55,12 @@ Examples:
   kith dataplane table session -f destination_member=240.0.0.7
   kith dataplane table policy -f action=deny -l 20
   kith -o json dataplane table session";
+
+/// The same of `associations`.
+pub(super) const ASSOCIATIONS_EXAMPLES: &str = "\
+Examples:
+  kith dataplane associations
+  kith -o json dataplane associations | jq '.associations[] | select(.state != \"fresh\")'";
 
 /// The same of `write`.
 pub(super) const WRITE_EXAMPLES: &str = "\
@@ -111,6 +118,11 @@ pub(super) fn tables(target: &P4Target, format: Format) -> Result<u8, Error> {
 /// Runs `table`.
 pub(super) fn table(target: &P4Target, view: &TableView, format: Format) -> Result<u8, Error> {
     table::run(&mut Link::connect(target)?, view, format)
+}
+
+/// Runs `associations`.
+pub(super) fn associations(target: &P4Target, format: Format) -> Result<u8, Error> {
+    associations::run(&mut Link::connect(target)?, format)
 }
 
 /// Runs `write`.

@@ -5,6 +5,8 @@ use super::{Checker, Config, Mistake, Port, is_host};
 /// Ports and workers that fit the numbers used inside.
 const MAX_PORTS: usize = 64;
 const MAX_WORKERS: u16 = 64;
+/// The most security associations of each direction: 128 MiB of room.
+const MAX_ASSOCIATIONS: u32 = 1 << 20;
 /// The most sessions: a /8.
 const MAX_SESSIONS: u32 = 1 << 24;
 
@@ -38,6 +40,9 @@ fn machine(config: &Config, checker: &mut Checker) {
             format!("CPU {core} is listed twice")
         });
     }
+    checker.unless(config.associations <= MAX_ASSOCIATIONS, "associations", || {
+        format!("{} are more than {MAX_ASSOCIATIONS}", config.associations)
+    });
     let idle = config.idle;
     let possible = idle.min_sleep_us >= 1 && idle.min_sleep_us <= idle.max_sleep_us;
     checker.unless(possible && idle.max_sleep_us <= 1_000_000, "idle", || {

@@ -7,6 +7,7 @@
 //! ports:
 //!   - { device: "net_af_packet0,iface=eth0,qpairs=2", address: 203.0.113.10/24, gateway: 203.0.113.1 }
 //! sessions: { first: 240.0.0.1, count: 4096 }
+//! associations: 8192                         # security associations of a gateway
 //! p4runtime:
 //!   unix: /run/kith/p4runtime.sock            # mode 0600
 //!   device_id: 1
@@ -49,6 +50,10 @@ pub struct Config {
     /// Room for sessions.
     #[serde(default)]
     pub sessions: Sessions,
+    /// Room for security associations of each direction, 0 to 1048576: what a gateway seals and opens with. A place takes 128 octets, and 16 more
+    /// for each worker; one that is installed about 2 KiB.
+    #[serde(default = "default_associations")]
+    pub associations: u32,
     /// Where controllers write tables.
     #[serde(default)]
     pub p4runtime: P4Runtime,
@@ -197,6 +202,10 @@ impl Config {
 
 fn one() -> u16 {
     1
+}
+
+fn default_associations() -> u32 {
+    8192
 }
 
 fn default_mtu() -> u16 {

@@ -37,6 +37,16 @@ fn the_example_is_good_and_survives_being_written() {
 }
 
 #[test]
+fn security_associations_may_be_none_and_not_without_end() {
+    assert_eq!(good().associations, 8192);
+    assert_eq!(wrong_at(|config| config.associations = 0), [""; 0]);
+    assert_eq!(
+        wrong_at(|config| config.associations = (1 << 20) + 1),
+        ["associations"]
+    );
+}
+
+#[test]
 fn ports_are_all_that_must_be_written() {
     let least = "name: nrd1\nports: [{ device: net_null0, address: 203.0.113.10/24 }]\n";
     let config = Config::from_yaml(least).unwrap();

@@ -2,7 +2,9 @@
 
 use super::{Seen, Written};
 use kith_p4runtime::entry::{Entry, Key, RelayTo, SenderKey, SessionKey, Table};
-use kith_p4runtime::target::{Backend, BackendError, Outlet, Pipeline, Rows, SenderRow, UpdateError};
+use kith_p4runtime::target::{
+    Associations, Backend, BackendError, Outlet, Pipeline, Rows, SenderRow, UpdateError,
+};
 use kith_p4runtime::update::{Count, CounterArray};
 use kith_pipeline::table::neighbor::OnLink;
 use std::collections::BTreeSet;
@@ -75,6 +77,14 @@ impl Backend for Watched {
 
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count) {
         self.pipeline.set_cell(array, index, count);
+    }
+
+    fn associations(&self) -> &dyn Associations {
+        self.pipeline.associations()
+    }
+
+    fn associations_mut(&mut self) -> &mut dyn Associations {
+        self.pipeline.associations_mut()
     }
 
     fn outlet(&self) -> Outlet {

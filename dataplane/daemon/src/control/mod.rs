@@ -10,7 +10,8 @@
 //!                                   └─► frames of controllers ──────► slow path, which owns the way to the ports
 //! ```
 //!
-//! The store never waits for anyone while it is locked, and whoever holds it holds nothing else: the slow path may call it in
+//! While it is locked, the store waits for nobody but a worker that is to install or remove a security association, which takes it a burst,
+//! or a second if it is dead; workers wait for nobody. Whoever holds the store holds nothing else: the slow path may call it in
 //! the middle of its work.
 
 mod backend;
@@ -26,8 +27,10 @@ use kith_p4runtime::entry::{
     AcceptBy, EgressPortKey, Entry, IngressPortKey, Key, LeaveBy, NeighborKey, Prefix, Resolve, RouteAction,
     RouteKey, SessionKey,
 };
-use kith_p4runtime::packet::PacketOut;
-use kith_p4runtime::target::{Backend, Outlet, PacketOutError, Parts, Pipeline, Store, UpdateError};
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
+use kith_p4runtime::target::{
+    Associations, Backend, Outlet, PacketOutError, Parts, Pipeline, Resting, Store, UpdateError,
+};
 use kith_p4runtime::update::{Count, MeterConfig, Update};
 use kith_pipeline::meter::Rate;
 use kith_pipeline::table::neighbor::OnLink;
@@ -37,6 +40,7 @@ use kith_pipeline::table::snapshot::Reader;
 use kith_pipeline::tables::{PuntRates, Tables};
 use kith_pipeline::units::PortIndex;
 use kith_wire::ethernet::{self, MacAddr};
+use kith_wire::ipv4::Ipv4;
 use kith_wire::shim::PseudoIp;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -83,6 +87,7 @@ pub struct Settings {
 pub struct Control {
     store: Arc<Store<Watched>>,
     seen: Arc<Seen>,
+    mtus: Arc<[u16]>,
 }
 
 /// What is read without the store's lock.
@@ -93,17 +98,31 @@ struct Seen {
 }
 
 impl Control {
-    /// Tables that say what the configuration says of the links, and nothing else; and frames that controllers want sent.
+    /// Tables that say what the configuration says of the links, and nothing else; and frames that controllers want sent. Security
+    /// associations can be installed, but no packet goes under them.
     ///
     /// # Errors
     /// If the links contradict each other.
     pub fn new(settings: Settings) -> Result<(Self, Receiver<PacketOut>), UpdateError> {
+        let keys = Resting::new(settings.associations);
+        Self::with_keys(settings, Box::new(keys))
+    }
+
+    /// The same, with security associations that packets go under.
+    ///
+    /// # Errors
+    /// If the links contradict each other.
+    pub fn with_keys(
+        settings: Settings,
+        keys: Box<dyn Associations>,
+    ) -> Result<(Self, Receiver<PacketOut>), UpdateError> {
         let (first, size) = settings.sessions;
         let tables = Tables::new(
             Arc::new(SenderTable::new(first, size)),
             Arc::new(SessionTable::new(first, size)),
         );
         let (out, frames) = sync_channel(OUT);
+        let mtus: Arc<[u16]> = settings.links.iter().map(|link| link.mtu).collect();
         let shared = settings.workers.iter().chain([&settings.slow]);
         let pipeline = Pipeline::new(Parts {
             tables,
@@ -116,7 +135,8 @@ impl Control {
                 .iter()
                 .map(|shared| shared.direct.clone())
                 .collect(),
-            outlet: outlet(settings.links.iter().map(|link| link.mtu).collect(), out),
+            keys,
+            outlet: outlet(mtus.clone(), out),
         });
         let seen = Arc::new(Seen {
             reader: pipeline.reader(),
@@ -132,7 +152,7 @@ impl Control {
         let meters = settings.punt_rates.iter().enumerate().map(meter);
         let initial: Vec<_> = entries.chain(meters).collect();
         let store = Arc::new(Store::new(watched, &initial)?);
-        Ok((Self { store, seen }, frames))
+        Ok((Self { store, seen, mtus }, frames))
     }
 
     /// What the P4Runtime service serves.
@@ -151,6 +171,12 @@ impl Control {
     #[must_use]
     pub fn tables(&self) -> Arc<Tables> {
         self.reader().load().clone()
+    }
+
+    /// The largest IPv4 packet that a port takes.
+    #[must_use]
+    pub fn mtu(&self, port: PortIndex) -> u16 {
+        self.mtus.get(usize::from(port.0)).copied().unwrap_or(0)
     }
 
     /// Their number.
@@ -202,16 +228,30 @@ fn key(neighbor: OnLink) -> NeighborKey {
     }
 }
 
-/// Takes frames that the port can send.
-fn outlet(mtus: Vec<u16>, out: SyncSender<PacketOut>) -> Outlet {
+/// Takes frames that the port can send, or could have received; of those that are routed, what some port can send.
+fn outlet(mtus: Arc<[u16]>, out: SyncSender<PacketOut>) -> Outlet {
     Arc::new(move |packet: PacketOut| {
         let port = packet.egress_port.0;
-        let mtu = mtus
-            .get(usize::from(port))
-            .ok_or(PacketOutError::Port(port.into()))?;
+        let routed = packet.mode == PacketOutMode::Routed;
+        let mtu = if routed {
+            mtus.iter().max()
+        } else {
+            mtus.get(usize::from(port))
+        };
+        let mtu = mtu.ok_or(PacketOutError::Port(port.into()))?;
         let lengths = ethernet::HEADER_LEN..=ethernet::HEADER_LEN + usize::from(*mtu);
         if !lengths.contains(&packet.frame.len()) {
             return Err(PacketOutError::Length(packet.frame.len()));
+        }
+        if routed
+            && packet
+                .frame
+                .get(ethernet::HEADER_LEN..)
+                .is_none_or(|ip| Ipv4::parse(ip).is_err())
+        {
+            let what =
+                "a routed packet must be a whole IPv4 packet without options behind an Ethernet header";
+            return Err(PacketOutError::NotRouted(what));
         }
         out.try_send(packet).map_err(|_| PacketOutError::Full)
     })

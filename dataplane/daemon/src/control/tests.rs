@@ -6,6 +6,7 @@ use kith_p4runtime::entry::{
     Authorise, EndpointAction, EndpointKey, Key, MemberAction, MemberKey, PolicyAction, PolicyKey, RelayTo,
     SenderKey, SessionKey, Ternary,
 };
+use kith_p4runtime::packet::PacketOutMode;
 use kith_p4runtime::query::{Answer, Query, Which};
 use kith_p4runtime::target::{Atomicity, PacketOutError, Target};
 use kith_p4runtime::update::{Count, CounterArray, Extras, MeterConfig, Row, Update};
@@ -314,6 +315,7 @@ fn a_frame_goes_out_by_a_port_that_exists_and_if_the_port_can_take_it() {
     let (control, frames, _) = control();
     let frame = |port, len| PacketOut {
         egress_port: PortIndex(port),
+        mode: PacketOutMode::Send,
         frame: vec![0; len],
     };
     let send = |frame| control.store().packet_out(frame);

@@ -5,14 +5,18 @@ use crate::clock::Clock;
 use crate::control::{self, Control};
 use crate::neighbor::Limits as NeighborLimits;
 use crate::slow::{self, Slow};
+use crate::worker::keys::{self, Desk, Keeper, Line};
 use crate::worker::{Shared, Worker};
 use kith_api::config::{self, Config, HugePages};
 use kith_dpdk::{
-    Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError, RingError,
-    ThreadError,
+    Consumer, Eal, EalConfig, EalError, Mempool, MempoolConfig, MempoolError, Port, PortConfig, PortError,
+    Producer, RingError, ThreadError,
 };
 use kith_p4runtime::service as p4runtime;
 use kith_p4runtime::target::UpdateError;
+use kith_pipeline::counters::AssociationCounters;
+use kith_pipeline::gateway::Gateway;
+use kith_pipeline::units::WorkerIndex;
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::PseudoIp;
 use std::io;
@@ -92,7 +96,11 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     let counters = |_| Shared::new(config.sessions.count as usize);
     let shared: Vec<_> = (0..config.workers).map(counters).collect();
     let slow_shared = Shared::slow();
-    let (control, packet_outs) = Control::new(settings(&config, &stations, &shared, &slow_shared))?;
+    let seen = Arc::new(AssociationCounters::new(config.associations as usize));
+    let (lines, desks) = lines(&eal, &config)?;
+    let keeper = Keeper::new(lines, seen.clone(), clock);
+    let settings = settings(&config, &stations, &shared, &slow_shared);
+    let (control, packet_outs) = Control::with_keys(settings, Box::new(keeper))?;
     let control = Arc::new(control);
     let p4runtime = p4runtime::Service::new(
         control.store().clone(),
@@ -112,12 +120,16 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
         queues.rx.reverse();
         queues.tx.reverse();
     }
-    for _ in 0..config.workers {
+    let (to_others, from_others) = between(&eal, &config)?;
+    let ways = to_others.into_iter().zip(from_others).zip(desks);
+    for (index, ((to, from), desk)) in (0..config.workers).zip(ways) {
         let (up_in, up_out) = kith_dpdk::ring(&eal, RING)?;
         let (down_in, down_out) = kith_dpdk::ring(&eal, RING)?;
         let rx = queues.iter_mut().filter_map(|queues| queues.rx.pop()).collect();
         let tx = queues.iter_mut().filter_map(|queues| queues.tx.pop()).collect();
-        workers.push(Worker::new(rx, tx, control.reader(), (up_in, down_out), clock));
+        let gateway = Gateway::of_worker(WorkerIndex(index), config.workers, seen.clone());
+        let worker = Worker::new(rx, tx, control.reader(), (up_in, down_out), clock);
+        workers.push(worker.with_keys(gateway, desk).with_others(to, from));
         links.push(Link {
             up: up_out,
             down: down_in,
@@ -156,6 +168,41 @@ pub(super) fn build(config: Config) -> Result<Dataplane, StartError> {
     Ok(dataplane)
 }
 
+/// The ways of orders to each worker, and of their answers.
+fn lines(eal: &Eal, config: &Config) -> Result<(Vec<Line>, Vec<Desk>), StartError> {
+    let (mut lines, mut desks) = (Vec::new(), Vec::new());
+    for _ in 0..config.workers {
+        let (orders, obeyed) = kith_dpdk::post(eal, keys::ORDERS)?;
+        let (answers, answered) = kith_dpdk::post(eal, keys::ORDERS)?;
+        lines.push(Line::new(orders, answered));
+        desks.push(Desk::new(obeyed, answers));
+    }
+    Ok((lines, desks))
+}
+
+/// By worker: the rings to the others, in their order and none to itself; and those from them.
+type Between = (Vec<Vec<Option<Producer>>>, Vec<Vec<Consumer>>);
+
+/// Rings from each worker to each other one: together as many packets a worker as in its ring to the slow path.
+fn between(eal: &Eal, config: &Config) -> Result<Between, StartError> {
+    let workers = usize::from(config.workers);
+    let mut to: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut from: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let each = RING / u32::from(config.workers.saturating_sub(1).max(1));
+    for (giver, to) in to.iter_mut().enumerate() {
+        for (taker, from) in from.iter_mut().enumerate() {
+            if giver == taker || config.associations == 0 {
+                to.push(None);
+                continue;
+            }
+            let (producer, consumer) = kith_dpdk::ring(eal, each)?;
+            to.push(Some(producer));
+            from.push(consumer);
+        }
+    }
+    Ok((to, from))
+}
+
 fn environment(config: &Config) -> EalConfig {
     let is_pci = |device: &&config::Port| device.device.contains(':') && !device.device.starts_with("net_");
     EalConfig {
@@ -180,7 +227,8 @@ fn environment(config: &Config) -> EalConfig {
 fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
     let (workers, ports) = (u32::from(config.workers), config.ports.len() as u32);
     let queues = workers * ports * 2 * u32::from(DESCRIPTORS);
-    let inside = workers * (2 * RING + 2 * CACHE) + NeighborLimits::default().held_all as u32;
+    let others = if workers > 1 { RING } else { 0 };
+    let inside = workers * (2 * RING + 2 * CACHE + others) + NeighborLimits::default().held_all as u32;
     let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
     let config = MempoolConfig {
         mbufs: (queues + inside).next_power_of_two() - 1,
@@ -240,8 +288,7 @@ fn settings(
             first.unwrap_or_else(|| unreachable!("at least 1")),
             config.sessions.count as usize,
         ),
-        // Nobody installs keys yet.
-        associations: 0,
+        associations: config.associations,
         punt_rates: slow::punt_rates(),
         workers: workers.to_vec(),
         slow: slow.clone(),

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::slow::{self, HandOver, Slow};
-use crate::worker::{INJECT_HEADER, PUNT_HEADER};
+use crate::worker::{AGAIN, FRESH, HEADER, PUNT_HEADER, SEND};
 use kith_dpdk::{Burst, Consumer, Mbuf, Mempool, Producer};
 use kith_p4runtime::packet::{PacketIn, PacketOut};
 use kith_p4runtime::service::{NotDelivered, PacketIns};
@@ -27,6 +27,16 @@ pub struct Link {
     pub up: Consumer,
     /// To the worker.
     pub down: Producer,
+}
+
+impl Link {
+    /// Gives a packet to the worker, and says what is to be done with it.
+    fn give(&mut self, kind: u8, port: PortIndex, mut packet: Mbuf) -> bool {
+        packet.grow_front(HEADER) && {
+            packet.bytes_mut()[..HEADER].copy_from_slice(&[kind, port.0]);
+            self.down.push(packet).is_ok()
+        }
+    }
 }
 
 /// The slow path and all that it uses.
@@ -103,7 +113,7 @@ impl Service {
         }
         for packet in self.controller.packet_outs.try_iter().take(BURST) {
             let make = &mut || self.pool.alloc();
-            self.slow.packet_out(packet.egress_port, &packet.frame, make);
+            self.slow.packet_out(now, &packet, make);
             found += 1;
         }
         self.deliver(0);
@@ -138,11 +148,17 @@ impl Service {
         let Some(link) = self.links.get_mut(worker) else {
             return;
         };
-        for (port, mut packet) in std::mem::take(&mut self.slow.out) {
-            let taken = packet.grow_front(INJECT_HEADER) && {
-                packet.bytes_mut()[0] = port.0;
-                link.down.push(packet).is_ok()
-            };
+        for (port, packet) in std::mem::take(&mut self.slow.out) {
+            let taken = link.give(SEND, port, packet);
+            self.slow.delivered(taken);
+        }
+        for slow::Submitted {
+            ingress,
+            packet,
+            counted,
+        } in std::mem::take(&mut self.slow.submitted)
+        {
+            let taken = link.give(if counted { AGAIN } else { FRESH }, ingress, packet);
             self.slow.delivered(taken);
         }
     }

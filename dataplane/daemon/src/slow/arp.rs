@@ -1,17 +1,19 @@
 //! ARP (RFC 826), and packets whose next hop is not known yet.
 
 use super::way::{Way, is_on_link, is_ours};
-use super::{Slow, Waiting};
+use super::{Slow, Submitted, Waiting};
 use crate::neighbor::{Ask, Held};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::path::Path;
 use kith_pipeline::reason::{DropReason, PuntReason};
+use kith_pipeline::table::endpoint::Role;
 use kith_pipeline::table::neighbor::OnLink;
 use kith_pipeline::table::route::Next;
 use kith_pipeline::units::{Nanos, PortIndex};
 use kith_pipeline::{BURST, Verdict};
 use kith_wire::arp::{self, Arp, Operation};
-use kith_wire::ethernet::{self, ETHERTYPE_ARP, Ethernet, MacAddr};
+use kith_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, Ethernet, MacAddr};
+use kith_wire::ipv4::Ipv4;
 use std::net::Ipv4Addr;
 use zerocopy::IntoBytes;
 use zerocopy::network_endian::U16;
@@ -98,11 +100,71 @@ impl<P: Packet> Slow<P> {
             return self.dropped(DropReason::NeighborUnresolved, 1);
         };
         let neighbor = OnLink { port, address: hop };
-        if tables.neighbor.get(neighbor).is_none() {
+        let ingress = Some(ingress);
+        self.wait(now, neighbor, Waiting { ingress, packet }, make);
+    }
+
+    /// A packet of the controller's for whom the tables lead to: stations are filled in, and it goes.
+    pub(super) fn route(&mut self, now: Nanos, mut packet: P, make: &mut dyn FnMut() -> Option<P>) {
+        match self.way(&packet) {
+            Err(reason) => self.dropped(reason, 1),
+            Ok((hop, None)) => {
+                let waiting = Waiting {
+                    ingress: None,
+                    packet,
+                };
+                self.wait(now, hop, waiting, make);
+            }
+            Ok((hop, Some(header))) => {
+                packet.bytes_mut()[..ethernet::HEADER_LEN].copy_from_slice(header.as_bytes());
+                self.send(hop.port, packet);
+            }
+        }
+    }
+
+    /// The next hop of an IPv4 packet behind an Ethernet header of no meaning, and the header to reach it with, if its station is known.
+    fn way(&self, packet: &P) -> Result<(OnLink, Option<Ethernet>), DropReason> {
+        let frame = packet.bytes();
+        let ip = frame
+            .get(ethernet::HEADER_LEN..)
+            .ok_or(DropReason::EthernetTruncated)?;
+        let (ip, _) = Ipv4::parse(ip).map_err(DropReason::outer_ipv4)?;
+        let tables = self.control.tables();
+        let next = tables
+            .route
+            .next(ip.destination())
+            .ok_or(DropReason::RouteUnknown)?;
+        if ip.total_len() > self.control.mtu(next.port) {
+            return Err(DropReason::MtuExceeded);
+        }
+        let hop = OnLink {
+            port: next.port,
+            address: next.hop,
+        };
+        let Some(destination) = tables.neighbor.get(hop) else {
+            return Ok((hop, None));
+        };
+        let leaves_by = tables.egress_port.get(hop.port).ok_or(DropReason::RouteUnknown)?;
+        let header = Ethernet {
+            destination: *destination,
+            source: leaves_by.station,
+            ethertype: U16::new(ETHERTYPE_IPV4),
+        };
+        Ok((hop, Some(header)))
+    }
+
+    fn wait(
+        &mut self,
+        now: Nanos,
+        neighbor: OnLink,
+        waiting: Waiting<P>,
+        make: &mut dyn FnMut() -> Option<P>,
+    ) {
+        if self.control.tables().neighbor.get(neighbor).is_none() {
             // A controller deleted what was learnt: it is to be learnt anew.
             self.neighbors.forget(neighbor);
         }
-        match self.neighbors.hold(now, neighbor, Waiting { ingress, packet }) {
+        match self.neighbors.hold(now, neighbor, waiting) {
             Held::Waits(None) => {}
             Held::Waits(Some(ask)) => self.send_request(ask, make),
             Held::Known(waiting) => self.forward(now, waiting),
@@ -111,8 +173,20 @@ impl<P: Packet> Slow<P> {
     }
 
     /// Once more through the pipeline, now that the neighbour is known: everything else may have changed while it waited.
+    /// A gateway's goes back to a worker: only workers have keys.
     pub(super) fn forward(&mut self, now: Nanos, Waiting { ingress, mut packet }: Waiting<P>) {
         let tables = self.control.tables();
+        let Some(ingress) = ingress else {
+            // It has been asked for already; a neighbour that is gone again at once is not waited for twice.
+            return self.route(now, packet, &mut || None);
+        };
+        if let Role::Gateway { .. } = tables.endpoint {
+            return self.submitted.push(Submitted {
+                ingress,
+                packet,
+                counted: true,
+            });
+        }
         let shared = self.counts.shared.clone();
         let mut path = Path::new(&shared.counters, &shared.direct);
         let mut verdicts = [Verdict::Drop(DropReason::NeighborUnresolved); BURST];
@@ -127,7 +201,7 @@ impl<P: Packet> Slow<P> {
                 self.hand_over(ingress, reason, packet);
             }
             Verdict::Punt(PuntReason::MtuExceeded) => self.mtu_exceeded(now, ingress, packet),
-            Verdict::Punt(_) => self.dropped(DropReason::NeighborUnresolved, 1),
+            Verdict::Punt(_) | Verdict::HandOver(_) => self.dropped(DropReason::NeighborUnresolved, 1),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The slow path of a gateway: alice, a printer on its LAN, and bob, a remote member whom .200 stands for.
 
 use super::tests::{
-    ALICE, DIRECTOR as ROUTER, OURS, PORT, THEIRS, arp, give, insert, links, modify, parsed, write,
+    ALICE, DIRECTOR as ROUTER, OURS, PORT, THEIRS, arp, at, give, insert, links, modify, parsed, take, write,
 };
 use super::*;
 use kith_p4runtime::entry::{
     EndpointAction, EndpointKey, FromMember, LocalDestinationKey, LocalSourceKey, MemberAction, MemberKey,
     ToVirtual,
 };
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_pipeline::host::virtual_mtu;
 use kith_pipeline::packet::HostPacket;
 use kith_pipeline::units::CommunityIndex;
@@ -131,4 +132,90 @@ fn what_lacks_keys_goes_up_and_is_dropped_under_that_name_if_nobody_is_there() {
         (drops(DropReason::SlowPathRefused), drops(DropReason::KeysMissing)),
         (1, 1)
     );
+}
+
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+/// Octets for a packet.
+fn buffer() -> Option<HostPacket> {
+    Some(HostPacket::new(2048, 128))
+}
+
+/// The link's router answers who asked for it.
+fn router_answers(slow: &mut Slow<HostPacket>) {
+    let answer = arp(Operation::Reply, (THEIRS, GATEWAY), ROUTER);
+    let packet = HostPacket::from_bytes(&answer);
+    slow.packet(at(20), PORT, PuntReason::Arp, packet, &mut buffer);
+}
+
+#[test]
+fn a_packet_that_waited_goes_back_to_a_worker_as_it_came() {
+    let mut slow = gateway();
+    let frame = from_lan(100);
+    give(&mut slow, PuntReason::NeighborMiss, &frame);
+    assert_eq!((slow.held(), slow.submitted.len()), (1, 0));
+    router_answers(&mut slow);
+    let [submitted] = &slow.submitted[..] else {
+        panic!("{:?}", slow.submitted)
+    };
+    assert_eq!(submitted.packet.bytes(), frame);
+    assert_eq!((submitted.ingress, submitted.counted), (PORT, true));
+    assert_eq!((slow.held(), slow.out.len()), (0, 0));
+}
+
+fn routed(to: Ipv4Addr, len: u16) -> PacketOut {
+    let ip = Ipv4::new(ROUTER, to, PROTOCOL_UDP, 20 + len);
+    PacketOut {
+        egress_port: PORT,
+        mode: PacketOutMode::Routed,
+        frame: [&[0; 14][..], ip.as_bytes(), &vec![7; len.into()]].concat(),
+    }
+}
+
+#[test]
+fn a_routed_packet_waits_for_its_next_hop_and_gets_both_stations() {
+    let mut slow = gateway();
+    let packet = routed(FAR, 100);
+    slow.packet_out(at(10), &packet, &mut buffer);
+    let asked = take(&mut slow);
+    let request = Arp::parse(&asked[0].bytes()[14..]).unwrap();
+    assert_eq!((request.target().1, slow.held()), (GATEWAY, 1));
+    router_answers(&mut slow);
+    for sent in [take(&mut slow), {
+        slow.packet_out(at(30), &packet, &mut buffer);
+        take(&mut slow)
+    }] {
+        let (ethernet, ..) = parsed(&sent[0]);
+        assert_eq!((ethernet.destination, ethernet.source), (THEIRS, OURS));
+        assert_eq!(sent[0].bytes()[14..], packet.frame[14..]);
+    }
+}
+
+#[test]
+fn a_routed_packet_that_no_port_takes_is_dropped_by_name() {
+    let mut slow = gateway();
+    slow.packet_out(at(10), &routed(FAR, 1481), &mut buffer);
+    take(&mut slow);
+    let drops = |reason| slow.counts().shared.counters.dropped(reason).get();
+    assert_eq!(drops(DropReason::MtuExceeded), 1);
+    assert_eq!(slow.held(), 0);
+}
+
+#[test]
+fn a_submitted_packet_is_new_to_the_worker() {
+    let mut slow = gateway();
+    let packet = PacketOut {
+        egress_port: PORT,
+        mode: PacketOutMode::Submit,
+        frame: from_lan(50),
+    };
+    slow.packet_out(at(10), &packet, &mut buffer);
+    assert_eq!(slow.submitted[0].packet.bytes(), packet.frame);
+    assert_eq!(
+        (slow.submitted[0].ingress, slow.submitted[0].counted),
+        (PORT, false)
+    );
+    slow.delivered(true);
+    slow.submitted.clear();
+    take(&mut slow);
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What keeps links alive stays here, and works while the controller is away: neighbours, echo, path MTU. All that needs a
-//! decision about members goes to the controller as packet-in. The host gives packets and time, and then sees to [`Slow::out`]
-//! and [`Slow::up`]. Answers go back to the station they came from: that keeps no state for a sender who has proved
+//! decision about members goes to the controller as packet-in. A gateway's packet that waited goes back to a worker, who has the keys. The
+//! host gives packets and time, and then sees to [`Slow::out`], [`Slow::submitted`] and [`Slow::up`]. Answers go back to the station they came from: that keeps no state for a sender who has proved
 //! nothing, and needs no ARP.
 //!
 //! Packets are conserved: `taken + originated = sent + consumed + dropped + held`.
@@ -100,6 +100,8 @@ pub struct Slow<P> {
     counts: Counts,
     /// Packets to send, in order.
     pub out: Vec<(PortIndex, P)>,
+    /// Packets for a worker to decide about, in order.
+    pub submitted: Vec<Submitted<P>>,
     /// Packets for the controller, in order.
     pub up: Vec<PacketIn<P>>,
 }
@@ -107,8 +109,20 @@ pub struct Slow<P> {
 /// A packet that waits for its next hop's station.
 #[derive(Debug)]
 struct Waiting<P> {
-    ingress: PortIndex,
+    /// Where it came in; none for one of the controller's that is routed.
+    ingress: Option<PortIndex>,
     packet: P,
+}
+
+/// A packet that goes through the pipeline as if it had come in there.
+#[derive(Debug)]
+pub struct Submitted<P> {
+    /// By this port.
+    pub ingress: PortIndex,
+    /// The whole frame.
+    pub packet: P,
+    /// Have its entries counted it before?
+    pub counted: bool,
 }
 
 impl<P: Packet> Slow<P> {
@@ -130,6 +144,7 @@ impl<P: Packet> Slow<P> {
                 shared,
             },
             out: Vec::new(),
+            submitted: Vec::new(),
             up: Vec::new(),
         }
     }
@@ -229,7 +244,7 @@ impl<P: Packet> Slow<P> {
         self.neighbors.held()
     }
 
-    /// A packet of [`Slow::out`] is on its way to a worker, or could not be given to one.
+    /// A packet of [`Slow::out`] or [`Slow::submitted`] is on its way to a worker, or could not be given to one.
     pub fn delivered(&self, taken: bool) {
         if taken {
             self.counts.sent.add(1);

@@ -9,10 +9,11 @@
 //! A packet goes up as it was received. Nothing here waits for a controller, and nothing is kept for one that is away: what
 //! matters is sent again by whoever sent it.
 
-use super::Slow;
+use super::{Slow, Submitted};
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_pipeline::packet::Packet;
 use kith_pipeline::reason::{DropReason, PuntReason};
-use kith_pipeline::units::PortIndex;
+use kith_pipeline::units::{Nanos, PortIndex};
 
 /// A packet for the controller.
 #[derive(Debug)]
@@ -63,15 +64,29 @@ impl<P: Packet> Slow<P> {
         }
     }
 
-    /// Sends a frame of the controller's, of a length that the port takes.
-    pub fn packet_out(&mut self, egress: PortIndex, frame: &[u8], make: &mut dyn FnMut() -> Option<P>) {
+    /// Does with a frame of the controller's, of a length that the port takes, what its mode says.
+    pub fn packet_out(&mut self, now: Nanos, given: &PacketOut, make: &mut dyn FnMut() -> Option<P>) {
+        let PacketOut {
+            egress_port,
+            mode,
+            frame,
+        } = given;
+        self.obey(now);
         self.counts.originated.add(1);
         self.counts.packet_outs.add(1);
         let packet = make().and_then(|mut packet| packet.grow_back(frame.len()).then_some(packet));
         match packet {
             Some(mut packet) => {
                 packet.bytes_mut().copy_from_slice(frame);
-                self.send(egress, packet);
+                match mode {
+                    PacketOutMode::Send => self.send(*egress_port, packet),
+                    PacketOutMode::Routed => self.route(now, packet, make),
+                    PacketOutMode::Submit => self.submitted.push(Submitted {
+                        ingress: *egress_port,
+                        packet,
+                        counted: false,
+                    }),
+                }
             }
             // No buffer is free: all are on their way out.
             None => self.dropped(DropReason::TransmitQueueFull, 1),

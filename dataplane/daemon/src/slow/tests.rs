@@ -3,6 +3,7 @@
 use super::*;
 use crate::control::{Link, Settings};
 use kith_p4runtime::entry::{Authorise, EndpointAction, EndpointKey, Entry, RelayTo, SenderKey, SessionKey};
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_p4runtime::target::{Atomicity, Target};
 use kith_p4runtime::update::Update;
 use kith_pipeline::outer::Outer;
@@ -423,9 +424,14 @@ fn data_from_elsewhere_is_dropped_once_and_the_controller_hears_of_it() {
 fn a_frame_of_the_controllers_is_sent_if_there_is_a_buffer() {
     let mut slow = slow();
     let frame = datagram(bound(ALICE), &[0xab; 40]);
-    slow.packet_out(PORT, &frame, &mut || Some(HostPacket::new(2048, 128)));
+    let out = PacketOut {
+        egress_port: PORT,
+        mode: PacketOutMode::Send,
+        frame: frame.clone(),
+    };
+    slow.packet_out(at(0), &out, &mut || Some(HostPacket::new(2048, 128)));
     assert_eq!(take(&mut slow)[0].bytes(), frame);
-    slow.packet_out(PORT, &frame, &mut || None);
+    slow.packet_out(at(0), &out, &mut || None);
     assert!(take(&mut slow).is_empty());
     assert_eq!(drops(&slow, DropReason::TransmitQueueFull), 1);
     assert_eq!(slow.counts().packet_outs.get(), 2);

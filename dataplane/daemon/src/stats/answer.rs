@@ -187,6 +187,8 @@ fn worker_stats(index: u16, shared: &Shared) -> WorkerStats {
         transmitted: counters.transmitted.get(),
         transmitted_bytes: counters.transmitted_bytes.get(),
         injected: counters.injected.get(),
+        handed_over: counters.handed_over.get(),
+        taken_over: counters.taken_over.get(),
         punted: counters.all_punts().saturating_sub(not_taken),
         dropped: counters.all_drops(),
     }

@@ -1,13 +1,14 @@
 //! A controller in a test: P4Runtime with blocking calls.
 
 use super::{DIRECTOR, MTU};
+use kith_p4runtime::association::AssociationState;
 use kith_p4runtime::client::{Address, Client, ClientError, Event, Session};
 use kith_p4runtime::entry::{
     Authorise, EndpointAction, EndpointKey, Entry, FromMember, LocalDestinationKey, LocalSourceKey,
     MemberAction, MemberKey, NeighborKey, PolicyAction, PolicyKey, RelayTo, Resolve, SenderKey, SessionKey,
     Table, Ternary, ToVirtual,
 };
-use kith_p4runtime::packet::PacketOut;
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_p4runtime::proto::v1::{self, entity};
 use kith_p4runtime::target::Atomicity;
 use kith_p4runtime::update::{Row, Update};
@@ -162,6 +163,11 @@ impl Controller {
         self.read(Table::Session)
     }
 
+    /// The security associations that are installed.
+    pub fn associations(&mut self) -> Vec<AssociationState> {
+        self.runtime.block_on(self.client.associations()).unwrap()
+    }
+
     /// All entries of a table, with their counters.
     pub fn read(&mut self, table: Table) -> Vec<Row> {
         let filter = v1::TableEntry {
@@ -192,8 +198,13 @@ impl Controller {
     }
 
     pub fn packet_out(&mut self, port: u8, frame: &[u8]) {
+        self.packet_out_as(PacketOutMode::Send, port, frame);
+    }
+
+    pub fn packet_out_as(&mut self, mode: PacketOutMode, port: u8, frame: &[u8]) {
         let packet = PacketOut {
             egress_port: PortIndex(port),
+            mode,
             frame: frame.to_vec(),
         };
         let session = self.session.as_mut().unwrap();
@@ -251,6 +262,6 @@ pub fn session(pseudo: PseudoIp, bound: SocketAddrV4) -> Entry {
     (key, to).into()
 }
 
-fn community() -> CommunityIndex {
+pub fn community() -> CommunityIndex {
     CommunityIndex::new(1).unwrap()
 }

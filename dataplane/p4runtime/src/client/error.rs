@@ -52,6 +52,9 @@ pub enum ClientError {
     /// The stream is over.
     #[error("the target closed the stream; connect again")]
     Closed,
+    /// An answer that is none of our program's.
+    #[error("the target's answer is not of our program: {0}; is it another program's dataplane?")]
+    Foreign(String),
     /// The target has no program.
     #[error("the target runs no P4 program yet; set one with SetForwardingPipelineConfig")]
     NoProgram,

@@ -16,6 +16,7 @@ pub use connect::Address;
 pub use error::{ClientError, Failure, Failures};
 pub use session::{Event, PacketOuts, Session};
 
+use crate::association::{AssociationFilter, AssociationState};
 use crate::proto::config::P4Info;
 use crate::proto::v1::p4_runtime_client::P4RuntimeClient;
 use crate::proto::v1::set_forwarding_pipeline_config_request::Action;
@@ -127,6 +128,22 @@ impl Client {
             all.extend(piece);
         }
         Ok(all)
+    }
+
+    /// The security associations that are installed, as they are now; the target gives no keys.
+    ///
+    /// # Errors
+    /// If the call fails, or the target has none of our program's.
+    pub async fn associations(&mut self) -> Result<Vec<AssociationState>, ClientError> {
+        let asked = v1::entity::Entity::ExternEntry(AssociationFilter::default().encode());
+        let read = self.read_all(vec![v1::Entity { entity: Some(asked) }]).await?;
+        let states = read.iter().filter_map(|entity| match &entity.entity {
+            Some(v1::entity::Entity::ExternEntry(entry)) => Some(AssociationState::decode(entry)),
+            _ => None,
+        });
+        states
+            .collect::<Result<_, _>>()
+            .map_err(|error| ClientError::Foreign(error.to_string()))
     }
 
     /// What the target's program offers.

@@ -119,7 +119,7 @@ fn difference(theirs: &P4Info, ours: &P4Info) -> Option<String> {
     }
     compare!(tables actions counters direct_counters meters direct_meters controller_packet_metadata);
     compare!(action_profiles value_sets registers digests);
-    if !theirs.externs.is_empty() {
+    if theirs.externs != ours.externs {
         return Some("externs".to_owned());
     }
     (theirs.type_info != ours.type_info).then(|| "type_info".to_owned())

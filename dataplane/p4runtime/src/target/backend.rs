@@ -1,6 +1,6 @@
 //! What a store needs from what forwards packets.
 
-use super::{PacketOutError, UpdateError};
+use super::{Associations, PacketOutError, UpdateError};
 use crate::entry::{Authorise, EndpointAction, Entry, Key, RelayTo, SenderKey, SessionKey, Table};
 use crate::ids;
 use crate::packet::PacketOut;
@@ -128,6 +128,12 @@ pub trait Backend: Send + 'static {
 
     /// Makes it stand there.
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count);
+
+    /// Its security associations, to be looked at.
+    fn associations(&self) -> &dyn Associations;
+
+    /// Its security associations, to be installed and removed.
+    fn associations_mut(&mut self) -> &mut dyn Associations;
 
     /// Where packets of the controller go; asked for once.
     fn outlet(&self) -> Outlet;

@@ -1,7 +1,8 @@
 //! A back end whose writes fail at random, to show that a batch leaves old or new and never a mix.
 
-use super::UpdateError;
 use super::backend::{Backend, BackendError, Outlet, Rows, SenderRow};
+use super::{Associations, UpdateError};
+use crate::association::{Association, AssociationKey, AssociationState};
 use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey};
 use crate::update::{Count, CounterArray};
 use std::collections::BTreeSet;
@@ -75,7 +76,33 @@ impl<B: Backend, F: FnMut() -> bool + Send + 'static> Backend for Faulty<B, F> {
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count) {
         self.inner.set_cell(array, index, count);
     }
+    fn associations(&self) -> &dyn Associations {
+        self.inner.associations()
+    }
+    fn associations_mut(&mut self) -> &mut dyn Associations {
+        self
+    }
     fn outlet(&self) -> Outlet {
         self.inner.outlet()
+    }
+}
+
+impl<B: Backend, F: FnMut() -> bool + Send + 'static> Associations for Faulty<B, F> {
+    fn install(&mut self, association: &Association) -> Result<(), UpdateError> {
+        self.chance()?;
+        self.inner.associations_mut().install(association)
+    }
+    fn remove(&mut self, key: AssociationKey) -> Result<(), UpdateError> {
+        self.chance()?;
+        self.inner.associations_mut().remove(key)
+    }
+    fn take_back(&mut self, key: AssociationKey) {
+        self.inner.associations_mut().take_back(key);
+    }
+    fn get(&self, key: AssociationKey) -> Option<AssociationState> {
+        self.inner.associations().get(key)
+    }
+    fn list(&self) -> Vec<AssociationState> {
+        self.inner.associations().list()
     }
 }

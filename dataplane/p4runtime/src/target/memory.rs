@@ -1,13 +1,16 @@
 //! A back end that forwards nothing: tables in memory, for tests and for clients to be tried against.
 
 use super::backend::{Backend, BackendError, Outlet, Rows, SenderRow};
-use super::{PacketOutError, UpdateError};
+use super::{Associations, PacketOutError, Resting, UpdateError};
 use crate::entry::{Entry, Key, RelayTo, SenderKey, SessionKey};
 use crate::packet::PacketOut;
 use crate::update::{Count, CounterArray};
 use kith_pipeline::units::PortIndex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Security associations of each direction.
+const ASSOCIATIONS: u32 = 8192;
 
 /// Tables in memory.
 #[derive(Debug)]
@@ -19,12 +22,13 @@ pub struct Memory {
     sessions: BTreeMap<SessionKey, RelayTo>,
     counts: HashMap<Key, Count>,
     cells: HashMap<(CounterArray, usize), Count>,
+    associations: Resting,
     /// Packets that were sent.
     pub sent: Arc<Mutex<Vec<PacketOut>>>,
 }
 
 impl Memory {
-    /// With ports `0..ports`.
+    /// With ports `0..ports`, and security associations below [`ASSOCIATIONS`].
     #[must_use]
     pub fn new(ports: u8) -> Self {
         Self {
@@ -34,6 +38,7 @@ impl Memory {
             sessions: BTreeMap::new(),
             counts: HashMap::new(),
             cells: HashMap::new(),
+            associations: Resting::new(ASSOCIATIONS),
             sent: Arc::default(),
         }
     }
@@ -112,6 +117,14 @@ impl Backend for Memory {
 
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count) {
         self.cells.insert((array, index), count);
+    }
+
+    fn associations(&self) -> &dyn Associations {
+        &self.associations
+    }
+
+    fn associations_mut(&mut self) -> &mut dyn Associations {
+        &mut self.associations
     }
 
     fn outlet(&self) -> Outlet {

@@ -6,18 +6,21 @@
 //!                                    └ Backend: where packets see it   (Pipeline; Memory and Faulty for tests)
 //! ```
 
+mod associations;
 mod backend;
 mod faulty;
 mod memory;
 mod pipeline;
 mod store;
 
+pub use associations::{Associations, Installed, Ledger, Resting, Used};
 pub use backend::{Backend, BackendError, Outlet, Rows, SenderRow, Stored};
 pub use faulty::Faulty;
 pub use memory::Memory;
 pub use pipeline::{Parts, Pipeline};
 pub use store::Store;
 
+use crate::association::AssociationKey;
 use crate::entry::EntryError;
 use crate::packet::PacketOut;
 use crate::query::{Answer, Query};
@@ -76,8 +79,40 @@ pub enum UpdateError {
         /// What is possible.
         advice: &'static str,
     },
+    /// There is a security association in this place.
+    #[error("security_associations: {key} is taken; delete it in an earlier batch, or take another index")]
+    AssociationExists {
+        /// Which.
+        key: AssociationKey,
+    },
+    /// There is no such security association.
+    #[error("security_associations: {key} is not there; insert it first")]
+    AssociationMissing {
+        /// Which.
+        key: AssociationKey,
+    },
+    /// The key of this security association was installed before.
+    #[error(
+        "security_associations: {key}: this key was installed before, and a key serves once; agree on another"
+    )]
+    KeyServed {
+        /// Which.
+        key: AssociationKey,
+    },
+    /// The worker did not obey in time.
+    #[error(
+        "security_associations: {key}: worker {worker} did not obey in time, nothing was done; is it alive?"
+    )]
+    NotObeyed {
+        /// Which.
+        key: AssociationKey,
+        /// Whose it is.
+        worker: u16,
+    },
     /// Not in one step: the batch is for tables that change in place.
-    #[error("sender and session change entry by entry; use ROLLBACK_ON_ERROR, or a batch without them")]
+    #[error(
+        "sender, session and security_associations change entry by entry; use ROLLBACK_ON_ERROR, or a batch without them"
+    )]
     NotAtomic,
     /// The dataplane refused; nothing of it is left.
     #[error("the dataplane did not take it: {0}; try again")]
@@ -93,8 +128,10 @@ impl UpdateError {
     pub fn code(&self) -> Code {
         match self {
             Self::Entry(error) => error.code(),
-            Self::Exists { .. } => Code::AlreadyExists,
-            Self::Missing { .. } => Code::NotFound,
+            Self::Exists { .. } | Self::AssociationExists { .. } => Code::AlreadyExists,
+            Self::Missing { .. } | Self::AssociationMissing { .. } => Code::NotFound,
+            Self::KeyServed { .. } => Code::FailedPrecondition,
+            Self::NotObeyed { .. } => Code::DeadlineExceeded,
             Self::Full { .. } => Code::ResourceExhausted,
             Self::Outside { .. } => Code::OutOfRange,
             Self::NotAtomic => Code::Unimplemented,
@@ -113,6 +150,9 @@ pub enum PacketOutError {
     /// The frame is too short or too long.
     #[error("a frame of {0} octets cannot be sent; send 14 to 65535")]
     Length(usize),
+    /// A routed packet that is not IPv4, or to nowhere.
+    #[error("{0}")]
+    NotRouted(&'static str),
     /// The queue to the workers is full.
     #[error("the queue to the port is full; send more slowly")]
     Full,

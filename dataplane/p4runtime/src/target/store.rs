@@ -6,15 +6,20 @@
 //!
 //! ```text
 //!  update ─► check ─► snapshot table: rows (log)                 ─┐
-//!                  └► sender, session: back end, in place (log)   ├─► publish once ─► counters
+//!                  ├► sender, session: back end, in place (log)   ├─► publish once ─► associations go ─► counters
+//!                  └► associations come: back end (log)           │
 //!                                        any error: log backwards ┘
 //! ```
+//!
+//! A security association is installed before the entry that names it is seen, and removed after the entry that named it is
+//! not: no packet of either generation is without keys.
 //!
 //! Cost: a map operation an update and one publication a batch. Sessions and senders are kept by the back end alone, so that a million
 //! of them cost what they cost there.
 
 use super::backend::{Backend, Outlet, Rows, SenderRow, Stored};
 use super::{Atomicity, Outcome, PacketOutError, Target, UpdateError};
+use crate::association::{Association, AssociationKey};
 use crate::entry::{
     EndpointAction, EndpointKey, Entry, Key, NeighborKey, RelayTo, Resolve, SenderKey, SessionKey, Table,
 };
@@ -54,6 +59,7 @@ struct Batch {
     log: Vec<(usize, Undo)>,
     changed: BTreeSet<Key>,
     counts: Vec<(usize, Set)>,
+    going: Vec<(usize, AssociationKey)>,
 }
 
 #[derive(Debug)]
@@ -63,6 +69,7 @@ enum Undo {
     Meter(usize, Option<MeterConfig>),
     Sender(SenderKey, Option<SenderRow>),
     Session(SessionKey, Option<RelayTo>),
+    Association(AssociationKey),
 }
 
 /// Counters change at the very end, for that cannot fail.
@@ -188,11 +195,17 @@ impl<B: Backend> Target for Store<B> {
                 .partition(|(_, undo)| all || undo.is_snapshot());
             batch.log = stays;
             for (outcome, update) in outcomes.iter_mut().zip(updates) {
-                if outcome.is_ok() && (all || update.is_snapshot()) {
+                let is_going = matches!(update, Update::RemoveAssociation(_));
+                if outcome.is_ok() && (all || update.is_snapshot() || is_going) {
                     *outcome = Err(error.clone().into());
                 }
             }
             state.undo(back);
+            batch.going.clear();
+        }
+        for (number, key) in batch.going {
+            // What was published stays so: this is about the association alone.
+            outcomes[number] = state.backend.associations_mut().remove(key);
         }
         for (number, set) in batch.counts {
             if outcomes[number].is_ok() {
@@ -254,6 +267,9 @@ impl<B: Backend> Target for Store<B> {
         for (key, _) in state.backend.sessions() {
             state.backend.restore_session(key, None);
         }
+        for association in state.backend.associations().list() {
+            state.backend.associations_mut().remove(association.key)?;
+        }
         Ok(())
     }
 }
@@ -298,7 +314,23 @@ impl<B: Backend> State<B> {
                 };
                 self.refresh(number, *key, &extras, batch)
             }
+            Update::InstallAssociation(association) => self.install(number, association, batch),
+            Update::RemoveAssociation(key) => {
+                let going = batch.going.iter().any(|(_, going)| going == key);
+                if going || self.backend.associations().get(*key).is_none() {
+                    return Err(UpdateError::AssociationMissing { key: *key });
+                }
+                batch.going.push((number, *key));
+                Ok(())
+            }
         }
+    }
+
+    /// The place of one that goes in this batch is taken until the batch is over: packets still go under it.
+    fn install(&mut self, number: usize, association: &Association, batch: &mut Batch) -> Outcome {
+        self.backend.associations_mut().install(association)?;
+        batch.log.push((number, Undo::Association(association.key)));
+        Ok(())
     }
 
     fn insert(&mut self, number: usize, row: &Row, batch: &mut Batch) -> Outcome {
@@ -429,6 +461,7 @@ impl<B: Backend> State<B> {
                 Undo::Meter(cell, old) => self.rows.punt_meter[cell] = old,
                 Undo::Sender(key, old) => self.backend.restore_sender(key, old),
                 Undo::Session(key, old) => self.backend.restore_session(key, old),
+                Undo::Association(key) => self.backend.associations_mut().take_back(key),
             }
         }
     }
@@ -505,6 +538,6 @@ impl From<&Row> for Stored {
 
 impl Undo {
     fn is_snapshot(&self) -> bool {
-        !matches!(self, Self::Sender(..) | Self::Session(..))
+        !matches!(self, Self::Sender(..) | Self::Session(..) | Self::Association(_))
     }
 }

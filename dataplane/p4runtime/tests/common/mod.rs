@@ -5,7 +5,7 @@ use kith_p4runtime::client::{Address, Client, Session};
 use kith_p4runtime::entry::*;
 use kith_p4runtime::query::{Answer, DefaultEntry, Filter, Query, Which};
 use kith_p4runtime::service::{Config, PacketIns, Service, serve_unix};
-use kith_p4runtime::target::{Backend, Memory, Parts, Pipeline, Store, Target};
+use kith_p4runtime::target::{Backend, Memory, Parts, Pipeline, Resting, Store, Target};
 use kith_p4runtime::update::Update;
 use kith_pipeline::counters::{Counters, DirectCounters};
 use kith_pipeline::table::{sender::SenderTable, session::SessionTable};
@@ -134,6 +134,7 @@ pub fn pipeline_of(sessions: usize) -> (Pipeline, Arc<Counters>, Arc<DirectCount
         associations: 100,
         counters: vec![counters.clone()],
         direct: vec![direct.clone()],
+        keys: Box::new(Resting::new(100)),
         outlet: Arc::new(|_| Ok(())),
     };
     (Pipeline::new(parts), counters, direct)

@@ -2,6 +2,7 @@
 
 use super::{Context, translate};
 use crate::Verdict;
+use crate::counters::AssociationCounters;
 use crate::egress::{LastWay, Way};
 use crate::host;
 use crate::host::decap::{IKE_PORT, KEYING_PORT};
@@ -41,6 +42,7 @@ struct Cleared {
 /// Decides about a frame whose outer headers and shim are sound and for this gateway.
 pub(super) fn process<P: Packet, A: Aead>(
     sas: &mut [Option<Box<Inbound<A>>>],
+    seen: &AssociationCounters,
     context: &Context<'_>,
     last_way: &mut LastWay,
     packet: &mut P,
@@ -50,7 +52,14 @@ pub(super) fn process<P: Packet, A: Aead>(
         .get_mut(cleared.association.sa.0 as usize)
         .and_then(Option::as_mut);
     let sa = sa.ok_or(Verdict::Drop(DropReason::EspSpiUnknown))?;
-    deliver(sa, context, &cleared, packet).map_err(Verdict::Drop)?;
+    let delivered = deliver(sa, context, &cleared, packet);
+    if let Some(seen) = seen.inbound(cleared.association.sa) {
+        seen.show(sa.usage());
+        if delivered == Err(DropReason::EspDummy) {
+            seen.dummies.add(1);
+        }
+    }
+    delivered.map_err(Verdict::Drop)?;
     Ok(cleared.way.port)
 }
 
@@ -85,6 +94,7 @@ fn clear(context: &Context<'_>, last_way: &mut LastWay, frame: &[u8]) -> Result<
     if ip.source() != source {
         return Err(drop(DropReason::VirtualSourceSpoofed));
     }
+    context.owner.check(association.sa)?;
     context
         .direct
         .association
@@ -147,7 +157,7 @@ fn deliver<P: Packet, A: Aead>(
         Opened::Packet => {}
         Opened::Fragment => return Err(DropReason::VirtualFragment),
         // Nothing for a device: it said that its sender is alive.
-        Opened::Dummy => return Err(DropReason::EspBadTrailer),
+        Opened::Dummy => return Err(DropReason::EspDummy),
     }
     let association = &cleared.association;
     let pair = Pair {

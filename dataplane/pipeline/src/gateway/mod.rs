@@ -11,6 +11,9 @@
 //! is dropped. So what goes up is the frame as it came, no sequence number is spent on it, and the replay window has not moved: the
 //! same frame can be given to the gateway again.
 //!
+//! Of several workers one has an association: its sequence numbers, or its replay window. The others hand its packets over, as they
+//! came, before anything is counted or spent: association `i` is worker `i % workers`'s.
+//!
 //! Cost: seven look-ups in hash tables, one walk over the policy, and the cipher.
 
 mod inbound;
@@ -20,14 +23,15 @@ mod tests;
 mod translate;
 
 use crate::Verdict;
-use crate::counters::DirectCounters;
+use crate::counters::{AssociationCounters, DirectCounters};
 use crate::egress::LastWay;
 use crate::packet::Packet;
 use crate::table::TableError;
 use crate::tables::Tables;
-use crate::units::{PortIndex, SaIndex};
+use crate::units::{PortIndex, SaIndex, WorkerIndex};
 use kith_esp::aead::{Aead, DefaultAead};
-use kith_esp::{Inbound, Millis, Outbound};
+use kith_esp::{Inbound, Millis, Outbound, Usage};
+use std::sync::Arc;
 
 /// One worker's security associations, by the numbers that the entries of `member` and `association` name.
 ///
@@ -35,16 +39,64 @@ use kith_esp::{Inbound, Millis, Outbound};
 pub struct Gateway<A: Aead = DefaultAead> {
     outbound: Box<[Option<Box<Outbound<A>>>]>,
     inbound: Box<[Option<Box<Inbound<A>>>]>,
+    seen: Arc<AssociationCounters>,
+    owner: Owner,
+}
+
+/// Which associations are a worker's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    worker: u16,
+    workers: u16,
+}
+
+impl Owner {
+    /// Is this one the worker's own?
+    #[inline(always)]
+    pub(crate) fn check(self, at: SaIndex) -> Result<(), Verdict> {
+        if self.workers == 1 {
+            return Ok(());
+        }
+        let owner = owner(at, self.workers);
+        if owner.0 == self.worker {
+            return Ok(());
+        }
+        Err(Verdict::HandOver(owner))
+    }
+}
+
+/// The worker that has an association, of so many (at least one).
+#[inline]
+#[must_use]
+pub fn owner(at: SaIndex, workers: u16) -> WorkerIndex {
+    // The remainder is below a u16.
+    WorkerIndex((at.0 % u32::from(workers.max(1))) as u16)
 }
 
 impl<A: Aead> Gateway<A> {
     /// A gateway without any keys, for security associations with numbers below `capacity`: nothing is sealed or opened.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::of_worker(WorkerIndex(0), 1, Arc::new(AssociationCounters::new(capacity)))
+    }
+
+    /// The gateway of one of so many workers (at least one), which count here together.
+    #[must_use]
+    pub fn of_worker(worker: WorkerIndex, workers: u16, seen: Arc<AssociationCounters>) -> Self {
+        let capacity = seen.capacity();
         Self {
             outbound: (0..capacity).map(|_| None).collect(),
             inbound: (0..capacity).map(|_| None).collect(),
+            seen,
+            owner: Owner {
+                worker: worker.0,
+                workers: workers.max(1),
+            },
         }
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// From now on packets of entries that name `at` are sealed with this; gives what was there before.
@@ -53,6 +105,9 @@ impl<A: Aead> Gateway<A> {
         at: SaIndex,
         sa: Box<Outbound<A>>,
     ) -> Result<Option<Box<Outbound<A>>>, TableError> {
+        if let Some(seen) = self.seen.outbound(at) {
+            seen.show(Usage::default());
+        }
         let place = self.outbound.get_mut(at.0 as usize);
         Ok(place.ok_or(TableError::OutOfRange)?.replace(sa))
     }
@@ -63,6 +118,10 @@ impl<A: Aead> Gateway<A> {
         at: SaIndex,
         sa: Box<Inbound<A>>,
     ) -> Result<Option<Box<Inbound<A>>>, TableError> {
+        if let Some(seen) = self.seen.inbound(at) {
+            seen.show(Usage::default());
+            seen.dummies.set(0);
+        }
         let place = self.inbound.get_mut(at.0 as usize);
         Ok(place.ok_or(TableError::OutOfRange)?.replace(sa))
     }
@@ -84,7 +143,7 @@ impl<A: Aead> Gateway<A> {
         last_way: &mut LastWay,
         packet: &mut P,
     ) -> Result<PortIndex, Verdict> {
-        outbound::process(&mut self.outbound, context, last_way, packet)
+        outbound::process(&mut self.outbound, &self.seen, context, last_way, packet)
     }
 
     /// Decides about a frame with a virtual packet. One to transmit is rewritten.
@@ -94,7 +153,7 @@ impl<A: Aead> Gateway<A> {
         last_way: &mut LastWay,
         packet: &mut P,
     ) -> Result<PortIndex, Verdict> {
-        inbound::process(&mut self.inbound, context, last_way, packet)
+        inbound::process(&mut self.inbound, &self.seen, context, last_way, packet)
     }
 }
 
@@ -105,4 +164,5 @@ pub(crate) struct Context<'a> {
     pub(crate) udp_port: u16,
     pub(crate) ingress: PortIndex,
     pub(crate) now: Millis,
+    pub(crate) owner: Owner,
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, translate};
 use crate::Verdict;
+use crate::counters::AssociationCounters;
 use crate::egress::{LastWay, Way};
 use crate::host::{self, transport};
 use crate::outer::Outer;
@@ -36,6 +37,7 @@ struct Cleared {
 /// Decides about a frame whose Ethernet and IPv4 headers are sound, and which is not for the gateway itself.
 pub(super) fn process<P: Packet, A: Aead>(
     sas: &mut [Option<Box<Outbound<A>>>],
+    seen: &AssociationCounters,
     context: &Context<'_>,
     last_way: &mut LastWay,
     packet: &mut P,
@@ -44,6 +46,9 @@ pub(super) fn process<P: Packet, A: Aead>(
     let sa = sas.get_mut(cleared.tunnel.sa.0 as usize).and_then(Option::as_mut);
     let sa = sa.ok_or(Verdict::Drop(DropReason::KeysMissing))?;
     send(sa, context, &cleared, packet).map_err(Verdict::Drop)?;
+    if let Some(seen) = seen.outbound(cleared.tunnel.sa) {
+        seen.show(sa.usage());
+    }
     Ok(cleared.way.port)
 }
 
@@ -85,6 +90,7 @@ fn clear(context: &Context<'_>, last_way: &mut LastWay, frame: &[u8]) -> Result<
     if outer_len(payload.len()) > usize::from(tunnel.mtu) {
         return Err(Verdict::Punt(PuntReason::MtuExceeded));
     }
+    context.owner.check(tunnel.sa)?;
     context
         .direct
         .member

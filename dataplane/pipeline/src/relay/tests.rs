@@ -531,6 +531,7 @@ proptest! {
             }
             Verdict::Punt(reason) => prop_assert_eq!(world.counters.punted(reason).get(), 1),
             Verdict::Drop(reason) => prop_assert_eq!(world.counters.dropped(reason).get(), 1),
+            Verdict::HandOver(worker) => prop_assert!(false, "there is no {worker:?}"),
         }
         let transmitted = u64::from(matches!(verdict, Verdict::Transmit(_)));
         prop_assert_eq!(world.counters.all_drops() + world.counters.all_punts() + transmitted, 1);

@@ -4,7 +4,7 @@ use crate::southbound::{Change, Entries, Refused, SenderEntry, SessionEntry, Upd
 use kith_p4runtime::entry::{
     Authorise, EndpointAction, EndpointKey, Entry, Key, RelayTo, SenderKey, SessionKey, Table,
 };
-use kith_p4runtime::packet::PacketOut;
+use kith_p4runtime::packet::{PacketOut, PacketOutMode};
 use kith_p4runtime::proto::v1::{self, entity::Entity as Kind};
 use kith_p4runtime::update::{self as p4, Extras, MeterConfig, Row};
 use kith_pipeline::meter::Rate;
@@ -112,7 +112,11 @@ pub(super) fn refused(code: Code) -> Refused {
 }
 
 pub(super) fn packet_out(egress_port: PortIndex, frame: Vec<u8>) -> PacketOut {
-    PacketOut { egress_port, frame }
+    PacketOut {
+        egress_port,
+        mode: PacketOutMode::Send,
+        frame,
+    }
 }
 
 fn sender(key: SenderKey, entry: SenderEntry) -> Option<Row> {

@@ -11,7 +11,7 @@
 mod rows;
 
 use super::backend::{Backend, BackendError, Outlet, Rows, SenderRow};
-use super::{PacketOutError, UpdateError};
+use super::{Associations, PacketOutError, UpdateError};
 use crate::entry::{Authorise, Entry, Key, MemberAction, RelayTo, SenderKey, SessionKey};
 use crate::packet::PacketOut;
 use crate::update::{Count, CounterArray, MeterConfig};
@@ -39,6 +39,8 @@ pub struct Parts {
     pub counters: Vec<Arc<Counters>>,
     /// What workers count of entries.
     pub direct: Vec<Arc<DirectCounters>>,
+    /// Who has the keys of them.
+    pub keys: Box<dyn Associations>,
     /// Where packets of the controller go.
     pub outlet: Outlet,
 }
@@ -343,6 +345,14 @@ impl Backend for Pipeline {
     fn set_cell(&mut self, array: CounterArray, index: usize, count: Count) {
         let base = self.counted_cell(array, index).wrapping_sub(count.packets);
         self.cell_bases.insert((array, index), base);
+    }
+
+    fn associations(&self) -> &dyn Associations {
+        self.parts.keys.as_ref()
+    }
+
+    fn associations_mut(&mut self) -> &mut dyn Associations {
+        self.parts.keys.as_mut()
     }
 
     fn outlet(&self) -> Outlet {

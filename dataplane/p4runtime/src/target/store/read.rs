@@ -76,6 +76,11 @@ pub(super) fn collect<B: Backend>(rows: &Rows, backend: &B, query: &Query) -> Re
             Which::All | Which::Table(Table::Sender) => vec![Part::SenderMeters(backend.senders())],
             Which::Key(_) | Which::Table(_) => vec![],
         },
+        Query::Associations(filter) => {
+            let all = backend.associations().list().into_iter();
+            let asked = all.filter(|state| filter.passes(state.key));
+            vec![Part::Spelt(asked.map(Answer::Association).collect())]
+        }
     };
     Ok(parts)
 }

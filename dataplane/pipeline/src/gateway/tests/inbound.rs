@@ -41,7 +41,7 @@ fn clear(protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// What alpha's keys make of any payload, as any next header.
-fn sealed_as(next_header: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn sealed_as(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let now = Millis(NOW.0 / 1_000_000);
     let mut sa = Outbound::new(spi(BETA), keys(BETA), Limits::default(), now);
     let ip = Ipv4::new(ALPHA.member, BETA.member, next_header, 20 + payload.len() as u16);
@@ -192,7 +192,7 @@ fn of_what_was_sealed_only_whole_packets_are_delivered() {
         "dummy",
         WAN,
         &sealed_as(NO_NEXT_HEADER, &[]),
-        DropReason::EspBadTrailer,
+        DropReason::EspDummy,
     );
     let mut fragment = Ipv4::new(ALPHA.member, BETA.member, PROTOCOL_UDP, 28)
         .as_bytes()

@@ -2,6 +2,7 @@
 
 mod inbound;
 mod outbound;
+mod workers;
 mod world;
 
 use crate::Verdict;
@@ -169,6 +170,7 @@ proptest! {
                 prop_assert_eq!(side.counters.punted(reason).get(), 1);
             }
             Verdict::Drop(reason) => prop_assert_eq!(side.counters.dropped(reason).get(), 1),
+            Verdict::HandOver(worker) => prop_assert!(false, "there is no {worker:?}"),
         }
         let transmitted = u64::from(matches!(verdict, Verdict::Transmit(_)));
         prop_assert_eq!(side.counters.all_drops() + side.counters.all_punts() + transmitted, 1);

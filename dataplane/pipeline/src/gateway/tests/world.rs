@@ -6,8 +6,8 @@
 //!   sees beta's device as .202                     sees alpha's as .201
 //! ```
 
-use crate::counters::{Counters, DirectCounters, EntryCounters};
-use crate::gateway::Gateway;
+use crate::counters::{AssociationCounters, Counters, DirectCounters, EntryCounters};
+use crate::gateway::{Gateway, owner};
 use crate::meter::Rate;
 use crate::packet::{HostPacket, Packet};
 use crate::path::Path;
@@ -25,7 +25,7 @@ use crate::table::sender::SenderTable;
 use crate::table::session::SessionTable;
 use crate::table::virtual_address::VirtualAddress;
 use crate::tables::Tables;
-use crate::units::{CommunityIndex, Nanos, PortIndex, SaIndex};
+use crate::units::{CommunityIndex, Nanos, PortIndex, SaIndex, WorkerIndex};
 use crate::{BURST, Verdict};
 use kith_esp::{Inbound, Key, Limits, Millis, Outbound, SaKeys, Salt, Spi};
 use kith_wire::checksum::pseudo_header;
@@ -86,6 +86,7 @@ pub struct Side {
     pub tables: Tables,
     pub counters: &'static Counters,
     pub direct: &'static DirectCounters,
+    pub seen: Arc<AssociationCounters>,
     pub path: Path<'static>,
 }
 
@@ -202,22 +203,43 @@ fn tables(own: End, other: End) -> Result<Tables, TableError> {
 
 impl Side {
     pub fn new(own: End, other: End) -> Self {
+        Self::workers(own, other, 1).remove(0)
+    }
+
+    /// The same gateway on so many workers: each has its associations.
+    pub fn workers(own: End, other: End, count: u16) -> Vec<Self> {
+        let seen = Arc::new(AssociationCounters::new(8));
+        let one = |worker| Self::worker(own, other, (WorkerIndex(worker), count), seen.clone());
+        (0..count).map(one).collect()
+    }
+
+    fn worker(
+        own: End,
+        other: End,
+        (worker, of): (WorkerIndex, u16),
+        seen: Arc<AssociationCounters>,
+    ) -> Self {
         let counters: &Counters = Box::leak(Box::default());
         let direct: &DirectCounters = Box::leak(Box::new(DirectCounters {
             session: EntryCounters::new(0),
             association: EntryCounters::new(1),
             member: EntryCounters::new(1),
         }));
-        let mut gateway = Gateway::new(8);
+        let mut gateway = Gateway::of_worker(worker, of, seen.clone());
         let now = Millis(NOW.0 / 1_000_000);
         let outbound = Outbound::new(spi(other), keys(other), Limits::default(), now);
         let inbound = Inbound::new(spi(own), keys(own), Limits::default(), now);
-        assert!(gateway.install_outbound(SaIndex(3), Box::new(outbound)).is_ok());
-        assert!(gateway.install_inbound(SaIndex(5), Box::new(inbound)).is_ok());
+        if owner(SaIndex(3), of) == worker {
+            assert!(gateway.install_outbound(SaIndex(3), Box::new(outbound)).is_ok());
+        }
+        if owner(SaIndex(5), of) == worker {
+            assert!(gateway.install_inbound(SaIndex(5), Box::new(inbound)).is_ok());
+        }
         Self {
             tables: tables(own, other).unwrap(),
             counters,
             direct,
+            seen,
             path: Path::with_gateway(counters, direct, gateway),
         }
     }
