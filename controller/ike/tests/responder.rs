@@ -454,3 +454,45 @@ fn a_closed_ike_sa_is_answered_emptily_and_gone() {
     assert_eq!(hand.host().taken, 0);
     assert_eq!(hand.send(Exchange::Informational, &[]), []);
 }
+
+#[test]
+fn fragments_are_taken_only_if_both_ends_said_so() {
+    for said_so in [false, true] {
+        let more = [note(NotifyKind::IKEV2_FRAGMENTATION_SUPPORTED, b"ignored")];
+        let mut hand = Hand::begin(config(), if said_so { &more } else { &[] }, |_| ());
+        let said = hand.proof();
+        hand.ask(Exchange::IkeAuth, &said);
+        let header = hand.header(Exchange::Informational);
+        let long = [Payload::VendorId(vec![b'x'; 2000])];
+        let fragments = hand.fragments(&header, &long, 600);
+        assert!(fragments.len() > 3);
+        hand.next += 1;
+        let mut answers = Vec::new();
+        for fragment in &fragments {
+            answers.extend(tell(&mut hand.world, hand.path, fragment));
+        }
+        assert_eq!(answers.len(), usize::from(said_so));
+        let counters = hand.world.ends[1].endpoint.counters();
+        let refused = if said_so { 0 } else { fragments.len() as u64 };
+        assert_eq!(counters.get(Drop::NotAuthentic), refused);
+    }
+}
+
+#[test]
+fn of_an_answered_request_only_the_first_fragment_is_answered_again() {
+    let more = [note(NotifyKind::IKEV2_FRAGMENTATION_SUPPORTED, &[])];
+    let mut hand = Hand::begin(config(), &more, |_| ());
+    let said = hand.proof();
+    hand.ask(Exchange::IkeAuth, &said);
+    let header = hand.header(Exchange::Informational);
+    let fragments = hand.fragments(&header, &[Payload::VendorId(vec![b'x'; 2000])], 600);
+    let mut answers = Vec::new();
+    for fragment in &fragments {
+        answers.extend(tell(&mut hand.world, hand.path, fragment));
+    }
+    hand.world.now += 1_000;
+    for fragment in &fragments[1..] {
+        assert_eq!(tell(&mut hand.world, hand.path, fragment), []);
+    }
+    assert_eq!(tell(&mut hand.world, hand.path, &fragments[0]), answers);
+}

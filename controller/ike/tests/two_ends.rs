@@ -121,6 +121,23 @@ fn a_responder_that_is_not_who_was_wanted_is_not_believed() {
 }
 
 #[test]
+fn two_ends_that_look_for_translators_meet_on_their_port_even_without_one() {
+    let detecting = Config::new(kith_ike::suite::IkePreferences::default(), Nat::Detect);
+    for (configs, port) in [
+        ([detecting.clone(), detecting.clone()], 4500),
+        ([config(), detecting], 500),
+    ] {
+        let (mut world, _) = up(World::with(1, configs, [psk(0, b"x"), psk(1, b"x")]));
+        for end in &world.ends {
+            let path = end.endpoint.view(end.up[0]).unwrap().path.unwrap();
+            assert_eq!((path.local.port(), path.remote.port()), (port, port));
+            assert_eq!(end.nat, NatFound::default(), "there is none");
+        }
+        talk(&mut world);
+    }
+}
+
+#[test]
 fn a_pair_is_rekeyed_by_either_end_and_no_packet_is_lost() {
     for end in 0..2 {
         let (mut world, _) = up(World::new(7, config()));

@@ -33,9 +33,10 @@ impl Established {
                 }
             }
             Pending::DeleteSa => self.end_sa(context, at),
-            Pending::Close => return Some(Down::Closed),
+            Pending::Close(why) => return Some(why),
+            Pending::Reject(spi) => self.release(context, spi),
             Pending::Move(path) => {
-                // Section 3.10.1: any error, known or not, says that the request has failed.
+                // RFC 7296 section 3.10.1: any error, known or not, says that the request has failed.
                 if error(&payloads).is_none() && path == self.path {
                     context.tell(self.id, Event::Moved(path));
                 }
@@ -49,11 +50,11 @@ impl Established {
         if let Some(error) = error(payloads) {
             return self.child_refused(context, at, offer, error);
         }
-        self.temporary = 0;
+        (self.temporary, self.full) = (0, false);
         let lowest = offer.lowest(payloads).to_vec();
         match offer.finish(context, (&self.sas[at].keys, None), payloads) {
             Err(why) => {
-                context.host.give_back_spi(offer.spi);
+                self.reject(context, offer.spi);
                 let replaces = offer.replaces;
                 context.tell(self.id, Event::ChildRefused { replaces, why });
             }
@@ -79,6 +80,13 @@ impl Established {
                 }
             }
         }
+    }
+
+    /// RFC 7296 section 4: a minimal peer makes nothing new on an IKE SA that there is. All of it is closed, and whoever has data begins anew.
+    pub(super) fn start_over(&mut self, context: &mut Context<'_>, why: NotifyKind) {
+        self.tasks.clear();
+        self.tasks
+            .add(context.now.millis, Task::Close(Down::RefusedByPeer(why)));
     }
 
     /// Packets of the peer that are under way still come on the old one: it is closed a moment later.
@@ -115,6 +123,13 @@ impl Established {
         }
         match (error.kind, offer.replaces) {
             (NotifyKind::TEMPORARY_FAILURE, _) => self.later(context, task),
+            (NotifyKind::NO_ADDITIONAL_SAS, Some(old)) => {
+                // RFC 7296 section 4: the old one is closed first, and then a new one is made.
+                self.full = true;
+                self.tasks.add(context.now.millis, Task::DeleteChild(old));
+                self.tasks.add(context.now.millis, Task::Create);
+            }
+            (NotifyKind::NO_ADDITIONAL_SAS, None) if self.full => self.start_over(context, error.kind),
             (NotifyKind::CHILD_SA_NOT_FOUND, Some(old)) => {
                 // Section 2.25: ours is of no use any more; a new one from scratch, unless the peer has made one meanwhile.
                 let live = self.children.iter().find(|child| child.id == old);

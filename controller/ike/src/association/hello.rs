@@ -45,6 +45,8 @@ pub(crate) struct Negotiated {
     pub(crate) transcript: [Vec<u8>; 2],
     pub(crate) peer_hashes: Vec<u16>,
     pub(crate) nat: NatFound,
+    /// Both ends look for address translators.
+    pub(crate) detects: bool,
     pub(crate) kith: bool,
     /// What passed in IKE_INTERMEDIATE.
     pub(crate) intermediate: IntAuth,

@@ -219,6 +219,7 @@ impl Initiating {
                 transcript: [std::mem::take(&mut self.octets), datagram.octets.to_vec()],
                 peer_hashes: hello.hashes,
                 nat: found.unwrap_or_default(),
+                detects: found.is_some(),
                 kith: hello.kith,
                 intermediate: IntAuth::default(),
             }),

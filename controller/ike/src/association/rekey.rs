@@ -90,7 +90,7 @@ impl Established {
         let busy = ours.is_some_and(|ours| {
             matches!(
                 ours,
-                Pending::Child(_) | Pending::DeleteChildren(_) | Pending::DeleteSa | Pending::Close
+                Pending::Child(_) | Pending::DeleteChildren(_) | Pending::DeleteSa | Pending::Close(_)
             )
         });
         if busy || sa.local_spi() != self.current || sa.ended.is_some() {
@@ -250,6 +250,9 @@ impl Established {
                 self.undo(context, pending);
             }
             return;
+        }
+        if error.kind == NotifyKind::NO_ADDITIONAL_SAS {
+            return self.start_over(context, error.kind);
         }
         self.later(context, Task::RekeyIke);
     }

@@ -94,8 +94,14 @@ impl Established {
         for (id, _) in closed {
             self.retire_child(context, id);
         }
-        // Section 2.21.2: the initiator says that our proof was not good.
-        let fatal = error(payloads).filter(|error| error.kind == NotifyKind::AUTHENTICATION_FAILED);
+        // RFC 7296 section 2.21.2: the initiator says that our proof was not good; or, at once, that it could not read it.
+        let early = [
+            NotifyKind::INVALID_SYNTAX,
+            NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD,
+        ];
+        let fatal = error(payloads).filter(|error| {
+            error.kind == NotifyKind::AUTHENTICATION_FAILED || !self.confirmed && early.contains(&error.kind)
+        });
         fatal.map(|error| Down::RefusedByPeer(error.kind))
     }
 
@@ -160,7 +166,7 @@ impl Established {
             let theirs = match outstanding.map(|outstanding| &outstanding.what) {
                 Some(Pending::Rekey(offer)) => offer.collision.as_ref().map(|collision| collision.theirs),
                 // Section 2.25.2: both close it.
-                Some(Pending::Close) => return Some(Down::Closed),
+                Some(Pending::Close(why)) => return Some(why.clone()),
                 _ => None,
             };
             // Section 2.8.2: the peer has rekeyed it and did not see that we were about to.
@@ -190,7 +196,7 @@ impl Established {
         let busy = self.sas[at].window.outstanding().is_some_and(|outstanding| {
             matches!(
                 outstanding.what,
-                Pending::Rekey(_) | Pending::DeleteSa | Pending::Close
+                Pending::Rekey(_) | Pending::DeleteSa | Pending::Close(_)
             )
         });
         // Section 2.25.2: not while the IKE SA is being replaced or closed.

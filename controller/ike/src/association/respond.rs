@@ -121,6 +121,7 @@ pub(crate) fn answer(
         transcript: [datagram.octets.to_vec(), octets.clone()],
         peer_hashes: hello.hashes,
         nat: found.unwrap_or_default(),
+        detects: found.is_some(),
         kith: hello.kith,
         intermediate: IntAuth::default(),
     };

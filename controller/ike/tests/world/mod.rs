@@ -104,6 +104,8 @@ pub struct End {
     pub spis: BTreeMap<ChildId, (u32, u32)>,
     pub up: Vec<AssociationId>,
     pub downs: Vec<(AssociationId, Down)>,
+    /// What the last one that came up found between the ends.
+    pub nat: NatFound,
     pub events: Vec<String>,
     pub sent: u64,
     pub received: u64,
@@ -419,6 +421,7 @@ impl End {
             spis: BTreeMap::new(),
             up: Vec::new(),
             downs: Vec::new(),
+            nat: NatFound::default(),
             events: Vec::new(),
             sent: 0,
             received: 0,
@@ -452,6 +455,7 @@ impl End {
         match event {
             Event::Up(up) => {
                 self.events.push(format!("up {}", up.suite));
+                self.nat = up.nat;
                 self.up.push(id);
             }
             Event::Child(new) => {
