@@ -11,7 +11,7 @@ use super::window::{Due, Window};
 use crate::codec::{Datagram, Delete, Exchange, Identity, NotifyKind, Payload};
 use crate::endpoint::Drop;
 use crate::event::{Down, NewChild};
-use crate::suite::{Ephemeral, Nonces};
+use crate::suite::Ephemeral;
 use crate::terms::{Connection, Terms};
 use crate::units::{Path, Role};
 use kith_esp::Spi;
@@ -233,9 +233,8 @@ impl Authenticating {
             context.host.give_back_spi(offer.spi);
             return self.refused_in_part(context, (peer, terms), error.kind, payloads);
         }
-        let [initiator, responder] = &self.negotiated.nonces;
-        let nonces = Nonces { initiator, responder };
-        let child = offer.finish(context, (&self.negotiated.keys, Some(nonces)), payloads);
+        let agreed = offer.agree(Some(&self.negotiated.nonces), payloads);
+        let child = agreed.map(|agreement| agreement.make(context, &self.negotiated.keys));
         // Section 1.2: the IKE SA stands, without a child.
         let rejected = child.is_err().then_some(offer.spi);
         let mut conclusion = Conclusion::new((peer, terms, self.path), payloads, child);

@@ -34,7 +34,8 @@ impl Established {
         };
         self.sas
             .iter()
-            .any(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
+            .filter(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
+            .any(|sa| sa.half.as_ref().is_none_or(|half| half.lets(task)))
     }
 
     /// Begins what is due and has room.

@@ -11,6 +11,7 @@
 use super::authenticate::Conclusion;
 use super::child::Child;
 use super::context::Context;
+use super::followup::Half;
 use super::hello::Negotiated;
 use super::protection::Protection;
 use super::tasks::{Pending, Task, Tasks};
@@ -61,6 +62,8 @@ pub(crate) struct IkeSa {
     pub(super) keys: IkeKeys,
     pub(super) window: Window<Pending>,
     pub(crate) since: u64,
+    /// The peer is to follow up.
+    pub(super) half: Option<Half>,
     /// It is over, and answers the peer's last request again until then.
     pub(super) ended: Option<u64>,
 }
@@ -73,6 +76,7 @@ impl IkeSa {
             keys,
             window: Window::new(0, 0),
             since: now,
+            half: None,
             ended: None,
         }
     }
@@ -306,6 +310,8 @@ impl Established {
         let until = context.now.after(context.config.timing.linger);
         let sa = &mut self.sas[at];
         sa.ended.get_or_insert(until);
+        self.drop_half(context, at);
+        let sa = &mut self.sas[at];
         let pending = sa.window.forget();
         self.tasks.drop(&Task::DeleteSa(self.sas[at].local_spi()));
         if let Some(outstanding) = pending {
@@ -347,6 +353,7 @@ impl Established {
     pub(crate) fn end(&mut self, context: &mut Context<'_>) {
         self.tasks.clear();
         for at in 0..self.sas.len() {
+            self.drop_half(context, at);
             if let Some(outstanding) = self.sas[at].window.forget() {
                 match outstanding.what {
                     Pending::Child(offer) => context.host.give_back_spi(offer.spi),

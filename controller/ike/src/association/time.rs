@@ -3,6 +3,7 @@
 use super::child::{Child, Fate};
 use super::context::Context;
 use super::established::{Established, IkeSa};
+use super::followup::Half;
 use super::tasks::{Pending, Task};
 use super::window::Due;
 use crate::event::{Down, Forgotten};
@@ -16,6 +17,10 @@ impl Established {
         for at in 0..self.sas.len() {
             let sa = &mut self.sas[at];
             sa.protection.tidy(now);
+            if sa.half.as_ref().is_some_and(|half| half.until() <= now) {
+                self.drop_half(context, at);
+            }
+            let sa = &mut self.sas[at];
             let Some(outstanding) = sa.window.outstanding_mut() else {
                 continue;
             };
@@ -91,7 +96,8 @@ impl Established {
                 .outstanding()
                 .map(|outstanding| outstanding.repeater.deadline())
         });
-        let ends = self.sas.iter().filter_map(|sa| sa.ended);
+        let halves = self.sas.iter().filter_map(|sa| sa.half.as_ref().map(Half::until));
+        let ends = self.sas.iter().filter_map(|sa| sa.ended).chain(halves);
         let lingering = self.children.iter().filter_map(|child| match child.fate {
             Fate::Lingering(until, _) => Some(until),
             _ => None,

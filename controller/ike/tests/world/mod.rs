@@ -11,7 +11,7 @@
 use kith_esp::{DefaultAead, HEADER_LEN, Inbound, Limits, Millis, Outbound, sealed_overhead};
 use kith_ike::auth::{OwnProof, PeerProof};
 use kith_ike::codec::{Identity, Selector, Ticket};
-use kith_ike::suite::{Additional, EspPreferences, IkePreferences};
+use kith_ike::suite::{Additional, EspPreferences, EspSuite, IkePreferences};
 use kith_ike::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -104,6 +104,8 @@ pub struct End {
     pub spis: BTreeMap<ChildId, (u32, u32)>,
     pub up: Vec<AssociationId>,
     pub downs: Vec<(AssociationId, Down)>,
+    /// Algorithms of the newest pair.
+    pub suite: Option<EspSuite>,
     /// What the last one that came up found between the ends.
     pub nat: NatFound,
     pub events: Vec<String>,
@@ -421,6 +423,7 @@ impl End {
             spis: BTreeMap::new(),
             up: Vec::new(),
             downs: Vec::new(),
+            suite: None,
             nat: NatFound::default(),
             events: Vec::new(),
             sent: 0,
@@ -459,6 +462,7 @@ impl End {
                 self.up.push(id);
             }
             Event::Child(new) => {
+                self.suite = Some(new.suite);
                 let NewChild {
                     id: child,
                     inbound: (spi, keys),
