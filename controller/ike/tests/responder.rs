@@ -336,6 +336,13 @@ fn a_cookie2_comes_back_as_it_was() {
     let cookie = note(NotifyKind::COOKIE2, b"12345678");
     assert_eq!(
         hand.ask(Exchange::Informational, std::slice::from_ref(&cookie)),
+        std::slice::from_ref(&cookie)
+    );
+    // A protocol without an SPI means nothing, and is not said again (RFC 7296 section 3.10).
+    let mut of_ike = Notify::new(NotifyKind::COOKIE2, b"12345678".to_vec());
+    of_ike.protocol = Protocol::Ike;
+    assert_eq!(
+        hand.ask(Exchange::Informational, &[Payload::Notify(of_ike)]),
         [cookie]
     );
 }
@@ -495,4 +502,37 @@ fn of_an_answered_request_only_the_first_fragment_is_answered_again() {
         assert_eq!(tell(&mut hand.world, hand.path, fragment), []);
     }
     assert_eq!(tell(&mut hand.world, hand.path, &fragments[0]), answers);
+}
+
+#[test]
+fn a_first_message_without_an_spi_is_nobodys() {
+    let mut world = alone(config());
+    let header = Header {
+        initiator_spi: kith_ike::codec::IkeSpi::ZERO,
+        ..first_header()
+    };
+    let octets = encode_clear(&header, &hello(&[5; 32], &share()));
+    assert_eq!(tell(&mut world, arriving(), &octets), []);
+    assert_eq!(world.ends[1].endpoint.counters().get(Drop::NotForUs), 1);
+}
+
+#[test]
+fn a_key_that_comes_with_the_group_none_is_ignored_and_none_is_sent() {
+    let mut hand = Hand::plain();
+    let mut said = hand.proof();
+    said.drain(..2);
+    if let Payload::Sa(proposals) = &mut said[1] {
+        for proposal in proposals {
+            let none = kith_ike::codec::Transform::new(kith_ike::codec::TransformKind::KE, 0);
+            proposal.transforms.push(none);
+        }
+    }
+    said.push(Payload::Nonce(vec![6; 32]));
+    said.push(Payload::KeyExchange(KeyExchange {
+        group: 31,
+        data: vec![1; 32],
+    }));
+    let answer = hand.ask(Exchange::CreateChildSa, &said);
+    assert_eq!(errors(&answer), []);
+    assert!(!answer.iter().any(|one| matches!(one, Payload::KeyExchange(_))));
 }

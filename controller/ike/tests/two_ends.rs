@@ -433,6 +433,32 @@ fn traffic_that_the_responder_does_not_allow_gives_an_association_without_a_pair
 }
 
 #[test]
+fn every_kind_of_name_can_be_sent_and_taken() {
+    use kith_ike::codec::Identity;
+    let kinds = [
+        Identity::Ipv4([192, 0, 2, 7].into()),
+        Identity::Ipv6("2001:db8::7".parse().unwrap()),
+        Identity::Fqdn("somebody.example".into()),
+        Identity::Email("somebody@example".into()),
+        Identity::KeyId(vec![0, 1, 254, 255]),
+        Identity::DerDn(vec![0x30, 0]),
+    ];
+    for name in kinds {
+        let mut terms = [psk(0, b"x"), psk(1, b"x")];
+        terms[0].own = name.clone();
+        terms[1].own = name.clone();
+        let mut world = World::with(5, [config(), config()], terms);
+        let mut connection = world.connection(0);
+        connection.peer = name.clone();
+        world.act(0, |endpoint, now| {
+            endpoint.connect(now, connection);
+        });
+        world.run(200);
+        assert_eq!(world.ends.each_ref().map(|end| end.up.len()), [1, 1], "{name}");
+    }
+}
+
+#[test]
 fn who_we_are_told_about_is_told_where_we_are() {
     let mut world = World::new(5, config());
     world.act(0, |endpoint, now| endpoint.announce(now, b"here".to_vec()));

@@ -24,6 +24,8 @@ pub(crate) struct Offer {
     pub(crate) followup: Option<Followup<Agreement>>,
     proposals: Vec<Proposal>,
     ephemeral: Option<Ephemeral>,
+    /// The peer has asked for another group once.
+    changed: bool,
     mode: Mode,
     local: Vec<Selector>,
     remote: Vec<Selector>,
@@ -121,6 +123,7 @@ impl Offer {
             followup: None,
             proposals,
             ephemeral,
+            changed: false,
             mode: terms.mode,
             local: terms.local.clone(),
             remote: terms.remote.clone(),
@@ -157,7 +160,7 @@ impl Offer {
         out
     }
 
-    /// Another group, which the responder asked for; `None` if it is not one of ours.
+    /// Another group, which the responder asked for; `None` if it is not one of ours, or not the first that it asked for.
     pub(crate) fn with_group(
         &self,
         context: &mut Context<'_>,
@@ -165,17 +168,15 @@ impl Offer {
         group: u16,
     ) -> Option<Self> {
         let group = Group::from_id(group).filter(|group| terms.suites.groups.contains(group))?;
-        if self.ephemeral.as_ref().is_none_or(|ours| ours.group() == group) {
+        if self.changed || self.ephemeral.as_ref().is_none_or(|ours| ours.group() == group) {
             return None;
         }
         let ephemeral = Ephemeral::offer(group, &mut |out| context.host.entropy(out)).ok()?;
-        Some(Self::new(
-            self.spi,
-            terms,
-            context.nonce(),
-            Some(ephemeral),
-            self.replaces,
-        ))
+        let nonce = context.nonce();
+        Some(Self {
+            changed: true,
+            ..Self::new(self.spi, terms, nonce, Some(ephemeral), self.replaces)
+        })
     }
 
     /// What the responder's answer makes of it.
@@ -188,7 +189,7 @@ impl Offer {
         let (suite, spi) =
             suite::accept_esp(&self.proposals, read.proposals).map_err(|_| NotifyKind::NO_PROPOSAL_CHOSEN)?;
         let transport = noted(answer, NotifyKind::USE_TRANSPORT_MODE).is_some();
-        // Section 1.3.1: the responder may fall back to tunnel mode; whoever asked closes what it does not want.
+        // RFC 7296 section 1.3.1: the responder may fall back to tunnel mode; whoever asked closes what it does not want.
         if (self.mode == Mode::Transport) != transport {
             return Err(NotifyKind::NO_PROPOSAL_CHOSEN);
         }
@@ -322,13 +323,14 @@ fn respond_with(
     if remote.is_empty() || local.is_empty() {
         return Err(plain(NotifyKind::TS_UNACCEPTABLE));
     }
+    // RFC 7296 section 3.3.6: with the group NONE a KE payload that came is ignored, and none is sent.
     let mut exchanged = None;
     if let Some(group) = chosen.suite.group {
         let theirs = read
             .share
             .filter(|share| share.group == group.id())
             .ok_or_else(|| {
-                // Section 1.3: the group that we would have chosen.
+                // RFC 7296 sections 1.3 and 3.4: the group that we would have chosen.
                 Notify::new(NotifyKind::INVALID_KE_PAYLOAD, group.id().to_be_bytes().to_vec())
             })?;
         let answer = suite::answer(group, &theirs.data, &mut |out| context.host.entropy(out));

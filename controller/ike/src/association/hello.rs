@@ -87,6 +87,7 @@ pub(crate) fn read(payloads: &[Payload]) -> Option<Hello> {
             Payload::Sa(proposals) => sa.replace(proposals).is_some(),
             Payload::KeyExchange(one) => share.replace(one).is_some(),
             Payload::Nonce(one) => nonce.replace(one).is_some(),
+            // RFC 7296 section 3.12: who is not known by it is a stranger, and no worse for it.
             Payload::VendorId(id) => {
                 hello.kith |= id == VENDOR;
                 false

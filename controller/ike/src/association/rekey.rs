@@ -22,6 +22,8 @@ pub(crate) struct IkeOffer {
     nonce: Vec<u8>,
     proposals: Vec<Proposal>,
     ephemeral: Ephemeral,
+    /// The peer has asked for another group once.
+    changed: bool,
 }
 
 /// What both ends agree on. A secret may be still to come.
@@ -92,6 +94,7 @@ impl IkeOffer {
             nonce: context.nonce(),
             proposals: context.config.ike.proposals(Some(spi)),
             ephemeral,
+            changed: false,
         })
     }
 
@@ -328,10 +331,12 @@ impl Established {
         let group = wanted.ok().and_then(Group::from_id).filter(|group| {
             error.kind == NotifyKind::INVALID_KE_PAYLOAD
                 && offer.followup.is_none()
+                && !offer.changed
                 && *group != offer.ephemeral.group()
                 && context.config.ike.groups.contains(group)
         });
-        if let Some(again) = group.and_then(|group| IkeOffer::with(context, self.id, group)) {
+        if let Some(mut again) = group.and_then(|group| IkeOffer::with(context, self.id, group)) {
+            again.changed = true;
             let said = again.payloads();
             let asked = self.ask(
                 context,

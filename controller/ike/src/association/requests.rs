@@ -153,8 +153,8 @@ impl Established {
                 let spis = (protection.initiator, protection.responder);
                 nat::notifications(context.config.nat, spis, path)
             }
-            // RFC 4555 section 3.7: an echo shows that we are there.
-            NotifyKind::COOKIE2 => vec![Payload::Notify(notify.clone())],
+            // RFC 4555 section 3.7: an echo shows that we are there. RFC 7296 section 3.10: without an SPI it names no protocol, whatever came.
+            NotifyKind::COOKIE2 => vec![note(notify.kind, notify.data.clone())],
             NotifyKind::KITH_WHEREABOUTS if self.kith => {
                 context.tell(self.id, Event::Whereabouts(notify.data.clone()));
                 Vec::new()

@@ -455,6 +455,45 @@ fn notifications_have_their_names() {
     assert!(NotifyKind(16383).is_error() && !NotifyKind(16384).is_error());
 }
 
+/// RFC 7296 3.4, 3.5, 3.8, 3.13: octets that are reserved, all set, and the same without.
+#[test]
+fn reserved_octets_inside_payloads_are_ignored_and_sent_as_zero() {
+    let selectors = [
+        0, 0, 0, 24, 1, 9, 9, 9, 7, 0, 0, 16, 0, 0, 255, 255, 10, 0, 0, 1, 10, 0, 0, 1,
+    ];
+    let cases: [(PayloadKind, Vec<u8>, &[usize]); 4] = [
+        (PayloadKind::KE, vec![0, 0, 0, 9, 0, 31, 9, 9, 1], &[6, 7]),
+        (
+            PayloadKind::ID_INITIATOR,
+            vec![0, 0, 0, 9, 11, 9, 9, 9, 1],
+            &[5, 6, 7],
+        ),
+        (PayloadKind::AUTH, vec![0, 0, 0, 9, 2, 9, 9, 9, 1], &[5, 6, 7]),
+        (PayloadKind::TS_INITIATOR, selectors.to_vec(), &[5, 6, 7]),
+    ];
+    for (kind, mut octets, reserved) in cases {
+        let set = parse_chain(kind, &octets);
+        for at in reserved {
+            octets[*at] = 0;
+        }
+        assert_eq!(set, parse_chain(kind, &octets), "{kind:?}");
+        let (_, sent) = encode_chain(&set.unwrap_or_else(|e| unreachable!("{e}")));
+        assert_eq!(sent, octets, "{kind:?}");
+    }
+}
+
+/// RFC 7296 3.3.1, 3.3.2: the same for the parts of an SA payload.
+#[test]
+fn reserved_octets_of_proposals_and_transforms_are_ignored() {
+    // Of the proposal, of each transform both.
+    let reserved = [33, 41, 45, 53, 57, 61, 65];
+    for at in reserved {
+        let octets = changed(at, &[9]);
+        let body = parse(&octets).map(|datagram| datagram.body);
+        assert_eq!(body, Ok(Body::Clear(by_hand().1)), "octet {at}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_message_comes_back_as_it_was(header in header(), payloads in payloads()) {

@@ -221,6 +221,15 @@ impl Answering {
         self.hear(&answered);
     }
 
+    /// A spoiled answer to IKE_SA_INIT: nothing follows from it, and the request waits for the honest one.
+    pub fn spoiled(&mut self, more: &[Payload], change: impl Fn(&mut Vec<Payload>)) {
+        let first = self.inbox[0].clone();
+        self.answer_first(more, change);
+        assert!(self.silent() && self.down().is_none());
+        self.keys = None;
+        self.inbox.push_back(first);
+    }
+
     /// A message of the endpoint, opened.
     pub fn opened(&mut self) -> (Header, Vec<Payload>) {
         let (header, plain) = self.opened_plain();
