@@ -30,18 +30,6 @@ fn up(config: Config, seed: u64) -> World {
     world
 }
 
-fn talk(world: &mut World) {
-    let before = world.ends.each_ref().map(|end| end.received);
-    for end in 0..2 {
-        assert!(world.data(end), "end {end} has keys");
-    }
-    world.run(50);
-    assert_eq!(
-        world.ends.each_ref().map(|end| end.received),
-        before.map(|count| count + 1)
-    );
-}
-
 fn rekey_child(world: &mut World, end: usize) {
     let (id, child) = (world.ends[end].up[0], world.ends[end].newest().unwrap());
     world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
