@@ -146,7 +146,8 @@ pub enum Down {
     /// We do not deal with it.
     #[error("refused: {0}")]
     Refused(Refused),
-    /// The peer does not deal with us.
+    /// The peer does not deal with us; or no further on this IKE SA (NO_ADDITIONAL_SAS, TEMPORARY_FAILURE for minutes), which was closed so
+    /// that the host can begin anew.
     #[error("the peer refused: {0}")]
     RefusedByPeer(NotifyKind),
     /// Both want different algorithms.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// What holds for all peers.
 #[derive(Clone)]
 pub struct Config {
-    /// Algorithms for IKE SAs, the best first.
+    /// Algorithms for IKE SAs, the best first; no other is taken (RFC 7296 section 3.3.4).
     pub ike: IkePreferences,
     /// When things happen.
     pub timing: Timing,

@@ -5,6 +5,7 @@
 
 mod world;
 
+use kith_ike::suite::{Additional, EspPreferences};
 use world::*;
 
 const SEEDS: u64 = 10_000;
@@ -21,7 +22,17 @@ fn story(seed: u64) -> Result<(), String> {
     if seed.is_multiple_of(3) {
         (config.timing.ike_soft, config.timing.ike_hard) = (40_000, 120_000);
     }
-    let mut world = World::new(seed, config);
+    let mut terms = [psk(0, b"secret"), psk(1, b"secret")];
+    // In some, pairs have two secrets of their own, so that CREATE_CHILD_SA is followed by IKE_FOLLOWUP_KE.
+    if seed % 8 < 2 {
+        for one in &mut terms {
+            one.child.suites = EspPreferences {
+                additional: Additional::Offer,
+                ..EspPreferences::default()
+            };
+        }
+    }
+    let mut world = World::with(seed, [config.clone(), config], terms);
     (world.loss, world.copies, world.delay) = (30, 10, (1, 400));
     world.connect(0);
     if world.random.percent(30) {

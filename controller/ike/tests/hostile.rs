@@ -1,43 +1,31 @@
 //! What strangers, liars and those who repeat what they overheard can make an end do: nothing (RFC 7296 section 2.6; shared security goals).
 
+mod by_hand;
 mod world;
 
-use kith_ike::codec::{
-    Exchange, Header, IkeSpi, KeyExchange, MessageId, Payload, Proposal, Protocol, Transform, TransformKind,
-    encode_clear,
-};
+use by_hand::first_header;
+use kith_ike::codec::{Header, IkeSpi, KeyExchange, Payload, encode_clear};
+use kith_ike::suite::{Additional, Cipher, Group, IkePreferences, Prf};
 use kith_ike::*;
 use world::*;
 
 /// A first message from somewhere, as short as one can be.
 fn first(number: u64) -> (Path, Vec<u8>) {
-    let transforms = vec![
-        Transform {
-            key_bits: Some(256),
-            ..Transform::new(TransformKind::ENCR, 20)
-        },
-        Transform::new(TransformKind::PRF, 5),
-        Transform::new(TransformKind::KE, 31),
-    ];
-    let proposal = Proposal {
-        number: 1,
-        protocol: Protocol::Ike,
-        spi: Vec::new(),
-        transforms,
+    let few = IkePreferences {
+        ciphers: vec![Cipher::Aes256Gcm16],
+        prfs: vec![Prf::HmacSha256],
+        groups: vec![Group::X25519],
+        additional: Additional::Off,
     };
     let header = Header {
         initiator_spi: IkeSpi(number + 1),
-        responder_spi: IkeSpi::ZERO,
-        exchange: Exchange::IkeSaInit,
-        from_initiator: true,
-        response: false,
-        message_id: MessageId(0),
+        ..first_header()
     };
     // The base point: a public key like any other.
     let mut public = vec![0; 32];
     public[0] = 9;
     let payloads = [
-        Payload::Sa(vec![proposal]),
+        Payload::Sa(few.proposals(None)),
         Payload::KeyExchange(KeyExchange {
             group: 31,
             data: public,

@@ -6,37 +6,6 @@ use kith_ike::auth::{OwnProof, PeerProof};
 use kith_ike::*;
 use world::*;
 
-fn up(mut world: World) -> (World, AssociationId) {
-    let id = world.connect(0);
-    world.run(200);
-    assert_eq!(
-        [world.ends[0].up.len(), world.ends[1].up.len()],
-        [1, 1],
-        "{:?}",
-        world.ends.each_ref().map(|end| &end.events)
-    );
-    (world, id)
-}
-
-/// The keys of a pair that nobody used are too old by now.
-fn renew(world: &mut World) {
-    let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
-    world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
-    world.run(100);
-    let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
-    world.act(1, |endpoint, now| endpoint.heard(now, id, child));
-}
-
-fn talk(world: &mut World) {
-    let before = world.ends.each_ref().map(|end| end.received);
-    for end in 0..2 {
-        assert!(world.data(end), "end {end} has keys");
-    }
-    world.run(50);
-    let after = world.ends.each_ref().map(|end| end.received);
-    assert_eq!(after, before.map(|count| count + 1));
-}
-
 #[test]
 fn four_messages_give_both_ends_the_same_keys() {
     let (mut world, _) = up(World::new(1, config()));
@@ -121,144 +90,18 @@ fn a_responder_that_is_not_who_was_wanted_is_not_believed() {
 }
 
 #[test]
-fn a_pair_is_rekeyed_by_either_end_and_no_packet_is_lost() {
-    for end in 0..2 {
-        let (mut world, _) = up(World::new(7, config()));
-        for round in 0..20 {
-            let id = world.ends[end].up[0];
-            let child = world.ends[end].newest().unwrap();
-            world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
-            for _ in 0..40 {
-                world.data(0);
-                world.data(1);
-                world.run(7);
-            }
-            let _ = round;
+fn two_ends_that_look_for_translators_meet_on_their_port_even_without_one() {
+    let detecting = Config::new(kith_ike::suite::IkePreferences::default(), Nat::Detect);
+    for (configs, port) in [
+        ([detecting.clone(), detecting.clone()], 4500),
+        ([config(), detecting], 500),
+    ] {
+        let (mut world, _) = up(World::with(1, configs, [psk(0, b"x"), psk(1, b"x")]));
+        for end in &world.ends {
+            let path = end.endpoint.view(end.up[0]).unwrap().path.unwrap();
+            assert_eq!((path.local.port(), path.remote.port()), (port, port));
+            assert_eq!(end.nat, NatFound::default(), "there is none");
         }
-        world.run(20_000);
-        assert_eq!(world.ends.each_ref().map(|end| end.lost), [0, 0]);
-        let sent = world.ends.each_ref().map(|end| end.sent);
-        assert_eq!(world.ends.each_ref().map(|end| end.received), [sent[1], sent[0]]);
-        assert_eq!(world.ends[0].spis.len(), 1, "{:?}", world.ends[0].events);
-        assert!(world.agree());
-    }
-}
-
-#[test]
-fn both_ends_rekey_a_pair_at_once_and_one_new_pair_remains() {
-    for seed in 0..64 {
-        let (mut world, _) = up(World::new(seed, config()));
-        for _ in 0..3 {
-            for end in 0..2 {
-                let (id, child) = (world.ends[end].up[0], world.ends[end].newest().unwrap());
-                world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
-            }
-            for _ in 0..100 {
-                world.data(0);
-                world.data(1);
-                world.run(5);
-            }
-            world.run(20_000);
-            assert_eq!(
-                world.ends[0].spis.len(),
-                1,
-                "seed {seed}: {:?}",
-                world.ends.each_ref().map(|end| &end.events)
-            );
-            assert!(world.agree(), "seed {seed}");
-        }
-        assert_eq!(world.ends.each_ref().map(|end| end.lost), [0, 0], "seed {seed}");
-        talk(&mut world);
-    }
-}
-
-#[test]
-fn the_ike_sa_is_rekeyed_by_either_end_and_the_pairs_stay() {
-    for end in 0..2 {
-        let (mut world, _) = up(World::new(3, config()));
-        for _ in 0..10 {
-            let id = world.ends[end].up[0];
-            world.act(end, |endpoint, now| endpoint.rekey(now, id));
-            world.run(500);
-            talk(&mut world);
-        }
-        let rekeyed = |end: &End| {
-            end.events
-                .iter()
-                .filter(|event| event.starts_with("rekeyed"))
-                .count()
-        };
-        assert_eq!(world.ends.each_ref().map(rekeyed), [10, 10]);
-        // And pairs can be rekeyed under the new one.
-        let (id, child) = (world.ends[1 - end].up[0], world.ends[1 - end].newest().unwrap());
-        world.act(1 - end, |endpoint, now| endpoint.rekey_child(now, id, child));
-        world.run(10_000);
-        assert_eq!(world.ends[0].spis.len(), 1);
-        talk(&mut world);
-    }
-}
-
-#[test]
-fn both_ends_rekey_the_ike_sa_at_once_and_one_new_one_remains() {
-    for seed in 0..64 {
-        let (mut world, _) = up(World::new(seed, config()));
-        for end in 0..2 {
-            let id = world.ends[end].up[0];
-            world.act(end, |endpoint, now| endpoint.rekey(now, id));
-        }
-        world.run(20_000);
-        for end in 0..2 {
-            let (id, child) = (world.ends[end].up[0], world.ends[end].newest().unwrap());
-            world.act(end, |endpoint, now| endpoint.rekey_child(now, id, child));
-            world.run(10_000);
-            assert_eq!(world.ends[end].downs, [], "seed {seed}");
-        }
-        assert!(world.agree(), "seed {seed}");
-        talk(&mut world);
-    }
-}
-
-#[test]
-fn a_pair_is_rekeyed_while_the_other_end_closes_it() {
-    for seed in 0..32 {
-        let (mut world, _) = up(World::new(seed, config()));
-        let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
-        world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
-        let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
-        world.act(1, |endpoint, now| endpoint.close_child(now, id, child));
-        world.run(60_000);
-        assert!(
-            world.agree(),
-            "seed {seed}: {:?}",
-            world.ends.each_ref().map(|end| &end.events)
-        );
-        assert_eq!(world.ends[0].downs, []);
-    }
-}
-
-#[test]
-fn a_pair_is_rekeyed_while_the_other_end_rekeys_the_ike_sa() {
-    for seed in 0..32 {
-        let (mut world, _) = up(World::new(seed, config()));
-        let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
-        world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
-        let id = world.ends[1].up[0];
-        world.act(1, |endpoint, now| endpoint.rekey(now, id));
-        world.run(60_000);
-        assert!(
-            world.agree(),
-            "seed {seed}: {:?}",
-            world.ends.each_ref().map(|end| &end.events)
-        );
-        assert_eq!(world.ends[0].spis.len(), 1);
-        assert!(
-            world
-                .ends
-                .iter()
-                .all(|end| end.events.iter().any(|event| event.starts_with("rekeyed"))),
-            "{:?}",
-            world.ends.each_ref().map(|end| &end.events)
-        );
         talk(&mut world);
     }
 }
@@ -308,24 +151,6 @@ fn a_quiet_peer_is_asked_and_kept() {
     let (mut world, _) = up(World::new(5, config()));
     world.run(600_000);
     assert_eq!(world.ends.each_ref().map(|end| end.downs.len()), [0, 0]);
-    renew(&mut world);
-    talk(&mut world);
-}
-
-#[test]
-fn an_old_ike_sa_is_replaced_by_itself() {
-    let mut config = config();
-    config.timing.ike_soft = 60_000;
-    config.timing.ike_hard = 80_000;
-    let (mut world, _) = up(World::new(5, config));
-    world.run(3_600_000);
-    assert_eq!(world.ends.each_ref().map(|end| end.downs.len()), [0, 0]);
-    let rekeyed = world.ends[0]
-        .events
-        .iter()
-        .filter(|event| event.starts_with("rekeyed"))
-        .count();
-    assert!((50..=60).contains(&rekeyed), "{rekeyed}");
     renew(&mut world);
     talk(&mut world);
 }
@@ -388,22 +213,6 @@ fn another_group_than_the_first_one_offered_is_asked_for_and_used() {
 }
 
 #[test]
-fn pairs_with_a_secret_of_their_own_can_be_rekeyed() {
-    let mut terms = [psk(0, b"x"), psk(1, b"x")];
-    for one in &mut terms {
-        one.child.suites = kith_ike::suite::EspPreferences::default();
-    }
-    terms[1].child.suites.groups = vec![kith_ike::suite::Group::P256];
-    let (mut world, _) = up(World::with(5, [config(), config()], terms));
-    let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
-    world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
-    world.run(20_000);
-    assert_eq!(world.ends[0].spis.len(), 1);
-    assert_ne!(world.ends[0].newest(), Some(child), "{:?}", world.ends[0].events);
-    talk(&mut world);
-}
-
-#[test]
 fn traffic_that_the_responder_does_not_allow_gives_an_association_without_a_pair() {
     let mut terms = psk(1, b"x");
     terms.child.remote = vec![kith_ike::codec::Selector::v4(
@@ -413,6 +222,32 @@ fn traffic_that_the_responder_does_not_allow_gives_an_association_without_a_pair
     let (world, _) = up(World::with(5, [config(), config()], [psk(0, b"x"), terms]));
     assert_eq!(world.ends[0].events[1], "refused None TS_UNACCEPTABLE");
     assert!(world.agree() && world.ends[0].spis.is_empty());
+}
+
+#[test]
+fn every_kind_of_name_can_be_sent_and_taken() {
+    use kith_ike::codec::Identity;
+    let kinds = [
+        Identity::Ipv4([192, 0, 2, 7].into()),
+        Identity::Ipv6("2001:db8::7".parse().unwrap()),
+        Identity::Fqdn("somebody.example".into()),
+        Identity::Email("somebody@example".into()),
+        Identity::KeyId(vec![0, 1, 254, 255]),
+        Identity::DerDn(vec![0x30, 0]),
+    ];
+    for name in kinds {
+        let mut terms = [psk(0, b"x"), psk(1, b"x")];
+        terms[0].own = name.clone();
+        terms[1].own = name.clone();
+        let mut world = World::with(5, [config(), config()], terms);
+        let mut connection = world.connection(0);
+        connection.peer = name.clone();
+        world.act(0, |endpoint, now| {
+            endpoint.connect(now, connection);
+        });
+        world.run(200);
+        assert_eq!(world.ends.each_ref().map(|end| end.up.len()), [1, 1], "{name}");
+    }
 }
 
 #[test]

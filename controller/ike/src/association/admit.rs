@@ -12,7 +12,7 @@ use crate::codec::{Datagram, Exchange, NotifyKind, Payload};
 use crate::endpoint::Drop;
 use crate::event::Down;
 use crate::host::Claim;
-use crate::suite::{self, Nonces};
+use crate::suite;
 use crate::units::{Path, Role};
 
 impl Responding {
@@ -159,13 +159,11 @@ impl Responding {
                 context.desk.announcement.clone(),
             ));
         }
-        let [initiator, responder] = &self.negotiated.nonces;
-        let first = Some(Nonces { initiator, responder });
-        let keys = &self.negotiated.keys;
-        let child = match child::respond(context, &terms.child, (keys, first), (payloads, None)) {
-            Ok(responded) => {
-                said.extend(responded.said);
-                Ok((responded.new, responded.child))
+        let first = Some(&self.negotiated.nonces);
+        let child = match child::respond(context, &terms.child, first, (payloads, None)) {
+            Ok((answer, agreement)) => {
+                said.extend(answer);
+                Ok(agreement.make(context, &self.negotiated.keys))
             }
             Err(error) => {
                 let kind = error.kind;

@@ -1,11 +1,12 @@
 //! What the peer answers while the association is up.
 
-use super::child::{Fate, Offer};
+use super::child::{Agreement, Fate, Offer};
 use super::context::Context;
 use super::established::Established;
+use super::followup::Followup;
 use super::hello::{critical, error};
 use super::tasks::{Pending, Task};
-use crate::codec::{Notify, NotifyKind, Payload};
+use crate::codec::{Exchange, Notify, NotifyKind, Payload};
 use crate::event::{Down, Event, Forgotten};
 use crate::suite::Plain;
 use crate::units::ChildId;
@@ -33,9 +34,10 @@ impl Established {
                 }
             }
             Pending::DeleteSa => self.end_sa(context, at),
-            Pending::Close => return Some(Down::Closed),
+            Pending::Close(why) => return Some(why),
+            Pending::Reject(spi) => self.release(context, spi),
             Pending::Move(path) => {
-                // Section 3.10.1: any error, known or not, says that the request has failed.
+                // RFC 7296 section 3.10.1: any error, known or not, says that the request has failed.
                 if error(&payloads).is_none() && path == self.path {
                     context.tell(self.id, Event::Moved(path));
                 }
@@ -45,19 +47,39 @@ impl Established {
         None
     }
 
-    fn child_answered(&mut self, context: &mut Context<'_>, at: usize, offer: Offer, payloads: &[Payload]) {
+    fn child_answered(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        mut offer: Offer,
+        payloads: &[Payload],
+    ) {
         if let Some(error) = error(payloads) {
             return self.child_refused(context, at, offer, error);
         }
-        self.temporary = 0;
-        let lowest = offer.lowest(payloads).to_vec();
-        match offer.finish(context, (&self.sas[at].keys, None), payloads) {
+        (self.temporary, self.full) = (0, false);
+        let agreed = match offer.followup.take() {
+            None => offer.agree(None, payloads),
+            Some(followup) => {
+                let agreed = followup.finish(payloads).map(|(mut agreement, shared)| {
+                    agreement.add(shared);
+                    agreement
+                });
+                agreed.ok_or(NotifyKind::INVALID_SYNTAX)
+            }
+        };
+        match agreed {
             Err(why) => {
-                context.host.give_back_spi(offer.spi);
+                self.reject(context, offer.spi);
                 let replaces = offer.replaces;
                 context.tell(self.id, Event::ChildRefused { replaces, why });
             }
-            Ok((new, child)) => {
+            Ok(agreement) if agreement.lacks().is_some() => {
+                self.follow_up_child(context, at, (offer, agreement), payloads);
+            }
+            Ok(agreement) => {
+                let lowest = agreement.lowest().to_vec();
+                let (new, child) = agreement.make(context, &self.sas[at].keys);
                 let id = child.id;
                 // RFC 7296 section 2.8.1: of two that replaced the same, the one with the lowest nonce goes, closed by whoever made it.
                 let closed = offer.closed.contains(&child.outbound.get());
@@ -81,6 +103,47 @@ impl Established {
         }
     }
 
+    /// The pair lacks its second secret.
+    fn follow_up_child(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        (mut offer, agreement): (Offer, Agreement),
+        payloads: &[Payload],
+    ) {
+        let lost = offer
+            .collision
+            .as_ref()
+            .is_some_and(|collision| agreement.lowest() < &collision.lowest[..]);
+        if lost {
+            // RFC 9370 section 2.2.4: the one with the lowest nonce is not followed up. If the other is not either, we try again.
+            context.host.give_back_spi(offer.spi);
+            let task = offer.replaces.map(Task::RekeyChild);
+            return task.map_or((), |task| self.tasks.add(context.now.millis, task));
+        }
+        // Nor does the peer follow up its own.
+        self.drop_half(context, at);
+        let group = agreement.lacks();
+        offer.followup = group.and_then(|group| Followup::new(context, group, agreement, payloads));
+        let Some(followup) = &offer.followup else {
+            context.host.give_back_spi(offer.spi);
+            let (replaces, why) = (offer.replaces, NotifyKind::INVALID_SYNTAX);
+            return context.tell(self.id, Event::ChildRefused { replaces, why });
+        };
+        let said = followup.payloads();
+        let pending = Pending::Child(Box::new(offer));
+        if let Err(pending) = self.ask(context, at, (Exchange::IkeFollowupKe, &said), pending) {
+            self.undo(context, pending);
+        }
+    }
+
+    /// RFC 7296 section 4: a minimal peer makes nothing new on an IKE SA that there is. All of it is closed, and whoever has data begins anew.
+    pub(super) fn start_over(&mut self, context: &mut Context<'_>, why: NotifyKind) {
+        self.tasks.clear();
+        self.tasks
+            .add(context.now.millis, Task::Close(Down::RefusedByPeer(why)));
+    }
+
     /// Packets of the peer that are under way still come on the old one: it is closed a moment later.
     fn supersede(&mut self, context: &mut Context<'_>, old: ChildId, new: ChildId) {
         let at = context.now.after(context.config.timing.handover);
@@ -94,7 +157,10 @@ impl Established {
 
     fn child_refused(&mut self, context: &mut Context<'_>, at: usize, offer: Offer, error: &Notify) {
         let task = offer.replaces.map_or(Task::Create, Task::RekeyChild);
-        if error.kind == NotifyKind::INVALID_KE_PAYLOAD && offer.collision.is_none() {
+        if error.kind == NotifyKind::INVALID_KE_PAYLOAD
+            && offer.collision.is_none()
+            && offer.followup.is_none()
+        {
             // Section 1.3: the same again with the group that the peer wants.
             let group = <[u8; 2]>::try_from(error.data.as_slice()).map(u16::from_be_bytes);
             let terms = self.terms.clone();
@@ -109,12 +175,23 @@ impl Established {
             }
         }
         context.host.give_back_spi(offer.spi);
-        // The peer's own one took the place of what we asked for.
-        if offer.collision.is_some() {
+        // The peer's own one took the place of what we asked for; or will, or we try again.
+        if let Some(collision) = &offer.collision {
+            if collision.theirs.is_none() {
+                self.tasks.add(context.now.millis, task);
+            }
             return;
         }
         match (error.kind, offer.replaces) {
-            (NotifyKind::TEMPORARY_FAILURE, _) => self.later(context, task),
+            // RFC 9370 section 2.2.4: a peer that knows nothing of the first half has all of it again.
+            (NotifyKind::TEMPORARY_FAILURE | NotifyKind::STATE_NOT_FOUND, _) => self.later(context, task),
+            (NotifyKind::NO_ADDITIONAL_SAS, Some(old)) => {
+                // RFC 7296 section 4: the old one is closed first, and then a new one is made.
+                self.full = true;
+                self.tasks.add(context.now.millis, Task::DeleteChild(old));
+                self.tasks.add(context.now.millis, Task::Create);
+            }
+            (NotifyKind::NO_ADDITIONAL_SAS, None) if self.full => self.start_over(context, error.kind),
             (NotifyKind::CHILD_SA_NOT_FOUND, Some(old)) => {
                 // Section 2.25: ours is of no use any more; a new one from scratch, unless the peer has made one meanwhile.
                 let live = self.children.iter().find(|child| child.id == old);

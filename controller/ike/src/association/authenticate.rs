@@ -8,12 +8,13 @@ use super::nat;
 use super::proof::{check, proof};
 use super::tasks::Pending;
 use super::window::{Due, Window};
-use crate::codec::{Datagram, Exchange, Identity, NotifyKind, Payload};
+use crate::codec::{Datagram, Delete, Exchange, Identity, NotifyKind, Payload};
 use crate::endpoint::Drop;
 use crate::event::{Down, NewChild};
-use crate::suite::{Ephemeral, Nonces};
+use crate::suite::Ephemeral;
 use crate::terms::{Connection, Terms};
 use crate::units::{Path, Role};
+use kith_esp::Spi;
 use std::sync::Arc;
 
 /// The initiator has keys and is proving who it is.
@@ -46,6 +47,8 @@ pub(crate) struct Conclusion {
     pub(crate) whereabouts: Option<Vec<u8>>,
     /// The first pair of ESP SAs, or why there is none.
     pub(crate) child: Result<(NewChild, Child), NotifyKind>,
+    /// A pair that the peer made and that we do not take: the SPI that we offered for it.
+    pub(crate) rejected: Option<Spi>,
     /// The responder's answer, to be sent when the host has been given the keys.
     pub(crate) reply: Vec<Vec<u8>>,
 }
@@ -65,6 +68,7 @@ impl Conclusion {
             initial_contact: noted(NotifyKind::INITIAL_CONTACT).is_some(),
             whereabouts: noted(NotifyKind::KITH_WHEREABOUTS).map(|notify| notify.data.clone()),
             child,
+            rejected: None,
             reply: Vec::new(),
         }
     }
@@ -76,8 +80,9 @@ impl Authenticating {
         (connection, since): (Connection, u64),
         (negotiated, rtt): (Negotiated, Option<u64>),
     ) -> Result<Self, Down> {
-        // RFC 7296 section 2.23: with a translator between, all that follows goes through port 4500.
-        let path = if negotiated.nat.any() {
+        // RFC 7296 section 2.23: with a translator between, all that follows goes through port 4500. RFC 4555 section 3.3: without one too, if
+        // both ends look for them and change addresses, so that no port has to change later. Whether the peer does the latter it says too late.
+        let path = if negotiated.detects {
             nat::float(connection.path)
         } else {
             connection.path
@@ -173,6 +178,8 @@ impl Authenticating {
         let Some(payloads) = plain.payloads().ok().filter(readable) else {
             if let Pending::Auth(offer) = &outstanding.what {
                 context.host.give_back_spi(offer.spi);
+                // RFC 7296 section 2.21.2: the responder believes that it is up.
+                self.tell(context, &note(NotifyKind::INVALID_SYNTAX, Vec::new()));
             }
             return Step::Down(Down::Protocol("an answer that makes no sense"));
         };
@@ -218,31 +225,56 @@ impl Authenticating {
         };
         if let Err(down) = checked {
             context.host.give_back_spi(offer.spi);
-            self.tell_refused(context);
+            // RFC 7296 section 2.21.2: the responder believes that it is up, and is told that it is not.
+            self.tell(context, &note(NotifyKind::AUTHENTICATION_FAILED, Vec::new()));
             return Step::Down(down);
         }
-        let [initiator, responder] = &self.negotiated.nonces;
-        let nonces = Nonces { initiator, responder };
-        let child = offer.finish(context, (&self.negotiated.keys, Some(nonces)), payloads);
-        let child = child.map_err(|why| {
+        if let Some(error) = hello::error(payloads) {
             context.host.give_back_spi(offer.spi);
-            // Section 1.2: the IKE SA stands, without a child.
-            hello::error(payloads).map_or(why, |error| error.kind)
-        });
-        Step::Up(Box::new(Conclusion::new(
-            (peer, terms, self.path),
-            payloads,
-            child,
-        )))
+            return self.refused_in_part(context, (peer, terms), error.kind, payloads);
+        }
+        let agreed = offer.agree(Some(&self.negotiated.nonces), payloads);
+        let child = agreed.map(|agreement| agreement.make(context, &self.negotiated.keys));
+        // Section 1.2: the IKE SA stands, without a child.
+        let rejected = child.is_err().then_some(offer.spi);
+        let mut conclusion = Conclusion::new((peer, terms, self.path), payloads, child);
+        conclusion.rejected = rejected;
+        Step::Up(Box::new(conclusion))
     }
 
-    /// RFC 7296 section 2.21.2: the responder believes that it is up, and is told, once, that it is not.
-    fn tell_refused(&mut self, context: &mut Context<'_>) {
+    /// The responder has proved who it is, and says that something failed.
+    fn refused_in_part(
+        &mut self,
+        context: &mut Context<'_>,
+        (peer, terms): (&Identity, &Arc<Terms>),
+        kind: NotifyKind,
+        payloads: &[Payload],
+    ) -> Step {
+        match kind {
+            // RFC 7296 section 2.21.2: with these there is no IKE SA, and nobody to be told so.
+            NotifyKind::AUTHENTICATION_FAILED
+            | NotifyKind::INVALID_SYNTAX
+            | NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD => Step::Down(Down::RefusedByPeer(kind)),
+            // Section 1.2: it is the child that failed.
+            _ if kind.name().is_some() => Step::Up(Box::new(Conclusion::new(
+                (peer, terms, self.path),
+                payloads,
+                Err(kind),
+            ))),
+            // RFC 7296 section 3.10.1: an error that we do not know says that all of the request failed. The responder may see it otherwise.
+            _ => {
+                self.tell(context, &Payload::Delete(Delete::Ike));
+                Step::Down(Down::RefusedByPeer(kind))
+            }
+        }
+    }
+
+    /// Said once, before all of this is forgotten.
+    fn tell(&mut self, context: &mut Context<'_>, what: &Payload) {
         let Some(id) = self.window.next_out() else { return };
         let protection = &mut self.negotiated.protection;
         let header = protection.header(Exchange::Informational, false, id);
-        let said = [note(NotifyKind::AUTHENTICATION_FAILED, Vec::new())];
-        if let Ok(datagrams) = protection.seal(&header, &said) {
+        if let Ok(datagrams) = protection.seal(&header, std::slice::from_ref(what)) {
             context.send(self.path, &datagrams);
         }
     }

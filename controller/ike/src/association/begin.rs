@@ -8,6 +8,7 @@ use super::nat;
 use super::rekey::IkeOffer;
 use super::tasks::{Pending, Task};
 use crate::codec::{Delete, Exchange, NotifyKind, Payload};
+use crate::event::Down;
 use crate::units::{ChildId, Path};
 
 impl Established {
@@ -33,7 +34,8 @@ impl Established {
         };
         self.sas
             .iter()
-            .any(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
+            .filter(|sa| sa.local_spi() == spi && sa.ended.is_none() && sa.window.is_idle())
+            .any(|sa| sa.half.as_ref().is_none_or(|half| half.lets(task)))
     }
 
     /// Begins what is due and has room.
@@ -83,14 +85,17 @@ impl Established {
                 None => Ok(()),
             },
             Task::DeleteChild(id) => self.begin_delete(context, at, id),
+            Task::Reject(spi) => {
+                let said = [Payload::Delete(Delete::Esp(vec![spi.get()]))];
+                self.ask(context, at, (informational, &said), Pending::Reject(spi))
+            }
             Task::DeleteSa(_) => {
                 let said = [Payload::Delete(Delete::Ike)];
                 self.ask(context, at, (informational, &said), Pending::DeleteSa)
             }
-            Task::Close => {
-                let said = [Payload::Delete(Delete::Ike)];
-                self.ask(context, at, (informational, &said), Pending::Close)
-            }
+            Task::Close(why) => self.begin_close(context, at, why),
+            Task::Expire(old) if old == self.current => self.begin_close(context, at, Down::Expired),
+            Task::Expire(_) => Ok(()),
         };
         if let Err(pending) = begun {
             self.undo(context, pending);
@@ -157,6 +162,12 @@ impl Established {
             (Exchange::Informational, &said),
             Pending::DeleteChildren(vec![id]),
         )
+    }
+
+    fn begin_close(&mut self, context: &mut Context<'_>, at: usize, why: Down) -> Result<(), Pending> {
+        let said = [Payload::Delete(Delete::Ike)];
+        let to = (Exchange::Informational, &said[..]);
+        self.ask(context, at, to, Pending::Close(why))
     }
 
     fn begin_move(&mut self, context: &mut Context<'_>, at: usize, path: Path) -> Result<(), Pending> {

@@ -1,11 +1,12 @@
 //! A pair of ESP SAs: offered, answered, agreed (RFC 7296 sections 1.3, 2.9, 2.17).
 
 use super::context::Context;
+use super::followup::Followup;
 use super::hello::{note, noted};
 use super::selectors::{narrow, within};
 use crate::codec::{KeyExchange, Notify, NotifyKind, Payload, Proposal, Protocol, Selector};
 use crate::event::NewChild;
-use crate::suite::{self, ChildKeys, Ephemeral, EspSuite, Group, IkeKeys, Nonces};
+use crate::suite::{self, Ephemeral, EspSuite, Group, IkeKeys, Nonces, SharedSecret};
 use crate::terms::{ChildTerms, Mode};
 use crate::units::{ChildId, Role};
 use kith_esp::Spi;
@@ -19,8 +20,12 @@ pub(crate) struct Offer {
     pub(crate) collision: Option<Collision<ChildId>>,
     /// Pairs unknown to us that the peer closed meanwhile, by the SPI that it received on: ours may be among them.
     pub(crate) closed: Vec<u32>,
+    /// All is agreed but a second secret.
+    pub(crate) followup: Option<Followup<Agreement>>,
     proposals: Vec<Proposal>,
     ephemeral: Option<Ephemeral>,
+    /// The peer has asked for another group once.
+    changed: bool,
     mode: Mode,
     local: Vec<Selector>,
     remote: Vec<Selector>,
@@ -28,7 +33,8 @@ pub(crate) struct Offer {
 
 /// The other of two simultaneous exchanges.
 pub(crate) struct Collision<T> {
-    pub(crate) theirs: T,
+    /// `None`: not made yet.
+    pub(crate) theirs: Option<T>,
     /// The lower of its two nonces.
     pub(crate) lowest: Vec<u8>,
 }
@@ -60,13 +66,19 @@ pub(crate) enum Fate {
     Lingering(u64, Option<ChildId>),
 }
 
-/// An answer to what a peer asks for.
-pub(crate) struct Responded {
-    pub(crate) said: Vec<Payload>,
-    pub(crate) new: NewChild,
-    pub(crate) child: Child,
-    /// The lower nonce of the two.
-    pub(crate) lowest: Vec<u8>,
+/// What both ends agree on. A secret may be still to come.
+pub(crate) struct Agreement {
+    role: Role,
+    pub(crate) replaces: Option<ChildId>,
+    /// Inbound and outbound.
+    spis: (Spi, Spi),
+    pub(crate) suite: EspSuite,
+    /// The initiator's and the responder's.
+    nonces: [Vec<u8>; 2],
+    shared: Vec<SharedSecret>,
+    mode: Mode,
+    /// Ours and the peer's.
+    selectors: [Vec<Selector>; 2],
 }
 
 impl Offer {
@@ -96,12 +108,11 @@ impl Offer {
         ephemeral: Option<Ephemeral>,
         replaces: Option<ChildId>,
     ) -> Self {
-        // RFC 9370 section 2.2.4 wants IKE_FOLLOWUP_KE for an additional exchange here, which we do not have: so none is offered.
         let proposals = if nonce.is_empty() {
             // Section 1.2: the SA payload of IKE_AUTH has no groups.
             terms.suites.without_exchange().proposals(spi)
         } else {
-            terms.suites.without_additional().proposals(spi)
+            terms.suites.proposals(spi)
         };
         Self {
             spi,
@@ -109,8 +120,10 @@ impl Offer {
             replaces,
             collision: None,
             closed: Vec::new(),
+            followup: None,
             proposals,
             ephemeral,
+            changed: false,
             mode: terms.mode,
             local: terms.local.clone(),
             remote: terms.remote.clone(),
@@ -147,7 +160,7 @@ impl Offer {
         out
     }
 
-    /// Another group, which the responder asked for; `None` if it is not one of ours.
+    /// Another group, which the responder asked for; `None` if it is not one of ours, or not the first that it asked for.
     pub(crate) fn with_group(
         &self,
         context: &mut Context<'_>,
@@ -155,31 +168,28 @@ impl Offer {
         group: u16,
     ) -> Option<Self> {
         let group = Group::from_id(group).filter(|group| terms.suites.groups.contains(group))?;
-        if self.ephemeral.as_ref().is_none_or(|ours| ours.group() == group) {
+        if self.changed || self.ephemeral.as_ref().is_none_or(|ours| ours.group() == group) {
             return None;
         }
         let ephemeral = Ephemeral::offer(group, &mut |out| context.host.entropy(out)).ok()?;
-        Some(Self::new(
-            self.spi,
-            terms,
-            context.nonce(),
-            Some(ephemeral),
-            self.replaces,
-        ))
+        let nonce = context.nonce();
+        Some(Self {
+            changed: true,
+            ..Self::new(self.spi, terms, nonce, Some(ephemeral), self.replaces)
+        })
     }
 
     /// What the responder's answer makes of it.
-    pub(crate) fn finish(
+    pub(crate) fn agree(
         &self,
-        context: &mut Context<'_>,
-        (keys, first): (&IkeKeys, Option<Nonces<'_>>),
+        first: Option<&[Vec<u8>; 2]>,
         answer: &[Payload],
-    ) -> Result<(NewChild, Child), NotifyKind> {
+    ) -> Result<Agreement, NotifyKind> {
         let read = Read::of(answer).ok_or(NotifyKind::INVALID_SYNTAX)?;
         let (suite, spi) =
             suite::accept_esp(&self.proposals, read.proposals).map_err(|_| NotifyKind::NO_PROPOSAL_CHOSEN)?;
         let transport = noted(answer, NotifyKind::USE_TRANSPORT_MODE).is_some();
-        // Section 1.3.1: the responder may fall back to tunnel mode; whoever asked closes what it does not want.
+        // RFC 7296 section 1.3.1: the responder may fall back to tunnel mode; whoever asked closes what it does not want.
         if (self.mode == Mode::Transport) != transport {
             return Err(NotifyKind::NO_PROPOSAL_CHOSEN);
         }
@@ -191,53 +201,96 @@ impl Offer {
                 if theirs.group == group.id() && ours.group() == group =>
             {
                 let shared = ours.finish(&theirs.data);
-                Some(shared.map_err(|_| NotifyKind::INVALID_SYNTAX)?)
+                vec![shared.map_err(|_| NotifyKind::INVALID_SYNTAX)?]
             }
-            (_, None, None) => None,
+            (_, None, None) => Vec::new(),
             _ => return Err(NotifyKind::INVALID_SYNTAX),
         };
         let nonces = match (first, read.nonce) {
-            (Some(first), _) => first,
-            (None, Some(responder)) => Nonces {
-                initiator: &self.nonce,
-                responder,
-            },
+            (Some(first), _) => first.clone(),
+            (None, Some(responder)) => [self.nonce.clone(), responder.to_vec()],
             (None, None) => return Err(NotifyKind::INVALID_SYNTAX),
         };
-        let keys = keys.child_keys(suite, nonces, shared.as_ref().as_slice());
-        let traffic = (self.mode, read.initiator.to_vec(), read.responder.to_vec());
-        let spis = (self.spi, spi);
-        Ok(agreed(
-            context,
-            (Role::Initiator, self.replaces),
-            spis,
-            (suite, keys),
-            traffic,
-        ))
-    }
-
-    /// The lower of our nonce and the one in the answer (section 2.8.1).
-    pub(crate) fn lowest<'a>(&'a self, answer: &'a [Payload]) -> &'a [u8] {
-        let theirs = answer.iter().find_map(|payload| match payload {
-            Payload::Nonce(nonce) => Some(nonce.as_slice()),
-            _ => None,
-        });
-        theirs.map_or(&self.nonce, |theirs| theirs.min(&self.nonce))
+        Ok(Agreement {
+            role: Role::Initiator,
+            replaces: self.replaces,
+            spis: (self.spi, spi),
+            suite,
+            nonces,
+            shared,
+            mode: self.mode,
+            selectors: [read.initiator.to_vec(), read.responder.to_vec()],
+        })
     }
 }
 
-/// Answers what a peer asks for. The new pair opens packets from now on.
+impl Agreement {
+    /// The SPI of ours.
+    pub(crate) fn inbound(&self) -> Spi {
+        self.spis.0
+    }
+
+    /// RFC 9370 section 2.2.4: the secret that is still to come in IKE_FOLLOWUP_KE.
+    pub(crate) fn lacks(&self) -> Option<Group> {
+        self.suite.additional.filter(|_| self.shared.len() < 2)
+    }
+
+    pub(crate) fn add(&mut self, shared: SharedSecret) {
+        self.shared.push(shared);
+    }
+
+    /// The lower of the two nonces (section 2.8.1).
+    pub(crate) fn lowest(&self) -> &[u8] {
+        let [initiator, responder] = &self.nonces;
+        initiator.min(responder)
+    }
+
+    /// The pair itself, when nothing lacks.
+    pub(crate) fn make(self, context: &mut Context<'_>, keys: &IkeKeys) -> (NewChild, Child) {
+        let [initiator, responder] = &self.nonces;
+        let nonces = Nonces { initiator, responder };
+        let shared: Vec<&SharedSecret> = self.shared.iter().collect();
+        let keys = keys.child_keys(self.suite, nonces, &shared);
+        let (to_us, from_us) = match self.role {
+            Role::Initiator => (keys.responder_to_initiator, keys.initiator_to_responder),
+            Role::Responder => (keys.initiator_to_responder, keys.responder_to_initiator),
+        };
+        let (id, (inbound, outbound)) = (context.child_id(), self.spis);
+        let [local, remote] = self.selectors;
+        let new = NewChild {
+            id,
+            replaces: self.replaces,
+            role: self.role,
+            inbound: (inbound, to_us),
+            outbound: (outbound, from_us),
+            suite: self.suite,
+            mode: self.mode,
+            local,
+            remote,
+        };
+        let child = Child {
+            id,
+            inbound,
+            outbound,
+            sending: false,
+            fate: Fate::Live,
+        };
+        (new, child)
+    }
+}
+
+/// Answers what a peer asks for: what is said, and what is agreed by it.
 pub(crate) fn respond(
     context: &mut Context<'_>,
     terms: &ChildTerms,
-    (keys, first): (&IkeKeys, Option<Nonces<'_>>),
+    first: Option<&[Vec<u8>; 2]>,
     (asked, replaces): (&[Payload], Option<ChildId>),
-) -> Result<Responded, Notify> {
+) -> Result<(Vec<Payload>, Agreement), Notify> {
     let spi = context
         .host
         .take_spi()
         .ok_or_else(|| plain(NotifyKind::NO_ADDITIONAL_SAS))?;
-    let responded = respond_with(context, (spi, terms), (keys, first), (asked, replaces));
+    let responded = respond_with(context, (spi, terms), first, (asked, replaces));
     if responded.is_err() {
         context.host.give_back_spi(spi);
     }
@@ -247,14 +300,13 @@ pub(crate) fn respond(
 fn respond_with(
     context: &mut Context<'_>,
     (spi, terms): (Spi, &ChildTerms),
-    (keys, first): (&IkeKeys, Option<Nonces<'_>>),
+    first: Option<&[Vec<u8>; 2]>,
     (asked, replaces): (&[Payload], Option<ChildId>),
-) -> Result<Responded, Notify> {
+) -> Result<(Vec<Payload>, Agreement), Notify> {
     let read = Read::of(asked).ok_or_else(|| plain(NotifyKind::INVALID_SYNTAX))?;
     let suites = match first {
         Some(_) => &terms.suites.without_exchange(),
-        // RFC 9370 section 2.2.4: nor is one taken.
-        None => &terms.suites.without_additional(),
+        None => &terms.suites,
     };
     let sent = read.share.map(|share| share.group);
     let chosen = suite::choose_esp(suites, read.proposals, sent, spi)
@@ -271,13 +323,14 @@ fn respond_with(
     if remote.is_empty() || local.is_empty() {
         return Err(plain(NotifyKind::TS_UNACCEPTABLE));
     }
+    // RFC 7296 section 3.3.6: with the group NONE a KE payload that came is ignored, and none is sent.
     let mut exchanged = None;
     if let Some(group) = chosen.suite.group {
         let theirs = read
             .share
             .filter(|share| share.group == group.id())
             .ok_or_else(|| {
-                // Section 1.3: the group that we would have chosen.
+                // RFC 7296 sections 1.3 and 3.4: the group that we would have chosen.
                 Notify::new(NotifyKind::INVALID_KE_PAYLOAD, group.id().to_be_bytes().to_vec())
             })?;
         let answer = suite::answer(group, &theirs.data, &mut |out| context.host.entropy(out));
@@ -285,16 +338,10 @@ fn respond_with(
     }
     let own = context.nonce();
     let nonces = match (first, read.nonce) {
-        (Some(first), _) => first,
-        (None, Some(initiator)) => Nonces {
-            initiator,
-            responder: &own,
-        },
+        (Some(first), _) => first.clone(),
+        (None, Some(initiator)) => [initiator.to_vec(), own.clone()],
         (None, None) => return Err(plain(NotifyKind::INVALID_SYNTAX)),
     };
-    let shared = exchanged.as_ref().map(|(_, (_, shared))| shared);
-    let keys = keys.child_keys(chosen.suite, nonces, shared.as_slice());
-    let lowest = nonces.initiator.min(nonces.responder).to_vec();
     let mut said = Vec::new();
     if transport {
         said.push(note(NotifyKind::USE_TRANSPORT_MODE, Vec::new()));
@@ -303,65 +350,29 @@ fn respond_with(
     if first.is_none() {
         said.push(Payload::Nonce(own));
     }
-    said.extend(exchanged.map(|(group, (data, _))| {
-        Payload::KeyExchange(KeyExchange {
-            group: group.id(),
-            data,
-        })
-    }));
+    let mut shared = Vec::new();
+    if let Some((group, (data, secret))) = exchanged {
+        let group = group.id();
+        said.push(Payload::KeyExchange(KeyExchange { group, data }));
+        shared.push(secret);
+    }
     said.push(Payload::SelectorsInitiator(remote.clone()));
     said.push(Payload::SelectorsResponder(local.clone()));
-    let (roles, spis) = ((Role::Responder, replaces), (spi, chosen.peer_spi));
-    let (new, child) = agreed(
-        context,
-        roles,
-        spis,
-        (chosen.suite, keys),
-        (terms.mode, local, remote),
-    );
-    Ok(Responded {
-        said,
-        new,
-        child,
-        lowest,
-    })
+    let agreement = Agreement {
+        role: Role::Responder,
+        replaces,
+        spis: (spi, chosen.peer_spi),
+        suite: chosen.suite,
+        nonces,
+        shared,
+        mode: terms.mode,
+        selectors: [local, remote],
+    };
+    Ok((said, agreement))
 }
 
 fn plain(kind: NotifyKind) -> Notify {
     Notify::new(kind, Vec::new())
-}
-
-fn agreed(
-    context: &mut Context<'_>,
-    (role, replaces): (Role, Option<ChildId>),
-    (inbound, outbound): (Spi, Spi),
-    (suite, keys): (EspSuite, ChildKeys),
-    (mode, local, remote): (Mode, Vec<Selector>, Vec<Selector>),
-) -> (NewChild, Child) {
-    let (to_us, from_us) = match role {
-        Role::Initiator => (keys.responder_to_initiator, keys.initiator_to_responder),
-        Role::Responder => (keys.initiator_to_responder, keys.responder_to_initiator),
-    };
-    let id = context.child_id();
-    let new = NewChild {
-        id,
-        replaces,
-        role,
-        inbound: (inbound, to_us),
-        outbound: (outbound, from_us),
-        suite,
-        mode,
-        local,
-        remote,
-    };
-    let child = Child {
-        id,
-        inbound,
-        outbound,
-        sending: false,
-        fate: Fate::Live,
-    };
-    (new, child)
 }
 
 /// The payloads that a child is agreed with.

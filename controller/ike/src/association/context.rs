@@ -92,7 +92,7 @@ impl Context<'_> {
         u64::from_ne_bytes(random) % bound.max(1)
     }
 
-    /// RFC 7296 section 2.10: at least half of the longest PRF's key; 32 octets are.
+    /// RFC 7296 section 3.9: never one again. RFC 7296 section 2.10: at least half of the longest PRF's key; 32 octets are.
     pub(crate) fn nonce(&mut self) -> Vec<u8> {
         let mut nonce = vec![0; 32];
         self.host.entropy(&mut nonce);

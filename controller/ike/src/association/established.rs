@@ -11,16 +11,18 @@
 use super::authenticate::Conclusion;
 use super::child::Child;
 use super::context::Context;
+use super::followup::Half;
 use super::hello::Negotiated;
 use super::protection::Protection;
 use super::tasks::{Pending, Task, Tasks};
 use super::window::{Arrival, Window};
-use crate::codec::{Datagram, Exchange, Identity, IkeSpi, Payload};
+use crate::codec::{Datagram, Exchange, Identity, IkeSpi, NotifyKind, Payload};
 use crate::endpoint::Drop;
 use crate::event::{Down, Event, Forgotten, NatFound, Up};
 use crate::suite::{IkeKeys, IkeSuite};
 use crate::terms::Terms;
 use crate::units::{AssociationId, ChildId, Path, Role};
+use kith_esp::Spi;
 use std::sync::Arc;
 
 /// Refusals for the moment in a row before the ends are taken to disagree for good (section 2.25).
@@ -42,9 +44,15 @@ pub(crate) struct Established {
     /// SPI of ours of the IKE SA on which exchanges of ours begin.
     pub(super) current: IkeSpi,
     pub(super) children: Vec<Child>,
+    /// SPIs of ours of pairs that the peer made and that we did not take: free again when the peer knows.
+    pub(super) rejected: Vec<Spi>,
     pub(super) tasks: Tasks,
     pub(super) heard: u64,
+    /// The peer has made a request since it was told that it is up: it agrees.
+    pub(super) confirmed: bool,
     pub(super) temporary: u32,
+    /// The peer had no room for another pair, and the old one was closed to make some.
+    pub(super) full: bool,
 }
 
 /// One IKE SA under one set of keys.
@@ -54,6 +62,8 @@ pub(crate) struct IkeSa {
     pub(super) keys: IkeKeys,
     pub(super) window: Window<Pending>,
     pub(crate) since: u64,
+    /// The peer is to follow up.
+    pub(super) half: Option<Half>,
     /// It is over, and answers the peer's last request again until then.
     pub(super) ended: Option<u64>,
 }
@@ -66,6 +76,7 @@ impl IkeSa {
             keys,
             window: Window::new(0, 0),
             since: now,
+            half: None,
             ended: None,
         }
     }
@@ -107,9 +118,12 @@ impl Established {
             current: sa.local_spi(),
             sas: vec![sa],
             children: Vec::new(),
+            rejected: Vec::new(),
             tasks: Tasks::default(),
             heard: now,
+            confirmed: role == Role::Initiator,
             temporary: 0,
+            full: false,
         };
         let up = Up {
             peer: this.peer.clone(),
@@ -128,7 +142,11 @@ impl Established {
             Ok((new, child)) => this.add_child(context, new, child, false),
             Err(why) => context.tell(id, Event::ChildRefused { replaces: None, why }),
         }
+        if let Some(spi) = conclusion.rejected {
+            this.reject(context, spi);
+        }
         context.send(this.path, &conclusion.reply);
+        this.work(context);
         this
     }
 
@@ -191,6 +209,7 @@ impl Established {
         self.heard = context.now.millis;
         self.follow(context, path);
         let down = self.request(context, at, (path, header.exchange), &plain);
+        self.confirmed = true;
         self.work(context);
         down.or_else(|| self.left())
     }
@@ -268,6 +287,7 @@ impl Established {
                     self.retire_child(context, id);
                 }
             }
+            Pending::Reject(spi) => self.release(context, spi),
             _ => {}
         }
     }
@@ -276,8 +296,7 @@ impl Established {
     pub(super) fn later(&mut self, context: &mut Context<'_>, task: Task) {
         self.temporary += 1;
         if self.temporary >= TEMPORARY_MOST {
-            self.tasks.clear();
-            self.tasks.add(context.now.millis, Task::Close);
+            self.start_over(context, NotifyKind::TEMPORARY_FAILURE);
         } else {
             // Two ends that refused each other must not meet again and again.
             let retry = context.config.timing.retry;
@@ -291,6 +310,8 @@ impl Established {
         let until = context.now.after(context.config.timing.linger);
         let sa = &mut self.sas[at];
         sa.ended.get_or_insert(until);
+        self.drop_half(context, at);
+        let sa = &mut self.sas[at];
         let pending = sa.window.forget();
         self.tasks.drop(&Task::DeleteSa(self.sas[at].local_spi()));
         if let Some(outstanding) = pending {
@@ -319,7 +340,7 @@ impl Established {
     /// Tells the peer that it is over, next of all.
     pub(crate) fn close(&mut self, context: &mut Context<'_>) {
         self.tasks.clear();
-        self.add_task(context, Task::Close);
+        self.add_task(context, Task::Close(Down::Closed));
     }
 
     pub(crate) fn announce(&mut self, context: &mut Context<'_>) {
@@ -332,6 +353,7 @@ impl Established {
     pub(crate) fn end(&mut self, context: &mut Context<'_>) {
         self.tasks.clear();
         for at in 0..self.sas.len() {
+            self.drop_half(context, at);
             if let Some(outstanding) = self.sas[at].window.forget() {
                 match outstanding.what {
                     Pending::Child(offer) => context.host.give_back_spi(offer.spi),
@@ -340,6 +362,9 @@ impl Established {
                 }
             }
             context.give_back_ike_spi(self.sas[at].local_spi());
+        }
+        for spi in std::mem::take(&mut self.rejected) {
+            context.host.give_back_spi(spi);
         }
         for child in std::mem::take(&mut self.children) {
             context.host.give_back_spi(child.inbound);

@@ -45,6 +45,8 @@ pub(crate) struct Negotiated {
     pub(crate) transcript: [Vec<u8>; 2],
     pub(crate) peer_hashes: Vec<u16>,
     pub(crate) nat: NatFound,
+    /// Both ends look for address translators.
+    pub(crate) detects: bool,
     pub(crate) kith: bool,
     /// What passed in IKE_INTERMEDIATE.
     pub(crate) intermediate: IntAuth,
@@ -85,6 +87,7 @@ pub(crate) fn read(payloads: &[Payload]) -> Option<Hello> {
             Payload::Sa(proposals) => sa.replace(proposals).is_some(),
             Payload::KeyExchange(one) => share.replace(one).is_some(),
             Payload::Nonce(one) => nonce.replace(one).is_some(),
+            // RFC 7296 section 3.12: who is not known by it is a stranger, and no worse for it.
             Payload::VendorId(id) => {
                 hello.kith |= id == VENDOR;
                 false

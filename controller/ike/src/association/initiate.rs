@@ -32,7 +32,7 @@ pub(crate) struct Initiating {
     repeater: Repeater,
     rounds: u8,
     /// Anyone on the path can make this: it counts only if nothing better has come by the next repetition (section 2.21.1).
-    refusal: Option<NotifyKind>,
+    refusal: Option<Down>,
 }
 
 /// What an answer led to.
@@ -84,9 +84,6 @@ impl Initiating {
     /// Sends the request as it is now, for the first time or anew.
     fn ask(&mut self, context: &mut Context<'_>) -> Result<(), Down> {
         self.rounds += 1;
-        if self.rounds > ROUNDS {
-            return Err(Down::Protocol("it asks for ever new first messages"));
-        }
         let mut payloads = Vec::new();
         // RFC 7296 section 2.6: the cookie comes first, and all else stays as it was.
         payloads.extend(self.cookie.clone().map(|cookie| note(NotifyKind::COOKIE, cookie)));
@@ -142,6 +139,9 @@ impl Initiating {
             if !(1..=64).contains(&cookie.data.len()) || self.cookie.as_ref() == Some(&cookie.data) {
                 return Step::Wait;
             }
+            if self.restless() {
+                return Step::Wait;
+            }
             self.cookie = Some(cookie.data.clone());
             return self.ask(context).map_or_else(Step::Down, |()| Step::Wait);
         }
@@ -149,7 +149,7 @@ impl Initiating {
             if error.kind == NotifyKind::INVALID_KE_PAYLOAD {
                 return self.other_group(context, &error.data);
             }
-            self.refusal = Some(error.kind);
+            self.refusal = Some(refused(error.kind));
             return Step::Wait;
         }
         let Some(hello) = hello::read(payloads) else {
@@ -159,13 +159,22 @@ impl Initiating {
             .unwrap_or(Step::Wait)
     }
 
+    /// It was asked for anew often enough; or that was somebody on the path, and the responder's own answer may come yet.
+    fn restless(&mut self) -> bool {
+        let restless = self.rounds >= ROUNDS;
+        if restless {
+            self.refusal = Some(Down::Protocol("it asks for ever new first messages"));
+        }
+        restless
+    }
+
     /// Section 1.3: the responder wants another of the groups that we offered.
     fn other_group(&mut self, context: &mut Context<'_>, data: &[u8]) -> Step {
         let wanted = <[u8; 2]>::try_from(data).ok().map(u16::from_be_bytes);
         let Some(group) = wanted.and_then(Group::from_id) else {
             return Step::Wait;
         };
-        if group == self.group || !context.config.ike.groups.contains(&group) {
+        if group == self.group || !context.config.ike.groups.contains(&group) || self.restless() {
             return Step::Wait;
         }
         let Ok(ephemeral) = Ephemeral::offer(group, &mut |out| context.host.entropy(out)) else {
@@ -188,7 +197,7 @@ impl Initiating {
             return None;
         }
         let (suite, _) = suite::accept_ike(&self.offered, &hello.proposals).ok()?;
-        // RFC 9370 section 2.2: additional exchanges need IKE_INTERMEDIATE.
+        // RFC 9370 section 2.2.1: additional exchanges need IKE_INTERMEDIATE.
         if suite.group != self.group || suite.additional.is_some() && !hello.intermediate {
             return None;
         }
@@ -219,6 +228,7 @@ impl Initiating {
                 transcript: [std::mem::take(&mut self.octets), datagram.octets.to_vec()],
                 peer_hashes: hello.hashes,
                 nat: found.unwrap_or_default(),
+                detects: found.is_some(),
                 kith: hello.kith,
                 intermediate: IntAuth::default(),
             }),
@@ -228,13 +238,13 @@ impl Initiating {
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Option<Down> {
         if context.now.millis >= self.since + context.config.timing.handshake {
-            return Some(self.refusal.map_or(Down::Silent, refused));
+            return Some(self.refusal.take().unwrap_or(Down::Silent));
         }
         match self.repeater.due(context.now, &context.config.timing) {
             Due::Nothing => {}
-            Due::GiveUp => return Some(self.refusal.map_or(Down::Silent, refused)),
-            Due::Repeat => match self.refusal {
-                Some(kind) => return Some(refused(kind)),
+            Due::GiveUp => return Some(self.refusal.take().unwrap_or(Down::Silent)),
+            Due::Repeat => match self.refusal.take() {
+                Some(down) => return Some(down),
                 None => context.send(self.connection.path, self.repeater.datagrams()),
             },
         }

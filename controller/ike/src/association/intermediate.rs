@@ -13,15 +13,15 @@ impl Negotiated {
     /// A message of ours, before it is sealed.
     pub(crate) fn absorb_own(&mut self, header: &Header, said: &[Payload]) {
         let (first, octets) = encode_chain(said);
-        let octets = octets.into();
-        self.absorb(header, &Plain { first, octets });
-    }
-
-    /// A message of either end, under the keys that hold when it is sent.
-    pub(crate) fn absorb(&mut self, header: &Header, plain: &Plain) {
         let key = self.keys.prove(header.from_initiator);
         self.intermediate
-            .absorb(header, plain.first, &plain.octets, self.keys.prf(), key);
+            .absorb(header, first, &octets, self.keys.prf(), key);
+    }
+
+    /// A message of the peer, under the keys that hold when it is sent.
+    pub(crate) fn absorb(&mut self, header: &Header, plain: &Plain) {
+        let key = self.keys.prove(header.from_initiator);
+        self.intermediate.absorb_received(plain, self.keys.prf(), key);
     }
 
     /// From here on both ends use keys that hang on the new secret too. The nonces and SPIs are those of IKE_SA_INIT.

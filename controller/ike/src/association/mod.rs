@@ -14,6 +14,7 @@ mod begin;
 mod child;
 pub(crate) mod context;
 pub(crate) mod established;
+mod followup;
 pub(crate) mod hello;
 mod initiate;
 mod intermediate;

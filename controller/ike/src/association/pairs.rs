@@ -11,6 +11,7 @@ use super::established::Established;
 use super::tasks::Task;
 use crate::event::{Event, Forgotten, NewChild};
 use crate::units::ChildId;
+use kith_esp::Spi;
 
 impl Established {
     /// The new pair opens packets from now on; if `send`, it seals them too.
@@ -39,6 +40,13 @@ impl Established {
             return;
         };
         let child = self.children.remove(place);
+        // What was to take a pair's place is gone, and nothing is there instead: the old one is the one that there is.
+        let without = matches!(child.fate, Fate::Live | Fate::Redundant | Fate::Deleting(None));
+        for old in &mut self.children {
+            if without && old.fate == Fate::Replaced(id) {
+                old.fate = Fate::Live;
+            }
+        }
         if let Fate::Replaced(next) | Fate::Deleting(Some(next)) | Fate::Lingering(_, Some(next)) = child.fate
         {
             self.use_child(context, next);
@@ -65,6 +73,21 @@ impl Established {
             Fate::Live | Fate::Redundant | Fate::Deleting(None) => {
                 self.forget_child(context, id, Forgotten::Closed)
             }
+        }
+    }
+
+    /// The peer has made a pair that we do not take. RFC 7296 section 1.3.1: it is told so by a Delete payload; until it knows, the SPI
+    /// names that pair and no other.
+    pub(super) fn reject(&mut self, context: &mut Context<'_>, spi: Spi) {
+        self.rejected.push(spi);
+        self.tasks.add(context.now.millis, Task::Reject(spi));
+    }
+
+    /// The peer knows.
+    pub(super) fn release(&mut self, context: &mut Context<'_>, spi: Spi) {
+        if let Some(place) = self.rejected.iter().position(|one| *one == spi) {
+            self.rejected.swap_remove(place);
+            context.host.give_back_spi(spi);
         }
     }
 

@@ -81,7 +81,7 @@ impl Protection {
         }
     }
 
-    /// One datagram, or several fragments if one would be too long and the peer takes them.
+    /// One datagram, or several fragments if one would be too long and the peer takes them (RFC 7383 section 2.4).
     pub(crate) fn seal(
         &mut self,
         header: &Header,
@@ -129,9 +129,7 @@ impl Protection {
                 };
                 self.reassembly[usize::from(datagram.header.response)]
                     .add(now, part)
-                    .map_or(Opened::Part, |(first, octets)| {
-                        Opened::Message(Plain { first, octets })
-                    })
+                    .map_or(Opened::Part, Opened::Message)
             }
         }
     }

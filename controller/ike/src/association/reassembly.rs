@@ -1,7 +1,7 @@
 //! Messages that came in fragments (RFC 7383 section 2.6). Only fragments that were opened come here, so all of this is of the peer.
 
 use crate::codec::PayloadKind;
-use crate::suite::Piece;
+use crate::suite::{Front, Piece, Plain};
 use zeroize::Zeroizing;
 
 /// Fragments of one message at most; more than any message of ours or of others needs.
@@ -19,7 +19,7 @@ pub(crate) struct Reassembly(Option<Partial>);
 struct Partial {
     message_id: u32,
     since: u64,
-    first: Option<PayloadKind>,
+    first: Option<(PayloadKind, Front)>,
     octets: usize,
     parts: Vec<Option<Zeroizing<Vec<u8>>>>,
 }
@@ -38,11 +38,7 @@ impl Reassembly {
     }
 
     /// The message, if this was its last missing part.
-    pub(crate) fn add(
-        &mut self,
-        now: u64,
-        Part { message_id, piece }: Part,
-    ) -> Option<(PayloadKind, Zeroizing<Vec<u8>>)> {
+    pub(crate) fn add(&mut self, now: u64, Part { message_id, piece }: Part) -> Option<Plain> {
         self.tidy(now);
         let place = usize::from(piece.number.checked_sub(1)?);
         if piece.number > piece.total || piece.total > MOST {
@@ -69,20 +65,21 @@ impl Reassembly {
             self.0 = None;
             return None;
         }
-        // RFC 7383 section 2.5: only the first says what the message begins with.
+        // RFC 7383 section 2.5: only the first says what the message begins with; RFC 9242 section 3.3.2: nor does another header count.
         if piece.number == 1 {
-            partial.first = Some(piece.first);
+            partial.first = Some((piece.first, piece.front));
         }
         partial.parts[place] = Some(piece.plain);
         if partial.parts.iter().any(Option::is_none) {
             return None;
         }
         let partial = self.0.take()?;
-        let mut whole = Zeroizing::new(Vec::with_capacity(partial.octets));
+        let (first, front) = partial.first?;
+        let mut octets = Zeroizing::new(Vec::with_capacity(partial.octets));
         for part in partial.parts.into_iter().flatten() {
-            whole.extend_from_slice(&part);
+            octets.extend_from_slice(&part);
         }
-        Some((partial.first?, whole))
+        Some(Plain { first, octets, front })
     }
 }
 
@@ -102,6 +99,7 @@ mod tests {
                     PayloadKind::NONE
                 },
                 plain: plain.to_vec().into(),
+                front: [number as u8; 32],
             },
         }
     }
@@ -112,10 +110,9 @@ mod tests {
         assert!(all.add(0, part(3, 3, b"c")).is_none());
         assert!(all.add(0, part(1, 3, b"a")).is_none());
         assert!(all.add(0, part(3, 3, b"x")).is_none(), "the first one counts");
-        assert_eq!(
-            all.add(0, part(2, 3, b"b")),
-            Some((PayloadKind(41), b"abc".to_vec().into()))
-        );
+        let whole = all.add(0, part(2, 3, b"b")).unwrap();
+        assert_eq!((whole.first, &whole.octets[..]), (PayloadKind(41), &b"abc"[..]));
+        assert_eq!(whole.front, [1; 32], "the header of the first");
         assert!(all.add(0, part(2, 3, b"b")).is_none());
     }
 
@@ -126,10 +123,8 @@ mod tests {
         assert!(all.add(0, part(1, 3, b"a")).is_none());
         assert!(all.add(0, part(2, 2, b"c")).is_none(), "of the old cut");
         assert!(all.add(0, part(2, 3, b"b")).is_none());
-        assert_eq!(
-            all.add(0, part(3, 3, b"c")),
-            Some((PayloadKind(41), b"abc".to_vec().into()))
-        );
+        let whole = all.add(0, part(3, 3, b"c")).unwrap();
+        assert_eq!((whole.first, &whole.octets[..]), (PayloadKind(41), &b"abc"[..]));
     }
 
     #[test]

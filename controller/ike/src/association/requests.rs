@@ -1,8 +1,9 @@
 //! What the peer asks for while the association is up (RFC 7296 sections 1.3, 1.4 and 2.25).
 
-use super::child::{self, Collision, Fate};
+use super::child::{self, Agreement, Fate};
 use super::context::Context;
 use super::established::Established;
+use super::followup::Unfinished;
 use super::hello::{critical, error, note, noted};
 use super::nat;
 use super::tasks::{Pending, Task};
@@ -35,6 +36,10 @@ impl Established {
             Exchange::Informational => self.inform(context, at, path, &payloads),
             Exchange::CreateChildSa => {
                 self.create(context, at, path, &payloads);
+                None
+            }
+            Exchange::IkeFollowupKe => {
+                self.followed_up(context, at, path, &payloads);
                 None
             }
             _ => {
@@ -94,8 +99,14 @@ impl Established {
         for (id, _) in closed {
             self.retire_child(context, id);
         }
-        // Section 2.21.2: the initiator says that our proof was not good.
-        let fatal = error(payloads).filter(|error| error.kind == NotifyKind::AUTHENTICATION_FAILED);
+        // RFC 7296 section 2.21.2: the initiator says that our proof was not good; or, at once, that it could not read it.
+        let early = [
+            NotifyKind::INVALID_SYNTAX,
+            NotifyKind::UNSUPPORTED_CRITICAL_PAYLOAD,
+        ];
+        let fatal = error(payloads).filter(|error| {
+            error.kind == NotifyKind::AUTHENTICATION_FAILED || !self.confirmed && early.contains(&error.kind)
+        });
         fatal.map(|error| Down::RefusedByPeer(error.kind))
     }
 
@@ -142,8 +153,8 @@ impl Established {
                 let spis = (protection.initiator, protection.responder);
                 nat::notifications(context.config.nat, spis, path)
             }
-            // RFC 4555 section 3.7: an echo shows that we are there.
-            NotifyKind::COOKIE2 => vec![Payload::Notify(notify.clone())],
+            // RFC 4555 section 3.7: an echo shows that we are there. RFC 7296 section 3.10: without an SPI it names no protocol, whatever came.
+            NotifyKind::COOKIE2 => vec![note(notify.kind, notify.data.clone())],
             NotifyKind::KITH_WHEREABOUTS if self.kith => {
                 context.tell(self.id, Event::Whereabouts(notify.data.clone()));
                 Vec::new()
@@ -158,9 +169,11 @@ impl Established {
         if spi == self.current {
             let outstanding = self.sas[at].window.outstanding();
             let theirs = match outstanding.map(|outstanding| &outstanding.what) {
-                Some(Pending::Rekey(offer)) => offer.collision.as_ref().map(|collision| collision.theirs),
+                Some(Pending::Rekey(offer)) => {
+                    offer.collision.as_ref().and_then(|collision| collision.theirs)
+                }
                 // Section 2.25.2: both close it.
-                Some(Pending::Close) => return Some(Down::Closed),
+                Some(Pending::Close(why)) => return Some(why.clone()),
                 _ => None,
             };
             // Section 2.8.2: the peer has rekeyed it and did not see that we were about to.
@@ -190,7 +203,7 @@ impl Established {
         let busy = self.sas[at].window.outstanding().is_some_and(|outstanding| {
             matches!(
                 outstanding.what,
-                Pending::Rekey(_) | Pending::DeleteSa | Pending::Close
+                Pending::Rekey(_) | Pending::DeleteSa | Pending::Close(_)
             )
         });
         // Section 2.25.2: not while the IKE SA is being replaced or closed.
@@ -202,20 +215,37 @@ impl Established {
             Some(Ok(id)) => Some(id),
             Some(Err(error)) => return self.reply(context, at, to, &[Payload::Notify(error)]),
         };
-        let keys = &self.sas[at].keys;
         let terms = self.terms.clone();
-        match child::respond(context, &terms.child, (keys, None), (payloads, replaces)) {
+        match child::respond(context, &terms.child, None, (payloads, replaces)) {
             Err(error) => self.reply(context, at, to, &[Payload::Notify(error)]),
-            Ok(responded) => {
-                let id = responded.child.id;
-                // Section 2.8: open packets with it before the answer is sent; seal once the peer is known to have it.
-                self.add_child(context, responded.new, responded.child, false);
-                self.reply(context, at, to, &responded.said);
-                match replaces {
-                    Some(old) => self.replace(context, at, (old, id), responded.lowest),
-                    None => self.use_child(context, id),
+            Ok((mut said, agreement)) if agreement.lacks().is_some() => {
+                if let Some(old) = replaces {
+                    self.meet_child(at, old, (None, agreement.lowest()));
                 }
+                said.push(self.keep_half(context, at, Unfinished::Child(Box::new(agreement))));
+                self.reply(context, at, to, &said);
             }
+            Ok((said, agreement)) => self.child_agreed(context, at, to, (said, agreement)),
+        }
+    }
+
+    /// The peer has a pair by this answer.
+    pub(super) fn child_agreed(
+        &mut self,
+        context: &mut Context<'_>,
+        at: usize,
+        to: (Path, Exchange),
+        (said, agreement): (Vec<Payload>, Agreement),
+    ) {
+        let (replaces, lowest) = (agreement.replaces, agreement.lowest().to_vec());
+        let (new, child) = agreement.make(context, &self.sas[at].keys);
+        let id = child.id;
+        // RFC 7296 section 2.8: open packets with it before the answer is sent; seal once the peer is known to have it.
+        self.add_child(context, new, child, false);
+        self.reply(context, at, to, &said);
+        match replaces {
+            Some(old) => self.replace(at, (old, id), &lowest),
+            None => self.use_child(context, id),
         }
     }
 
@@ -223,13 +253,23 @@ impl Established {
     fn rekeyed(&self, at: usize, notify: &Notify) -> Result<ChildId, Notify> {
         let temporary = || Err(Notify::new(NotifyKind::TEMPORARY_FAILURE, Vec::new()));
         let outstanding = self.sas[at].window.outstanding();
-        let asking = outstanding.is_some_and(|outstanding| matches!(outstanding.what, Pending::Child(_)));
+        let asked = match outstanding.map(|outstanding| &outstanding.what) {
+            Some(Pending::Child(offer)) => Some(offer),
+            _ => None,
+        };
+        let asking = asked.is_some();
         let spi = <[u8; 4]>::try_from(notify.spi.as_slice()).map(u32::from_be_bytes);
         let found = self
             .children
             .iter()
             .find(|child| spi.is_ok_and(|spi| child.outbound.get() == spi));
         match found.map(|child| (child.id, child.fate)) {
+            // Ours has come so far that the peer saw it before it asked, or will soon.
+            Some((id, Fate::Live))
+                if asked.is_some_and(|offer| offer.followup.is_some() && offer.replaces == Some(id)) =>
+            {
+                temporary()
+            }
             Some((id, Fate::Live)) => Ok(id),
             // Section 2.25.1: we are closing it; the peer will see why.
             Some((_, Fate::Redundant | Fate::Replaced(_) | Fate::Deleting(_))) => temporary(),
@@ -246,23 +286,11 @@ impl Established {
     }
 
     /// The peer replaced a pair. If we are about to do the same, nonces decide when our answer comes (section 2.8.1).
-    fn replace(
-        &mut self,
-        context: &mut Context<'_>,
-        at: usize,
-        (old, new): (ChildId, ChildId),
-        lowest: Vec<u8>,
-    ) {
+    fn replace(&mut self, at: usize, (old, new): (ChildId, ChildId), lowest: &[u8]) {
         if let Some(child) = self.children.iter_mut().find(|child| child.id == old) {
             child.fate = Fate::Replaced(new);
         }
         self.tasks.drop(&Task::RekeyChild(old));
-        let _ = context;
-        if let Some(outstanding) = self.sas[at].window.outstanding_mut()
-            && let Pending::Child(offer) = &mut outstanding.what
-            && offer.replaces == Some(old)
-        {
-            offer.collision = Some(Collision { theirs: new, lowest });
-        }
+        self.meet_child(at, old, (Some(new), lowest));
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn answer(
         return Answer::Refused(refusal(datagram, NotifyKind::NO_PROPOSAL_CHOSEN, Vec::new()));
     }
     if hello.share.group != suite.group.id() {
-        // RFC 7296 section 1.3: the group that we would have chosen.
+        // RFC 7296 sections 1.3 and 3.4: the group that we would have chosen.
         let group = suite.group.id().to_be_bytes().to_vec();
         return Answer::Refused(refusal(datagram, NotifyKind::INVALID_KE_PAYLOAD, group));
     }
@@ -121,6 +121,7 @@ pub(crate) fn answer(
         transcript: [datagram.octets.to_vec(), octets.clone()],
         peer_hashes: hello.hashes,
         nat: found.unwrap_or_default(),
+        detects: found.is_some(),
         kith: hello.kith,
         intermediate: IntAuth::default(),
     };

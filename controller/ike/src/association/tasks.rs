@@ -3,8 +3,10 @@
 use super::child::Offer;
 use super::rekey::IkeOffer;
 use crate::codec::IkeSpi;
+use crate::event::Down;
 use crate::suite::Ephemeral;
 use crate::units::{ChildId, Path};
+use kith_esp::Spi;
 
 /// What an outstanding request of ours is about.
 pub(crate) enum Pending {
@@ -22,10 +24,12 @@ pub(crate) enum Pending {
     Rekey(Box<IkeOffer>),
     /// These pairs are closed.
     DeleteChildren(Vec<ChildId>),
+    /// A pair that the peer made and that we did not take: it was to be received under this SPI.
+    Reject(Spi),
     /// This IKE SA is closed, and another goes on.
     DeleteSa,
-    /// All is over.
-    Close,
+    /// All is over, for this reason.
+    Close(Down),
 }
 
 /// Something to be begun when nothing else of ours is under way.
@@ -38,8 +42,11 @@ pub(crate) enum Task {
     RekeyChild(ChildId),
     RekeyIke,
     DeleteChild(ChildId),
+    Reject(Spi),
     DeleteSa(IkeSpi),
-    Close,
+    Close(Down),
+    /// This IKE SA is about to be too old: all is over, unless another has taken its place.
+    Expire(IkeSpi),
 }
 
 /// Tasks with the moments from which on they may begin, in the order in which they came.
@@ -53,6 +60,12 @@ impl Tasks {
             Some((known, _)) => *known = (*known).min(at),
             None => self.0.push((at, task)),
         }
+    }
+
+    /// Before all others.
+    pub(crate) fn put_first(&mut self, at: u64, task: Task) {
+        self.drop(&task);
+        self.0.insert(0, (at, task));
     }
 
     pub(crate) fn drop(&mut self, unwanted: &Task) {

@@ -15,7 +15,7 @@ use webpki::{
 };
 
 /// Certificates in a chain at most.
-pub const MAX_CHAIN: usize = 4;
+pub const MAX_CHAIN: usize = 4; // RFC 7296 3.6: as many have to be taken.
 /// Octets of a certificate at most.
 pub const MAX_CERTIFICATE: usize = 16 * 1024;
 

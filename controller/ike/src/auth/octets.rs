@@ -1,7 +1,7 @@
 //! What a proof covers (RFC 7296 2.15; RFC 9242 3.3.2).
 
 use crate::codec::{GENERIC_LEN, HEADER_LEN, Header, MessageId, PayloadKind};
-use crate::suite::{Prf, Secret};
+use crate::suite::{Front, Plain, Prf, Secret};
 use zeroize::Zeroizing;
 
 /// The octets that one side proves itself over: its own IKE_SA_INIT `message` (the last one sent, from the header on), the
@@ -40,7 +40,19 @@ impl IntAuth {
     /// One message, sent or received: `first` and `chain` are what is inside SK ([`crate::codec::encode_chain`] or
     /// [`crate::suite::Plain`]), as if it had not been fragmented. IntAuth_n = prf(SK_p, IntAuth_(n-1) | A | P).
     pub fn absorb(&mut self, header: &Header, first: PayloadKind, chain: &[u8], prf: Prf, sk_p: &Secret) {
-        let side = if header.from_initiator {
+        let mut front: Front = [0; HEADER_LEN + GENERIC_LEN];
+        front[..HEADER_LEN].copy_from_slice(&header.encode(PayloadKind::SK, 0));
+        front[HEADER_LEN] = first.0;
+        self.add(front, chain, prf, sk_p);
+    }
+
+    /// One message as it was received. RFC 9242 3.3.2: bits that are reserved are covered as they came, though nobody understands them.
+    pub fn absorb_received(&mut self, plain: &Plain, prf: Prf, sk_p: &Secret) {
+        self.add(plain.front, &plain.octets, prf, sk_p);
+    }
+
+    fn add(&mut self, mut front: Front, chain: &[u8], prf: Prf, sk_p: &Secret) {
+        let side = if Header::is_from_initiator(&front) {
             &mut self.initiator
         } else {
             &mut self.responder
@@ -48,12 +60,12 @@ impl IntAuth {
         // RFC 9242 3.3.2: the lengths are those of a message without IV, padding and tag.
         let length = u32::try_from(HEADER_LEN + GENERIC_LEN + chain.len())
             .unwrap_or_else(|_| unreachable!("a message is shorter than 4 GiB"));
-        let header = header.encode(PayloadKind::SK, length);
-        let [_, _, c, d] = (length - HEADER_LEN as u32).to_be_bytes();
-        *side = prf
-            .prf(sk_p.octets(), &[side, &header, &[first.0, 0, c, d], chain])
-            .octets()
-            .to_vec();
+        // A message that came in fragments counts as if it had come whole.
+        front[16] = PayloadKind::SK.0;
+        front[24..HEADER_LEN].copy_from_slice(&length.to_be_bytes());
+        let [_, _, inner @ ..] = (length - HEADER_LEN as u32).to_be_bytes();
+        front[HEADER_LEN + 2..].copy_from_slice(&inner);
+        *side = prf.prf(sk_p.octets(), &[side, &front, chain]).octets().to_vec();
     }
 
     /// IntAuth_i | IntAuth_r | message id of the first IKE_AUTH; nothing if there was no IKE_INTERMEDIATE.

@@ -133,3 +133,16 @@ fn selector() -> impl Strategy<Value = Selector> {
         }),
     ]
 }
+
+/// A message in the clear of which some octets were changed.
+pub(super) fn changed_message() -> impl Strategy<Value = Vec<u8>> {
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
+    (header(), payloads(), changes).prop_map(|(header, payloads, changes)| {
+        let mut octets = encode_clear(&header, &payloads);
+        for (at, octet) in changes {
+            let at = at.index(octets.len());
+            octets[at] = octet;
+        }
+        octets
+    })
+}

@@ -146,6 +146,11 @@ impl Header {
         octets
     }
 
+    /// Flag I of a header as it came.
+    pub(crate) fn is_from_initiator(octets: &[u8]) -> bool {
+        octets.get(19).is_some_and(|flags| flags & INITIATOR != 0)
+    }
+
     /// The header and the kind of the first payload of a whole datagram.
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<(Self, PayloadKind), Malformed> {
         let whole = *reader;

@@ -168,6 +168,7 @@ impl Payload {
         Ok(match kind {
             PayloadKind::SA => Self::Sa(proposal::parse_all(reader)?),
             PayloadKind::KE => {
+                // RFC 7296 3.4: what is reserved is ignored.
                 const WHAT: &str = "key exchange payload";
                 let (group, _reserved) = (reader.u16(WHAT)?, reader.u16(WHAT)?);
                 Self::KeyExchange(KeyExchange {
@@ -189,6 +190,7 @@ impl Payload {
                 }
             }
             PayloadKind::AUTH => {
+                // RFC 7296 3.8: what is reserved is ignored.
                 let [method, _, _, _] = reader.array("authentication payload")?;
                 Self::Auth {
                     method,

@@ -183,6 +183,7 @@ fn proposal(reader: &mut Reader<'_>) -> Result<Proposal, Malformed> {
     })
 }
 
+/// RFC 7296 3.3.2: what is reserved is ignored, here and in the proposal.
 fn transform(reader: &mut Reader<'_>) -> Result<Transform, Malformed> {
     const WHAT: &str = "transform";
     let [kind, _] = reader.array(WHAT)?;
@@ -191,6 +192,7 @@ fn transform(reader: &mut Reader<'_>) -> Result<Transform, Malformed> {
         const WHAT: &str = "transform attribute";
         let kind = reader.u16(WHAT)?;
         let value = reader.u16(WHAT)?;
+        // RFC 7296 3.3: no attribute twice; RFC 7296 3.3.5: the key length in its short form only.
         if kind == KEY_LENGTH && transform.key_bits.is_none() {
             transform.key_bits = Some(value);
             continue;

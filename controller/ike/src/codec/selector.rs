@@ -33,7 +33,7 @@ pub enum Range {
 }
 
 impl Selector {
-    /// Everything from `first` to `last`.
+    /// Everything from `first` to `last`. RFC 7296 3.13.1: of any protocol, so from port 0 to 65535.
     #[must_use]
     pub fn v4(first: Ipv4Addr, last: Ipv4Addr) -> Self {
         Self {

@@ -17,6 +17,7 @@ impl<H: Host> Endpoint<H> {
         let Body::Clear(payloads) = &datagram.body else {
             return self.desk.counters.count(Drop::NotForUs);
         };
+        // RFC 7296 section 3.1: the initiator's SPI is never zero.
         if !first || header.initiator_spi == IkeSpi::ZERO {
             return self.desk.counters.count(Drop::NotForUs);
         }

@@ -260,6 +260,7 @@ fn agree(group: Group, private: &PrivateKey, theirs: &[u8]) -> Result<SharedSecr
     }
     point.extend_from_slice(theirs);
     agreement::agree(private, UnparsedPublicKey::new(curve, point), refused, |secret| {
+        // RFC 8031 section 3.2: the top bit and what is not reduced are the library's to see to, as RFC 7748 section 5 says.
         // RFC 7748 6.1: all zeros come from a point of small order, which nobody sends in good faith.
         if bool::from(secret.ct_eq(&[0; 32])) {
             return Err(refused);

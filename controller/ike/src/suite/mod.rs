@@ -37,4 +37,4 @@ pub use keys::{ChildKeys, IkeKeys, Nonces, Spis};
 pub use negotiation::{ChosenEsp, ChosenIke, NoProposal, accept_esp, accept_ike, choose_esp, choose_ike};
 pub use offer::{Additional, EspPreferences, EspSuite, IkePreferences, IkeSuite};
 pub use prf::{Prf, Secret};
-pub use sealing::{OpenError, Opener, Piece, Plain, Sealer};
+pub use sealing::{Front, OpenError, Opener, Piece, Plain, Sealer};

@@ -145,7 +145,8 @@ fn choose<'a>(
     Err(NoProposal::NoneAcceptable)
 }
 
-/// One transform of each kind that the proposal has, all of them acceptable; or nothing.
+/// One transform of each kind that the proposal has, all of them acceptable; or nothing. RFC 7296 3.3.3: without one of a mandatory kind it
+/// is nothing too.
 fn match_one(wanted: &Wanted, proposal: &Proposal, with: bool, sent: Option<u16>) -> Option<Vec<Transform>> {
     let offers = |transform: &Transform| proposal.transforms.contains(transform);
     let mut chosen = Vec::with_capacity(5);

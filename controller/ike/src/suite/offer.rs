@@ -197,6 +197,7 @@ fn proposals(protocol: Protocol, spi: &[u8], wanted: &Wanted) -> Vec<Proposal> {
         Additional::Offer => vec![with(), plain],
         Additional::Require => vec![with()],
     };
+    // RFC 7296 3.3.1: numbers from one on.
     (1..)
         .zip(lists)
         .map(|(number, transforms)| Proposal {
@@ -208,6 +209,7 @@ fn proposals(protocol: Protocol, spi: &[u8], wanted: &Wanted) -> Vec<Proposal> {
         .collect()
 }
 
+/// RFC 7296 3.3.5, RFC 4106 8.4: with its key length, and one transform for each.
 fn encryption(cipher: Cipher) -> Transform {
     Transform {
         key_bits: Some(cipher.key_bits()),

@@ -59,7 +59,12 @@ pub struct Plain {
     pub first: PayloadKind,
     /// The chain of payloads, without padding.
     pub octets: Zeroizing<Vec<u8>>,
+    /// What stood before it, with whatever was set there that nobody has to understand; of several fragments, the first one's.
+    pub front: Front,
 }
+
+/// Header of a message, and generic header of SK or SKF.
+pub type Front = [u8; HEADER_LEN + GENERIC_LEN];
 
 /// What was inside a fragment.
 pub struct Piece {
@@ -71,6 +76,8 @@ pub struct Piece {
     pub first: PayloadKind,
     /// Its part of the chain of payloads.
     pub plain: Zeroizing<Vec<u8>>,
+    /// What stood before it.
+    pub front: Front,
 }
 
 impl Plain {
@@ -207,6 +214,7 @@ impl Opener {
         Ok(Plain {
             first: sealed.first,
             octets: self.open_part(sealed.associated, sealed.content)?,
+            front: front(sealed.associated),
         })
     }
 
@@ -221,6 +229,7 @@ impl Opener {
             total: fragment.total,
             first: fragment.first,
             plain,
+            front: front(fragment.associated),
         })
     }
 
@@ -250,6 +259,11 @@ impl Opener {
         plain.truncate(chain);
         Ok(plain)
     }
+}
+
+/// A message that was parsed has as many octets there, and more.
+fn front(associated: &[u8]) -> Front {
+    std::array::from_fn(|at| associated.get(at).copied().unwrap_or_default())
 }
 
 /// Key and salt of one direction.

@@ -6,6 +6,8 @@
 //! ```
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub mod answering;
+
 use crate::world::{TestHost, World, config, identity, one, path, psk};
 use kith_ike::auth::{OwnProof, signed_octets};
 use kith_ike::codec::{
@@ -56,6 +58,14 @@ pub fn payloads_of(octets: &[u8]) -> Vec<Payload> {
 
 pub fn note(kind: NotifyKind, data: &[u8]) -> Payload {
     Payload::Notify(Notify::new(kind, data.to_vec()))
+}
+
+/// The first notification of this kind.
+pub fn noted(payloads: &[Payload], kind: NotifyKind) -> Option<&Notify> {
+    payloads.iter().find_map(|payload| match payload {
+        Payload::Notify(notify) if notify.kind == kind => Some(notify),
+        _ => None,
+    })
 }
 
 pub fn errors(payloads: &[Payload]) -> Vec<(NotifyKind, Vec<u8>)> {
@@ -226,6 +236,10 @@ impl Hand {
 
     pub fn seal(&mut self, header: &Header, said: &[Payload]) -> Vec<u8> {
         self.sealer.seal(header, said).unwrap()
+    }
+
+    pub fn fragments(&mut self, header: &Header, said: &[Payload], most: usize) -> Vec<Vec<u8>> {
+        self.sealer.seal_fragments(header, said, most).unwrap()
     }
 
     pub fn open(&self, octets: &[u8]) -> Vec<Payload> {

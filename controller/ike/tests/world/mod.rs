@@ -8,111 +8,20 @@
 //! Each end seals packets under the keys that its endpoint gave it and opens what comes, so that keys which do not fit show at once.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
-use kith_esp::{DefaultAead, HEADER_LEN, Inbound, Limits, Millis, Outbound, sealed_overhead};
+mod end;
+mod host;
+
+pub use end::End;
+pub use host::{Random, TestHost};
+
+use kith_esp::{HEADER_LEN, Millis, sealed_overhead};
 use kith_ike::auth::{OwnProof, PeerProof};
-use kith_ike::codec::{Identity, Selector, Ticket};
+use kith_ike::codec::{Identity, Selector};
 use kith_ike::suite::{Additional, EspPreferences, IkePreferences};
 use kith_ike::*;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-
-/// xorshift64*: reproducible, and nothing more is asked of it.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
-pub struct TestHost {
-    random: Random,
-    last_spi: u32,
-    pub free: usize,
-    pub taken: usize,
-    pub terms: Option<Arc<Terms>>,
-    pub refuse: Option<Refused>,
-    pub screen: bool,
-}
-
-impl TestHost {
-    pub fn name(&self) -> u32 {
-        (self.last_spi >> 16) - 1
-    }
-}
-
-impl Host for TestHost {
-    fn entropy(&mut self, out: &mut [u8]) {
-        for octet in out {
-            *octet = self.random.next() as u8;
-        }
-    }
-
-    fn take_spi(&mut self) -> Option<kith_esp::Spi> {
-        if self.taken >= self.free {
-            return None;
-        }
-        self.taken += 1;
-        self.last_spi += 1;
-        kith_esp::Spi::new(self.last_spi).ok()
-    }
-
-    fn give_back_spi(&mut self, _spi: kith_esp::Spi) {
-        self.taken -= 1;
-    }
-
-    fn screen(&mut self, _: Moment, _: Path, _: Option<&Ticket>) -> Result<(), Refused> {
-        if self.screen {
-            Ok(())
-        } else {
-            Err(Refused::Unknown)
-        }
-    }
-
-    fn admit(&mut self, _: Moment, _: &Claim<'_>) -> Result<Arc<Terms>, Refused> {
-        match (&self.refuse, &self.terms) {
-            (Some(refused), _) => Err(refused.clone()),
-            (None, Some(terms)) => Ok(terms.clone()),
-            (None, None) => Err(Refused::Unknown),
-        }
-    }
-}
-
-/// One end: the endpoint and the SAs that it was given.
-pub struct End {
-    pub endpoint: Endpoint<TestHost>,
-    pub inbound: HashMap<u32, (ChildId, AssociationId, Inbound<DefaultAead>)>,
-    pub outbound: Option<(ChildId, Outbound<DefaultAead>)>,
-    waiting: BTreeMap<ChildId, Outbound<DefaultAead>>,
-    pub spis: BTreeMap<ChildId, (u32, u32)>,
-    pub up: Vec<AssociationId>,
-    pub downs: Vec<(AssociationId, Down)>,
-    pub events: Vec<String>,
-    pub sent: u64,
-    pub received: u64,
-    /// Packets for which there was no SA.
-    pub lost: u64,
-    pub sent_octets: u64,
-    /// Datagrams that were sent before the keys that the same input led to were given to the host.
-    pub answered_before_keys: u64,
-}
 
 enum What {
     Ike(Path, Vec<u8>),
@@ -409,104 +318,35 @@ impl World {
     }
 }
 
-impl End {
-    fn new(endpoint: Endpoint<TestHost>) -> Self {
-        Self {
-            endpoint,
-            inbound: HashMap::new(),
-            outbound: None,
-            waiting: BTreeMap::new(),
-            spis: BTreeMap::new(),
-            up: Vec::new(),
-            downs: Vec::new(),
-            events: Vec::new(),
-            sent: 0,
-            received: 0,
-            lost: 0,
-            sent_octets: 0,
-            answered_before_keys: 0,
-        }
-    }
+/// Begun by the first end, and up.
+pub fn up(mut world: World) -> (World, AssociationId) {
+    let id = world.connect(0);
+    world.run(200);
+    assert_eq!(
+        [world.ends[0].up.len(), world.ends[1].up.len()],
+        [1, 1],
+        "{:?}",
+        world.ends.each_ref().map(|end| &end.events)
+    );
+    (world, id)
+}
 
-    /// Something that its endpoint has to say.
-    pub fn tell(&mut self, millis: u64, id: AssociationId, event: Event) {
-        self.event(Millis(millis), id, event);
-    }
+/// The keys of a pair that nobody used are too old by now.
+pub fn renew(world: &mut World) {
+    let (id, child) = (world.ends[0].up[0], world.ends[0].newest().unwrap());
+    world.act(0, |endpoint, now| endpoint.rekey_child(now, id, child));
+    world.run(100);
+    let (id, child) = (world.ends[1].up[0], world.ends[1].newest().unwrap());
+    world.act(1, |endpoint, now| endpoint.heard(now, id, child));
+}
 
-    fn event(&mut self, now: Millis, id: AssociationId, event: Event) {
-        if let Ok(name) = std::env::var("KITH_TRACE") {
-            let what = match &event {
-                Event::Child(new) => format!(
-                    "child {} {:?} replaces {:?} in {} out {}",
-                    new.id.0, new.role, new.replaces, new.inbound.0, new.outbound.0
-                ),
-                Event::Send(id) => format!("send {}", id.0),
-                Event::Forget(id, why) => format!("forget {} {why:?}", id.0),
-                Event::ChildRefused { replaces, why } => format!("refused {replaces:?} {why}"),
-                Event::Rekeyed { by, .. } => format!("rekeyed {by:?}"),
-                Event::Down(down) => format!("down {down}"),
-                _ => "other".into(),
-            };
-            eprintln!("{name} {} end {} {what}", now.0, self.endpoint.host().name());
-        }
-        match event {
-            Event::Up(up) => {
-                self.events.push(format!("up {}", up.suite));
-                self.up.push(id);
-            }
-            Event::Child(new) => {
-                let NewChild {
-                    id: child,
-                    inbound: (spi, keys),
-                    outbound: (peer_spi, peer_keys),
-                    ..
-                } = *new;
-                let limits = Limits::default();
-                let inbound = Inbound::new(spi, keys, limits, now);
-                self.inbound.insert(spi.get(), (child, id, inbound));
-                self.waiting
-                    .insert(child, Outbound::new(peer_spi, peer_keys, limits, now));
-                self.spis.insert(child, (spi.get(), peer_spi.get()));
-                self.events.push(format!("child {}", child.0));
-            }
-            Event::Send(child) => {
-                let outbound = self.waiting.remove(&child).unwrap();
-                self.outbound = Some((child, outbound));
-                self.events.push(format!("send {}", child.0));
-            }
-            Event::Forget(child, why) => {
-                let (spi, _) = self.spis.remove(&child).unwrap();
-                self.inbound.remove(&spi);
-                self.waiting.remove(&child);
-                if self
-                    .outbound
-                    .as_ref()
-                    .is_some_and(|(current, _)| *current == child)
-                {
-                    self.outbound = None;
-                }
-                self.events.push(format!("forget {} {why:?}", child.0));
-            }
-            Event::ChildRefused { replaces, why } => {
-                self.events
-                    .push(format!("refused {:?} {why}", replaces.map(|id| id.0)));
-            }
-            Event::Rekeyed { by, .. } => self.events.push(format!("rekeyed {by:?}")),
-            Event::Moved(path) => self.events.push(format!("moved {}", path.remote)),
-            Event::Whereabouts(octets) => {
-                self.events
-                    .push(format!("whereabouts {}", String::from_utf8_lossy(&octets)));
-            }
-            Event::Down(down) => {
-                self.events.push(format!("down {down}"));
-                self.up.retain(|up| *up != id);
-                self.downs.push((id, down));
-            }
-        }
+/// A packet each way.
+pub fn talk(world: &mut World) {
+    let before = world.ends.each_ref().map(|end| end.received);
+    for end in 0..2 {
+        assert!(world.data(end), "end {end} has keys");
     }
-
-    /// The newest pair.
-    pub fn newest(&self) -> Option<ChildId> {
-        self.spis.keys().next_back().copied()
-    }
+    world.run(50);
+    let after = world.ends.each_ref().map(|end| end.received);
+    assert_eq!(after, before.map(|count| count + 1));
 }

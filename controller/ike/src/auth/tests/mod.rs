@@ -4,7 +4,7 @@ mod certificates;
 
 use super::*;
 use crate::codec::{Exchange, Header, Identity, IkeSpi, MessageId, Payload, PayloadKind, encode_chain};
-use crate::suite::{Cipher, IkeKeys, Nonces, Prf, SharedSecret, Spis};
+use crate::suite::{Cipher, IkeKeys, Nonces, Plain, Prf, SharedSecret, Spis};
 use data_encoding::HEXLOWER;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm};
 use std::sync::Arc;
@@ -19,6 +19,21 @@ const NOW: u64 = 1_782_864_000;
 fn psk(secret: &[u8]) -> (OwnProof, PeerProof) {
     let secret = Zeroizing::new(secret.to_vec());
     (OwnProof::Psk(secret.clone()), PeerProof::Psk(secret))
+}
+
+const SPIS: Spis = Spis {
+    initiator: IkeSpi(0x1122_3344_5566_7788),
+    responder: IkeSpi(0x99aa_bbcc_ddee_ff00),
+};
+
+fn keys() -> IkeKeys {
+    let nonces: Vec<u8> = (0..64).collect();
+    let nonces = Nonces {
+        initiator: &nonces[..32],
+        responder: &nonces[32..],
+    };
+    let secret = SharedSecret::known(&(64..96).collect::<Vec<u8>>());
+    IkeKeys::first(PRF, Cipher::Aes256Gcm16, nonces, &secret, SPIS)
 }
 
 fn alice() -> Identity {
@@ -163,20 +178,10 @@ fn keys_are_read_and_written_as_others_do() {
 /// RFC 9242 3.3.2; computed with Python's `cryptography` from its formula, with the keys of `suite::tests`.
 #[test]
 fn what_passed_between_is_proved_too() {
-    let nonces: Vec<u8> = (0..64).collect();
-    let nonces = Nonces {
-        initiator: &nonces[..32],
-        responder: &nonces[32..],
-    };
-    let spis = Spis {
-        initiator: IkeSpi(0x1122_3344_5566_7788),
-        responder: IkeSpi(0x99aa_bbcc_ddee_ff00),
-    };
-    let secret = SharedSecret::known(&(64..96).collect::<Vec<u8>>());
-    let keys = IkeKeys::first(PRF, Cipher::Aes256Gcm16, nonces, &secret, spis);
+    let keys = keys();
     let request = Header {
-        initiator_spi: spis.initiator,
-        responder_spi: spis.responder,
+        initiator_spi: SPIS.initiator,
+        responder_spi: SPIS.responder,
         exchange: Exchange::IkeIntermediate,
         from_initiator: true,
         response: false,
@@ -210,4 +215,50 @@ fn what_passed_between_is_proved_too() {
             .as_deref(),
         Some(wanted)
     );
+}
+
+#[test]
+fn what_is_reserved_is_covered_as_it_came() {
+    let keys = keys();
+    let header = Header {
+        initiator_spi: IkeSpi(1),
+        responder_spi: IkeSpi(2),
+        exchange: Exchange::IkeIntermediate,
+        from_initiator: true,
+        response: false,
+        message_id: MessageId(1),
+    };
+    let (first, chain) = encode_chain(&[Payload::Nonce(vec![7; 32])]);
+    let mut front = [0; 32];
+    front[..28].copy_from_slice(&header.encode(PayloadKind::SKF, 999));
+    front[28] = first.0;
+    let covered = |front| {
+        let mut int_auth = IntAuth::default();
+        let octets = chain.clone().into();
+        int_auth.absorb_received(&Plain { first, octets, front }, PRF, keys.prove(true));
+        int_auth.finish(MessageId(2)).unwrap()
+    };
+    let mut own = IntAuth::default();
+    own.absorb(&header, first, &chain, PRF, keys.prove(true));
+    assert_eq!(
+        covered(front),
+        own.finish(MessageId(2)).unwrap(),
+        "with nothing set, both ends cover the same"
+    );
+    // Minor version, flags, the bits beside the critical one: nobody understands them, and both ends must agree on them.
+    for (at, bit) in [(17, 1), (19, 0x80), (29, 1), (29, 0x80)] {
+        let mut changed = front;
+        changed[at] |= bit;
+        let expected = {
+            let length = (32 + chain.len()) as u32;
+            let mut whole = changed;
+            whole[16] = 46;
+            whole[24..28].copy_from_slice(&length.to_be_bytes());
+            whole[30..].copy_from_slice(&(length as u16 - 28).to_be_bytes());
+            let once = PRF.prf(keys.prove(true).octets(), &[&whole, &chain]);
+            [once.octets(), &2_u32.to_be_bytes()].concat()
+        };
+        assert_eq!(covered(changed), expected, "octet {at}");
+        assert_ne!(covered(changed), covered(front));
+    }
 }

@@ -162,3 +162,20 @@ fn a_source_of_zeros_is_noticed() {
     assert!(Ephemeral::offer(Group::P256, &mut source).is_ok());
     assert_eq!(times, 2);
 }
+
+/// RFC 8031 section 3.2, RFC 7748 section 5.
+#[test]
+fn the_top_bit_of_a_point_is_masked_and_one_that_is_not_reduced_is_taken() {
+    let private = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
+    let mut base = vec![0; 32];
+    base[0] = 9;
+    let wanted = finish(offer(Group::X25519, private), &base);
+    assert!(wanted.is_ok());
+    let mut top = base;
+    top[31] |= 0x80;
+    assert_eq!(finish(offer(Group::X25519, private), &top), wanted);
+    // 2^255 - 10, which is 9 modulo 2^255 - 19.
+    let mut long = vec![0xff; 32];
+    (long[0], long[31]) = (0xf6, 0x7f);
+    assert_eq!(finish(offer(Group::X25519, private), &long), wanted);
+}

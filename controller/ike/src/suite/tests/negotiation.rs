@@ -316,3 +316,32 @@ fn a_child_without_a_usable_spi_is_not_taken() {
         );
     }
 }
+
+/// RFC 7296 3.3.1, 3.3.5: what we send ourselves.
+#[test]
+fn proposals_are_numbered_from_one_and_name_each_key_length_in_a_transform_of_its_own() {
+    let all = IkePreferences {
+        additional: Additional::Offer,
+        ..IkePreferences::default()
+    };
+    let proposals = all.proposals(None);
+    let numbers: Vec<u8> = proposals.iter().map(|proposal| proposal.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    for proposal in &proposals {
+        let ciphers = proposal
+            .transforms
+            .iter()
+            .filter(|t| t.kind == TransformKind::ENCR);
+        assert_eq!(
+            ciphers.map(|t| t.key_bits).collect::<Vec<_>>(),
+            [Some(256), Some(128)]
+        );
+        // A key length is only where the algorithm leaves it open.
+        let others = proposal
+            .transforms
+            .iter()
+            .filter(|t| t.kind != TransformKind::ENCR);
+        assert!(others.clone().count() > 3 && others.clone().all(|t| t.key_bits.is_none()));
+        assert!(proposal.spi.is_empty());
+    }
+}
