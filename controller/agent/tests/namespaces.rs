@@ -2,14 +2,14 @@
 
 mod common;
 mod managed;
+mod methods;
+mod rekeys;
 mod relay;
 
 use common::{ADDRESS, Net, PUBLIC, privileged};
 use kith_agent::status::{KeyState, SessionState, Status};
 use relay::Relay;
 use std::time::{Duration, Instant};
-
-const FILE: &str = "dd if=/dev/urandom of=file bs=1M count=20 2>/dev/null";
 
 /// Everything that came in went out, waits, or has a named drop. Counters are read one after the other: while a packet is on its way
 /// through, they need not fit each other; when it is quiet they must.
@@ -47,21 +47,8 @@ fn members_ping_and_fetch_files_and_no_packet_is_unaccounted_for() {
     for from in 0..2 {
         net.good(from, &format!("ping -c 3 -i 0.2 -W 1 {}", ADDRESS[1 - from]));
     }
-    let directory = net.directory.path().display().to_string();
-    net.good(1, &format!("cd {directory} && {FILE}"));
-    net.leave_running(1, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[1]]);
-    net.until("the file server runs", Duration::from_secs(10), |net| {
-        net.exec(0, &format!("curl -sI http://{}:8000/", ADDRESS[1]))
-            .status
-            .success()
-    });
-    net.good(
-        0,
-        &format!(
-            "cd {directory} && curl -sf -o copy http://{}:8000/file && cmp file copy",
-            ADDRESS[1]
-        ),
-    );
+    net.serve(1, 20);
+    net.fetch(0);
     for which in 0..2 {
         let status = net.status(which);
         assert_conserved(|| net.status(which));
@@ -118,19 +105,8 @@ fn a_narrow_path_is_found_out_and_nothing_is_lost_silently() {
         text.contains("mtu = 1298") || text.contains("mtu=1298"),
         "the application is told: {text}"
     );
-    let directory = net.directory.path().display().to_string();
-    net.good(0, &format!("cd {directory} && {FILE}"));
-    net.leave_running(0, &["python3", "-m", "http.server", "8000", "--bind", ADDRESS[0]]);
-    net.until("the file server runs", Duration::from_secs(10), |net| {
-        net.exec(1, &format!("curl -sI http://{}:8000/", ADDRESS[0]))
-            .status
-            .success()
-    });
-    let fetch = format!(
-        "cd {directory} && curl -sf -m 20 -o copy http://{}:8000/file && cmp file copy",
-        ADDRESS[0]
-    );
-    net.good(1, &fetch);
+    net.serve(0, 20);
+    net.fetch(1);
     assert_conserved(|| net.status(0));
 }
 

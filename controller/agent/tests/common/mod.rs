@@ -8,6 +8,8 @@
 //!  └──────────────┘           └──────────────┘  mtu      └──────────────┘
 //! ```
 
+pub mod load;
+
 use kith_agent::status::{Status, query};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -73,10 +75,18 @@ impl Net {
 
     /// Starts the agents and waits until they answer.
     pub fn with_agents(mtu: u16) -> Self {
+        Self::with_keying(mtu, ["ike"; 2])
+    }
+
+    /// The same, and each begins to agree on keys in its own way.
+    pub fn with_keying(mtu: u16, keying: [&str; 2]) -> Self {
         let mut net = Self::new(mtu);
         for which in 0..2 {
             let (own, other) = (PUBLIC[which], PUBLIC[1 - which]);
-            let location = format!("location: {{ public: \"{own}:20202\" }}");
+            let location = format!(
+                "location: {{ public: \"{own}:20202\" }}\nkeying: {}",
+                keying[which]
+            );
             net.configure(which, &location, &format!("{{ direct: \"{other}:20202\" }}"));
             net.start(which);
         }
