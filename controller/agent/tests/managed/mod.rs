@@ -1,6 +1,8 @@
 //! Members whose manager is the test: orders by hand, tickets sealed here.
 
 mod first;
+mod flood;
+mod ike;
 mod manager;
 mod member;
 mod strangers;
