@@ -1,5 +1,6 @@
 //! Key agreement as members live it, on good networks and bad ones.
 
+mod nonces;
 mod tickets;
 mod world;
 

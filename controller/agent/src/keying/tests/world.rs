@@ -1,5 +1,6 @@
 //! Two members with their real packet paths, and a network between them that loses, doubles and reorders.
 
+use super::nonces::Ledger;
 use crate::config::{Cipher, Secret};
 use crate::envelope;
 use crate::keying::{
@@ -22,6 +23,8 @@ use zerocopy::IntoBytes;
 
 pub(super) const PEER: MemberIndex = MemberIndex(0);
 const TICK: u64 = 250_000;
+/// Room for what goes in front of a packet.
+const HEADROOM: usize = 128;
 pub(super) const NAMES: [&str; 2] = ["alice.acme.example", "bob.acme.example"];
 
 /// A datagram under way: when it arrives, which it is, to whom, its octets.
@@ -86,6 +89,8 @@ pub(super) struct World {
     pub(super) jitter: u64,
     /// (sender, SPI, IV) of all packets ever sealed.
     nonces: HashSet<(usize, [u8; 16])>,
+    /// An account of packets instead, if there are too many to remember.
+    pub(super) ledger: Option<Ledger>,
     /// Every datagram ever sent, if asked for.
     pub(super) tape: Option<Vec<(usize, Vec<u8>)>>,
     methods: [Method; 2],
@@ -166,6 +171,13 @@ impl Node {
         self
     }
 
+    /// A packet of an application's.
+    fn data(&self) -> [u8; 100] {
+        let mut bytes = [0xd5; 100];
+        bytes[..20].copy_from_slice(Ipv4::new(self.own, self.peer, 17, 100).as_bytes());
+        bytes
+    }
+
     fn know(&mut self, now: Moment, psk: Secret) {
         self.is_known = true;
         let known = Known {
@@ -202,6 +214,7 @@ impl World {
             duplicates: 0,
             jitter: 0,
             nonces: HashSet::new(),
+            ledger: None,
             tape: None,
             limits,
             next_tick: 0,
@@ -264,9 +277,34 @@ impl World {
     pub(super) fn send(&mut self, which: usize) {
         let node = &mut self.nodes[which];
         node.sent += 1;
-        let mut bytes = vec![0xd5; 100];
-        bytes[..20].copy_from_slice(Ipv4::new(node.own, node.peer, 17, 100).as_bytes());
+        let bytes = node.data();
         self.push(which, HostPacket::from_bytes(&bytes), true);
+    }
+
+    /// So many of these packets are sealed one after the other, and all are lost; fewer, if keys come to an end.
+    pub(super) fn burst(&mut self, which: usize, count: u64) {
+        let now = self.now(which);
+        let node = &mut self.nodes[which];
+        let (bytes, mut rekeys) = (node.data(), false);
+        let mut packet = HostPacket::from_bytes(&bytes);
+        for _ in 0..count {
+            packet.refill(HEADROOM)[..bytes.len()].copy_from_slice(&bytes);
+            packet.set_len(bytes.len());
+            let sealed = node
+                .encap
+                .encapsulate(&node.tables, &node.counters, now.millis(), &mut packet);
+            let Encapsulated::Send { rekey, .. } = sealed else {
+                break;
+            };
+            rekeys |= rekey;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.sealed(which, &packet.bytes()[40..], true);
+            }
+        }
+        if rekeys {
+            node.agreement.event(now, PEER, Event::RekeyDue);
+        }
+        self.act(which);
     }
 
     fn push(&mut self, which: usize, mut packet: HostPacket, data: bool) {
@@ -279,8 +317,12 @@ impl World {
             Encapsulated::Send { rekey, .. } => {
                 node.activity.sent = true;
                 node.activity.data_sent |= data;
-                let nonce = packet.bytes()[40..56].try_into().unwrap();
-                assert!(self.nonces.insert((which, nonce)), "a nonce was used twice");
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.sealed(which, &packet.bytes()[40..], data);
+                } else {
+                    let nonce = packet.bytes()[40..56].try_into().unwrap();
+                    assert!(self.nonces.insert((which, nonce)), "a nonce was used twice");
+                }
                 if rekey {
                     node.agreement.event(now, PEER, Event::RekeyDue);
                 }
@@ -359,6 +401,9 @@ impl World {
                 Action::InstallInbound(member, sa) => node.decap.install(member, *sa),
                 Action::RemoveInbound(spi) => node.decap.remove(spi),
                 Action::InstallOutbound(member, sa) => {
+                    if let Some(ledger) = &mut self.ledger {
+                        ledger.keys(which);
+                    }
                     node.encap.install(member, *sa);
                     for packet in std::mem::take(&mut node.waiting) {
                         self.push(which, packet, true);
