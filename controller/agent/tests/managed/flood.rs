@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Datagrams a second at most.
+/// Datagrams a second at most; `KITH_FLOOD` says another number.
 const RATE: u32 = 50_000;
 /// Different ones.
 const DIFFERENT: u32 = 2_000;
@@ -67,10 +67,14 @@ impl Flood {
         let sender = std::thread::spawn(move || {
             // On Linux this is about the thread alone.
             nice(19).unwrap();
+            let most = std::env::var("KITH_FLOOD")
+                .ok()
+                .and_then(|rate| rate.parse().ok());
+            let most: u32 = most.unwrap_or(RATE);
             let start = Instant::now();
             let mut sent = 0;
             for datagram in junk.iter().cycle() {
-                while f64::from(RATE) * start.elapsed().as_secs_f64() < sent as f64 {
+                while f64::from(most) * start.elapsed().as_secs_f64() < sent as f64 {
                     std::thread::sleep(Duration::from_micros(200));
                 }
                 if stopped.load(Ordering::Relaxed) {
