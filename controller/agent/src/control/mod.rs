@@ -273,15 +273,17 @@ impl Control {
             Action::Introduce(ticket) => self.welcome(now, &ticket),
             Action::Renewed(member, ticket) => self.renewed(now, member, &ticket),
             Action::Refused(name) => self.refuse(name),
-            Action::InstallInbound(member, sa) => self.tell_inbound(ToInbound::Install(member, sa)),
+            Action::InstallInbound(member, keys) => {
+                self.tell_inbound(ToInbound::Install(member, Box::new(keys.inbound())));
+            }
             Action::RemoveInbound(spi) => self.tell_inbound(ToInbound::Remove(spi)),
-            Action::InstallOutbound(member, sa) => {
-                tracing::info!(peer = self.name(member), spi = %sa.spi(), "new keys");
+            Action::InstallOutbound(member, keys) => {
+                tracing::info!(peer = self.name(member), spi = %keys.spi, "new keys");
                 let counted = self.counted(member);
                 if let Some(sealed) = self.sealed.get_mut(member.0 as usize) {
                     *sealed = counted;
                 }
-                self.tell_outbound(ToOutbound::Install(member, sa));
+                self.tell_outbound(ToOutbound::Install(member, Box::new(keys.outbound())));
             }
             Action::Dummy(member) => self.tell_outbound(ToOutbound::Dummy(member)),
             Action::GaveUp(member) => {

@@ -5,9 +5,11 @@ use super::message::{Kind, LEN, Message, Unauthenticated};
 use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat};
 use super::secrets::{Ephemeral, PairSecret, Roles};
 use super::spis::Spis;
-use super::{Action, Activity, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, View, Whereabouts};
+use super::{
+    Action, Activity, Event, Fresh, KeyAgreement, Known, Method, Moment, NewKeys, NotNow, View, Whereabouts,
+};
 use crate::config::Cipher;
-use kith_esp::{Inbound, Limits, Millis, Outbound, Spi};
+use kith_esp::{Limits, Millis, SaKeys, Spi};
 use kith_pipeline::host::tables::MemberIndex;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -200,8 +202,9 @@ impl Agreement {
         {
             self.spis.give_back(ours.repeat.what.spi);
         }
-        let inbound = Inbound::new(spi, agreed.keys.forward, limits, millis);
-        let outbound = Outbound::new(agreed.their_spi, agreed.keys.backward, limits, millis);
+        let new = |spi, keys| new_keys(spi, keys, limits, millis);
+        let inbound = new(spi, agreed.keys.forward);
+        let outbound = new(agreed.their_spi, agreed.keys.backward);
         peer.answered = Some(Answered {
             initiation: *octets,
             response,
@@ -238,8 +241,10 @@ impl Agreement {
             peer.rtt_micros = Some(now.micros.saturating_sub(started.micros));
         }
         peer.pending = None;
-        let inbound = Inbound::new(spi, agreed.keys.backward, self.limits, millis);
-        let outbound = Outbound::new(agreed.their_spi, agreed.keys.forward, self.limits, millis);
+        let limits = self.limits;
+        let new = |spi, keys| new_keys(spi, keys, limits, millis);
+        let inbound = new(spi, agreed.keys.backward);
+        let outbound = new(agreed.their_spi, agreed.keys.forward);
         peer.confirm = Some(Repeat::new(spi, millis));
         // A fresh answer to our own nonce: whoever made it is alive and there.
         peer.heard = Some(millis);
@@ -248,12 +253,12 @@ impl Agreement {
         self.use_outbound(millis, index, Box::new(outbound), true, location);
     }
 
-    fn add_inbound(&mut self, now: Millis, index: MemberIndex, inbound: Inbound) {
+    fn add_inbound(&mut self, now: Millis, index: MemberIndex, inbound: NewKeys) {
         let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
         let expires = Millis(now.0.saturating_add(self.limits.hard().age.0));
-        peer.inbound.push_back((inbound.spi(), expires));
+        peer.inbound.push_back((inbound.spi, expires));
         if peer.inbound.len() > MAX_INBOUND
             && let Some((oldest, _)) = peer.inbound.pop_front()
         {
@@ -268,7 +273,7 @@ impl Agreement {
         &mut self,
         now: Millis,
         index: MemberIndex,
-        outbound: Box<Outbound>,
+        outbound: Box<NewKeys>,
         initiator: bool,
         location: Option<Whereabouts>,
     ) {
@@ -276,7 +281,7 @@ impl Agreement {
             return;
         };
         peer.current = Some(Current {
-            spi: outbound.spi(),
+            spi: outbound.spi,
             since: now,
             initiator,
         });
@@ -385,6 +390,15 @@ impl Agreement {
 /// The member in a place.
 pub(super) fn at(peers: &mut [Option<Peer>], index: MemberIndex) -> Option<&mut Peer> {
     peers.get_mut(index.0 as usize)?.as_mut()
+}
+
+fn new_keys(spi: Spi, keys: SaKeys, limits: Limits, since: Millis) -> NewKeys {
+    NewKeys {
+        spi,
+        keys,
+        limits,
+        since,
+    }
 }
 
 impl KeyAgreement for Agreement {

@@ -29,6 +29,7 @@ mod both;
 pub mod door;
 mod exchange;
 pub mod ike;
+mod keys;
 mod machine;
 pub mod message;
 mod peer;
@@ -41,13 +42,14 @@ mod tunnel;
 
 pub use both::Agreements;
 pub use door::{Door, Home};
+pub use keys::NewKeys;
 pub use machine::{Agreement, Entropy, Setup};
 pub use message::Whereabouts;
 pub use secrets::{PairSecret, Roles};
 pub use spis::Spis;
 pub use tunnel::{Fresh, NotNow, Pair, Tunnel};
 
-use kith_esp::{Inbound, Millis, Outbound, Spi};
+use kith_esp::{Millis, Spi};
 use kith_pipeline::host::decap::{IKE_PORT, KEYING_PORT};
 use kith_pipeline::host::tables::MemberIndex;
 use kith_protocol::ticket::TicketBody;
@@ -165,9 +167,9 @@ pub enum Action {
     /// Somebody was refused, for the reason of this name.
     Refused(&'static str),
     /// From now on open packets with this.
-    InstallInbound(MemberIndex, Box<Inbound>),
+    InstallInbound(MemberIndex, Box<NewKeys>),
     /// From now on seal packets with this.
-    InstallOutbound(MemberIndex, Box<Outbound>),
+    InstallOutbound(MemberIndex, Box<NewKeys>),
     /// Forget these keys.
     RemoveInbound(Spi),
     /// Send an ESP dummy under the newest keys.

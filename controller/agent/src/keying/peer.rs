@@ -3,8 +3,8 @@
 use super::exchange::Initiated;
 use super::message::LEN;
 use super::secrets::PairSecret;
-use super::{Moment, Whereabouts};
-use kith_esp::{Millis, Outbound, Spi};
+use super::{Moment, NewKeys, Whereabouts};
+use kith_esp::{Millis, Spi};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(super) struct Answered {
     pub(super) spi: Spi,
     pub(super) location: Option<Whereabouts>,
     /// Until the initiator has been heard on `spi`.
-    pub(super) unconfirmed: Option<Box<Outbound>>,
+    pub(super) unconfirmed: Option<Box<NewKeys>>,
 }
 
 pub(super) struct Current {

@@ -47,7 +47,7 @@ pub(crate) struct Established {
     /// SPIs of ours of pairs that the peer made and that we did not take: free again when the peer knows.
     pub(super) rejected: Vec<Spi>,
     pub(super) tasks: Tasks,
-    pub(super) heard: u64,
+    pub(crate) heard: u64,
     /// The peer has made a request since it was told that it is up: it agrees.
     pub(super) confirmed: bool,
     pub(super) temporary: u32,

@@ -55,6 +55,8 @@ pub struct View {
     pub suite: Option<IkeSuite>,
     /// When it came up, and when its keys were made; milliseconds.
     pub since: Option<(u64, u64)>,
+    /// When the peer last said something authentic; milliseconds.
+    pub heard: Option<u64>,
     /// Its pairs of ESP SAs.
     pub children: Vec<ChildId>,
 }
@@ -263,6 +265,7 @@ impl<H: Host> Endpoint<H> {
             path: up.map(|up| up.path),
             suite: current.map(|sa| sa.suite),
             since: up.zip(current).map(|(up, sa)| (up.since, sa.since)),
+            heard: up.map(|up| up.heard),
             children: up.map_or_else(Vec::new, |up| up.children().collect()),
         })
     }

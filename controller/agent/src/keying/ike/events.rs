@@ -4,8 +4,8 @@ use super::host::virtual_address;
 use super::peer::{Bond, Current, Pair};
 use super::{Agreement, peer};
 use crate::keying::peer::Repeat;
-use crate::keying::{Action, Whereabouts};
-use kith_esp::{Inbound, Millis, Outbound, Spi};
+use crate::keying::{Action, NewKeys, Whereabouts};
+use kith_esp::{Millis, Spi};
 use kith_ike::{AssociationId, ChildId, Down, Event, Forgotten, NewChild, Output, Refused, Role, Up};
 use kith_pipeline::host::tables::MemberIndex;
 use kith_protocol::ticket::TicketBody;
@@ -183,8 +183,13 @@ impl Agreement {
         let now = self.now.millis();
         let (spi, keys) = new.inbound;
         let (their_spi, their_keys) = new.outbound;
-        let inbound = Inbound::new(spi, keys, self.limits, now);
-        let outbound = Outbound::new(their_spi, their_keys, self.limits, now);
+        let new_keys = |spi, keys| NewKeys {
+            spi,
+            keys,
+            limits: self.limits,
+            since: now,
+        };
+        let (inbound, outbound) = (new_keys(spi, keys), new_keys(their_spi, their_keys));
         let hard = self.limits.hard().age.0;
         let patience = match new.role {
             Role::Initiator => 0,
@@ -255,7 +260,7 @@ impl Agreement {
         peer.current = Some(Current {
             association: pair.association,
             child,
-            spi: outbound.spi(),
+            spi: outbound.spi,
             since: now,
             ends: Millis(now.0.saturating_add(hard)),
             role: pair.role,

@@ -19,31 +19,28 @@
 //! - **Rekeying**: the end that made the keys in use replaces them at their soft limits, the other one 5 s later.
 //! - **A restart**: packets under keys that are not here make the one that forgot begin anew; its peer takes it for the only one. Where keys are
 //!   here, such packets only make us ask: anyone can forge them.
-//! - **Silence** of 15 s after data makes us ask; no answer, and we begin anew.
+//! - **Silence** of 15 s after data makes us ask; no answer for 3 s, and we begin anew.
 //!
 //! **Cost.** A handshake of two round trips, three with ML-KEM; one round trip per rekeying.
 
 mod events;
 mod host;
+mod interface;
 mod peer;
+mod upkeep;
 
-use super::peer::{DEAD, PASSIVE_KEEP_ALIVE, RATE};
-use super::{
-    Action, Activity, Door, Entropy, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, PairSecret,
-    Spis, Tunnel, View, Whereabouts,
-};
+use super::{Action, Door, Entropy, KeyAgreement, Moment, Spis, Tunnel, Whereabouts};
 use crate::config::Cipher;
 use events::Work;
-use host::{Doorkeeper, Member, identity};
+use host::{Doorkeeper, identity};
 use kith_esp::{Limits, Millis, Spi};
 use kith_ike::codec::{Body, Exchange, Notify, NotifyKind, Payload, Ticket};
 use kith_ike::suite::{Additional, IkePreferences};
-use kith_ike::{AssociationId, ChildId, Config, Connection, Drop, Endpoint, Nat, Role, Timing};
+use kith_ike::{AssociationId, ChildId, Config, Connection, Drop, Endpoint, Nat, Timing};
 use kith_pipeline::host::tables::MemberIndex;
-use peer::{Bond, Current, Pair, Peer};
+use peer::{Bond, Pair, Peer};
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 /// A handshake is given up after so long, and a request without answer a little later.
 const HANDSHAKE: u64 = 20_000;
@@ -56,6 +53,8 @@ const BACKUP: u64 = 5_000;
 const HELD: u64 = 2_000;
 /// Keys of an association that gave way to another open packets for so long.
 const LINGER: u64 = 5_000;
+/// Who is asked whether it is there has so long to answer.
+const PATIENCE: u64 = 3_000;
 /// Confirming dummies sent at most.
 const CONFIRMATIONS: u32 = 6;
 
@@ -329,118 +328,6 @@ impl Agreement {
         }
     }
 
-    /// Packets wait for keys.
-    fn on_needed(&mut self, now: Millis, index: MemberIndex) {
-        let Some(peer) = peer(&mut self.peers, index) else {
-            return;
-        };
-        let recent = |current: &Current| now.0 < current.since.0 + RATE;
-        let failed = peer.failed.is_some_and(|at| now.0 < at.0 + RATE);
-        if failed || peer.held.is_some() || peer.current.as_ref().is_some_and(recent) {
-            // They are on their way; or were refused just now, and what waits for them asks again.
-        } else if peer.current.is_some() {
-            self.rekey(index);
-        } else {
-            self.connect(index);
-        }
-    }
-
-    /// Packets came under keys that are not here. Anyone can forge them: what there is stays, and we do not ask often.
-    fn on_stale(&mut self, now: Millis, index: MemberIndex) {
-        let Some(peer) = peer(&mut self.peers, index) else {
-            return;
-        };
-        if peer.provoked.is_some_and(|at| now.0 < at.0 + RATE) {
-            return;
-        }
-        peer.provoked = Some(now);
-        match self.association(index) {
-            Some(id) if self.is_up(id) => self.probe(index),
-            Some(_) => {}
-            None => self.connect(index),
-        }
-    }
-
-    fn on_activity(&mut self, now: Millis, index: MemberIndex, activity: Activity) {
-        let Some(peer) = peer(&mut self.peers, index) else {
-            return;
-        };
-        if activity.heard {
-            (peer.heard, peer.unanswered_since) = (Some(now), None);
-        } else if activity.data_sent {
-            peer.unanswered_since.get_or_insert(now);
-        }
-        if activity.sent {
-            peer.owed_since = None;
-        } else if activity.data_heard {
-            peer.owed_since.get_or_insert(now);
-        }
-        if activity.data_sent {
-            peer.data_sent = Some(now);
-            // Sealed with keys of an association that is over.
-            if peer.association.is_none() && peer.provoked.is_none_or(|at| now.0 >= at.0 + RATE) {
-                peer.provoked = Some(now);
-                self.connect(index);
-            }
-        }
-    }
-
-    fn poll_peer(&mut self, now: Millis, index: MemberIndex) {
-        let Some(peer) = peer(&mut self.peers, index) else {
-            return;
-        };
-        if let Some(confirm) = &mut peer.confirm
-            && confirm.is_due(now)
-        {
-            self.actions.push_back(Action::Dummy(index));
-            if confirm.times >= CONFIRMATIONS {
-                peer.confirm = None;
-            }
-        }
-        if peer
-            .owed_since
-            .is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE)
-        {
-            peer.owed_since = None;
-            self.actions.push_back(Action::Dummy(index));
-        }
-        if peer.current.as_ref().is_some_and(|current| current.ends <= now) {
-            peer.current = None;
-        }
-        let due = peer.rekey_at.is_some_and(|at| at <= now);
-        let dead = peer.unanswered_since.is_some_and(|at| now.0 >= at.0 + DEAD);
-        if dead {
-            peer.unanswered_since = Some(now);
-        }
-        if let Some((child, since)) = peer.held
-            && now.0 >= since.0 + HELD
-        {
-            self.use_pair(child);
-        }
-        if due {
-            self.rekey(index);
-        }
-        if dead {
-            self.probe(index);
-        }
-    }
-
-    /// Keys at the end of their life are closed: by the end that made them, or else by the other one.
-    fn close_old(&mut self, at: kith_ike::Moment) {
-        let old: Vec<_> = self
-            .pairs
-            .iter_mut()
-            .filter(|(_, pair)| pair.ends.0 <= at.millis)
-            .map(|(child, pair)| {
-                pair.ends = Millis(at.millis + HANDSHAKE);
-                (pair.association, *child)
-            })
-            .collect();
-        for (association, child) in old {
-            self.endpoint.close_child(at, association, child);
-        }
-    }
-
     fn peer(&mut self, index: MemberIndex) -> Option<&mut Peer> {
         peer(&mut self.peers, index)
     }
@@ -480,246 +367,4 @@ fn first(data: &[u8]) -> Option<Option<Ticket>> {
         _ => None,
     });
     Some(ticket)
-}
-
-impl KeyAgreement for Agreement {
-    fn add(&mut self, now: Moment, index: MemberIndex, known: Known) {
-        self.remove(now, index);
-        let place = index.0 as usize;
-        if self.peers.len() <= place {
-            self.peers.resize_with(place + 1, || None);
-        }
-        // Who has just proved itself was waiting for a place.
-        let waiting = |bond: &&mut Bond| bond.index.is_none() && bond.address == known.address;
-        let mut association = None;
-        for (id, bond) in &mut self.bonds {
-            if waiting(&bond) {
-                bond.index = Some(index);
-                association = Some(*id);
-            }
-        }
-        let member = Member {
-            index,
-            name: known.name,
-            secret: known.secret,
-        };
-        let host = self.endpoint.host_mut();
-        host.knocking.remove(&known.address);
-        host.members.insert(known.address, member);
-        self.peers[place] = Some(Peer {
-            ticket: known.ticket,
-            association,
-            ..Peer::default()
-        });
-    }
-
-    fn remove(&mut self, now: Moment, index: MemberIndex) {
-        let at = self.at(now);
-        let Some(_) = self.peers.get_mut(index.0 as usize).and_then(Option::take) else {
-            return;
-        };
-        let host = self.endpoint.host_mut();
-        host.members.retain(|_, member| member.index != index);
-        let theirs = |(_, bond): &(&AssociationId, &Bond)| bond.index == Some(index);
-        let ids: Vec<_> = self.bonds.iter().filter(theirs).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.endpoint.forget(at, id);
-        }
-        self.drain();
-        // What they leave is taken away before anybody else gets the place.
-        for work in std::mem::take(&mut self.work) {
-            self.process(work);
-        }
-        let actions = &mut self.actions;
-        self.lingering.retain(|(of, spi, _)| {
-            if *of == index {
-                actions.push_back(Action::RemoveInbound(*spi));
-            }
-            *of != index
-        });
-    }
-
-    fn renew(
-        &mut self,
-        now: Moment,
-        index: MemberIndex,
-        (secret, ticket): (Arc<PairSecret>, Option<Vec<u8>>),
-        use_it: bool,
-    ) {
-        self.at(now);
-        // One to be taken beside ours comes with a ticket, and that is asked when it is needed.
-        if !use_it {
-            return;
-        }
-        let members = self.endpoint.host_mut().members.values_mut();
-        let Some(member) = members.into_iter().find(|member| member.index == index) else {
-            return;
-        };
-        let is_same = member.secret.is(&secret);
-        member.secret = secret;
-        let Some(peer) = self.peer(index) else { return };
-        // A ticket that we had has another secret in it.
-        let before = std::mem::take(&mut peer.ticket);
-        peer.ticket = match ticket {
-            Some(ticket) => ticket,
-            None if is_same => before.clone(),
-            None => Vec::new(),
-        };
-        if !is_same || peer.ticket != before {
-            self.connect_anew(index);
-        }
-    }
-
-    fn readdress(&mut self, own: Ipv4Addr, name: &str) {
-        let host = self.endpoint.host_mut();
-        (host.own, host.name) = (own, name.to_owned());
-    }
-
-    fn receive(&mut self, now: Moment, method: Method, index: MemberIndex, data: &[u8]) {
-        let at = self.at(now);
-        let members = &self.endpoint.host().members;
-        let address = members.iter().find(|(_, member)| member.index == index);
-        if let Some((address, _)) = address
-            && method == Method::Ike
-        {
-            self.datagram(at, *address, data);
-        }
-    }
-
-    fn refresh(&mut self, now: Moment, index: MemberIndex, what: Fresh) -> Result<(), NotNow> {
-        let at = self.at(now);
-        let current = self.peer(index).and_then(|peer| peer.current.as_ref());
-        let (id, child) = current
-            .map(|current| (current.association, current.child))
-            .ok_or(NotNow::NoKeys)?;
-        match what {
-            Fresh::Pair => self.endpoint.rekey_child(at, id, child),
-            Fresh::Ike => self.endpoint.rekey(at, id),
-        }
-        self.drain();
-        Ok(())
-    }
-
-    fn event(&mut self, now: Moment, index: MemberIndex, event: Event) {
-        let at = self.at(now);
-        let millis = now.millis();
-        match event {
-            Event::KeysNeeded => self.on_needed(millis, index),
-            Event::Stale => self.on_stale(millis, index),
-            Event::Activity(activity) => self.on_activity(millis, index, activity),
-            Event::Heard(spi) => {
-                let pair = self.pairs.iter().find(|(_, pair)| pair.spis.0 == spi);
-                let Some((child, pair)) = pair.map(|(child, pair)| (*child, pair)) else {
-                    return;
-                };
-                self.endpoint.heard(at, pair.association, child);
-                self.on_heard(millis, index, (child, spi));
-                self.drain();
-            }
-            Event::RekeyDue => {
-                let Some(peer) = self.peer(index) else { return };
-                match &peer.current {
-                    Some(current) if current.role == Role::Responder => {
-                        peer.rekey_at.get_or_insert(Millis(millis.0 + BACKUP));
-                    }
-                    _ => self.rekey(index),
-                }
-            }
-        }
-    }
-
-    fn moved(&mut self, now: Moment, own: Option<Whereabouts>) {
-        let at = self.at(now);
-        let said = own.map_or_else(Vec::new, |own| own.encode().to_vec());
-        self.endpoint.announce(at, said);
-        self.drain();
-    }
-
-    fn way_open(&mut self, now: Moment) {
-        let at = self.at(now);
-        for index in self.indices() {
-            if let Some(id) = self.association(index).filter(|id| !self.is_up(*id))
-                && let Some(bond) = self.bonds.get(&id)
-            {
-                let path = self.endpoint.host().path(bond.address);
-                self.endpoint.moved(at, id, path);
-                self.endpoint.poll(at);
-            }
-        }
-        self.drain();
-    }
-
-    fn poll(&mut self, now: Moment) {
-        let at = self.at(now);
-        self.close_old(at);
-        while let Some((_, spi, until)) = self.lingering.front().copied()
-            && until <= now.millis()
-        {
-            self.lingering.pop_front();
-            self.actions.push_back(Action::RemoveInbound(spi));
-        }
-        self.endpoint.poll(at);
-        self.drain();
-        for index in self.indices() {
-            self.poll_peer(now.millis(), index);
-        }
-    }
-
-    fn deadline(&self) -> Option<Millis> {
-        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
-        let peers = self.peers.iter().flatten().flat_map(|peer| {
-            [
-                peer.confirm.as_ref().map(|confirm| confirm.next),
-                peer.current.as_ref().map(|current| current.ends),
-                peer.rekey_at,
-                plus(peer.held.map(|(_, since)| since), HELD),
-                plus(peer.unanswered_since, DEAD),
-                plus(peer.owed_since, PASSIVE_KEEP_ALIVE),
-            ]
-        });
-        let pairs = self.pairs.values().map(|pair| pair.ends);
-        let endpoint = self.endpoint.deadline().map(Millis);
-        let lingering = self.lingering.front().map(|(_, _, until)| *until);
-        peers
-            .flatten()
-            .chain(pairs)
-            .chain(endpoint)
-            .chain(lingering)
-            .min()
-    }
-
-    fn next_action(&mut self) -> Option<Action> {
-        loop {
-            if let Some(action) = self.actions.pop_front() {
-                return Some(action);
-            }
-            // One at a time: what follows an introduction needs the place that it leads to.
-            let work = self.work.pop_front()?;
-            self.process(work);
-        }
-    }
-
-    fn view(&self, index: MemberIndex) -> View {
-        let Some(peer) = self.peers.get(index.0 as usize).and_then(Option::as_ref) else {
-            return View::default();
-        };
-        let newest = self.pairs.iter().filter(|(_, pair)| pair.index == index);
-        let newest: Option<(&ChildId, Spi)> = newest
-            .map(|(child, pair)| (child, pair.spis.0))
-            .max_by_key(|(child, _)| **child);
-        let association = peer.association.and_then(|id| self.endpoint.view(id));
-        View {
-            outbound: peer.current.as_ref().map(|current| (current.spi, current.since)),
-            inbound: newest.map(|(_, spi)| spi),
-            method: peer.current.as_ref().map(|_| Method::Ike),
-            agreeing: peer.replacing || association.as_ref().is_some_and(|view| !view.up),
-            tunnel: peer
-                .association
-                .zip(association)
-                .and_then(|(id, view)| self.tunnel(id, &view)),
-            agreements: peer.agreements,
-            rtt_micros: peer.rtt_micros,
-            heard: peer.heard,
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! What is kept of each member, and of each pair of ESP SAs with it.
 
-use crate::keying::Whereabouts;
 use crate::keying::peer::Repeat;
-use kith_esp::{Millis, Outbound, Spi};
+use crate::keying::{NewKeys, Whereabouts};
+use kith_esp::{Millis, Spi};
 use kith_ike::suite::EspSuite;
 use kith_ike::{AssociationId, ChildId, Role};
 use kith_pipeline::host::tables::MemberIndex;
@@ -24,6 +24,8 @@ pub(super) struct Peer {
     /// A handshake came to nothing.
     pub(super) failed: Option<Millis>,
     pub(super) unanswered_since: Option<Millis>,
+    /// When it was asked whether it is there, because it was silent, and until when that may take.
+    pub(super) asked: Option<(Millis, Millis)>,
     pub(super) owed_since: Option<Millis>,
     pub(super) data_sent: Option<Millis>,
     pub(super) heard: Option<Millis>,
@@ -59,7 +61,7 @@ pub(super) struct Pair {
     pub(super) suite: EspSuite,
     pub(super) since: Millis,
     /// Until it is used.
-    pub(super) outbound: Option<Box<Outbound>>,
+    pub(super) outbound: Option<Box<NewKeys>>,
     pub(super) role: Role,
     pub(super) is_first: bool,
     /// Something authentic came on it.

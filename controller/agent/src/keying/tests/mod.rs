@@ -193,8 +193,8 @@ fn silence_after_data_starts_a_new_exchange(method: Method) {
     world.send(0);
     world.run(14 * S);
     assert!(!world.nodes[0].agreement.view(PEER).agreeing);
-    // IKE asks first, for 20 s.
-    let asking = if method == Method::Ike { 20 * S } else { 0 };
+    // IKE asks first, and an association is given 20 s to settle.
+    let asking = if method == Method::Ike { 6 * S } else { 0 };
     world.run(2 * S + asking);
     assert!(world.nodes[0].agreement.view(PEER).agreeing);
     world.run(30 * S);

@@ -234,6 +234,41 @@ fn a_ticket_that_a_newer_one_replaced_is_a_replay() {
 }
 
 #[test]
+fn who_was_killed_and_knows_nobody_any_more_is_found_out_by_its_silence() {
+    // Soon after the handshake, and long after it.
+    for (age, patience) in [(3 * S, 20 * S), (60 * S, 20 * S)] {
+        let mut world = strangers(11, sealed(|_| {}), psk());
+        for _ in 0..age / S {
+            world.send(0);
+            world.send(1);
+            world.run(S);
+        }
+        assert_eq!(world.lost(), 0);
+        world.restart(1, 0);
+        world.forget(1);
+        open(&mut world);
+        let killed = world.micros;
+        while world.nodes[1].received == 0 {
+            world.send(0);
+            world.run(100 * MS);
+            assert!(world.micros < killed + patience, "killed after {age} us");
+        }
+        eprintln!(
+            "killed after {} s: {} ms without traffic",
+            age / S,
+            (world.micros - killed) / MS
+        );
+        let before = world.nodes[0].received;
+        world.send(1);
+        world.run(100 * MS);
+        assert_eq!(
+            (world.nodes[0].received, world.nodes[1].introduced),
+            (before + 1, 1)
+        );
+    }
+}
+
+#[test]
 fn a_managers_renewal_keeps_the_keys_and_the_next_handshake_is_under_the_new_secret() {
     let mut world = strangers(7, sealed(|_| {}), psk());
     world.send(0);

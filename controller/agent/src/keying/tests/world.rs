@@ -398,13 +398,13 @@ impl World {
                     agreement.renew(now, PEER, (secret, None), true);
                 }
                 Action::Refused(name) => node.refused.push(name),
-                Action::InstallInbound(member, sa) => node.decap.install(member, *sa),
+                Action::InstallInbound(member, sa) => node.decap.install(member, sa.inbound()),
                 Action::RemoveInbound(spi) => node.decap.remove(spi),
                 Action::InstallOutbound(member, sa) => {
                     if let Some(ledger) = &mut self.ledger {
                         ledger.keys(which);
                     }
-                    node.encap.install(member, *sa);
+                    node.encap.install(member, sa.outbound());
                     for packet in std::mem::take(&mut node.waiting) {
                         self.push(which, packet, true);
                     }
