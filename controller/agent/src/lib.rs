@@ -24,6 +24,7 @@ pub mod directory;
 pub mod dns;
 pub mod entropy;
 pub mod envelope;
+pub mod gateway;
 pub mod keying;
 pub mod lans;
 pub mod link;

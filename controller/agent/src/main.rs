@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use kith_agent::commands::enroll::{enroll, read_invitation};
 use kith_agent::commands::{Console, keep, run::run, up::up};
 use kith_agent::dns::{self, system::Mode};
+use kith_agent::gateway;
 use kith_agent::standard;
 use kith_agent::state::{self, State};
 use kith_agent::supervisor::{Options, control};
@@ -48,6 +49,15 @@ enum Command {
     Standard {
         /// The configuration file.
         #[arg(long, default_value = "/etc/kith/standard.yaml")]
+        config: PathBuf,
+        /// Only check the configuration.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make devices behind a DPDK gateway members: agree on keys for them, and program the dataplane.
+    Gateway {
+        /// The configuration file.
+        #[arg(long, default_value = "/etc/kith/gateway.yaml")]
         config: PathBuf,
         /// Only check the configuration.
         #[arg(long)]
@@ -168,6 +178,7 @@ fn execute(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
         }
         Command::Up(options) => return Ok(up(&options.into())?),
         Command::Standard { config, check } => return standard::run(&config, check),
+        Command::Gateway { config, check } => return gateway::run(&config, check),
         Command::Run(fixed) => return run(&fixed.config, fixed.check),
         Command::Status { json, running } => keep::status(&running.socket, json, user)?,
         Command::List(kept) => keep::list(&State::at(&kept.state_dir), user)?,

@@ -47,6 +47,12 @@ fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
     BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Status) => status(notes),
+        Ok(Request::All) => match status(notes) {
+            Answer::Status(status) => Answer::All {
+                members: vec![*status],
+            },
+            other => other,
+        },
         Ok(Request::Rekey(what)) => match rekey(notes, what) {
             Ok(()) => Answer::Done,
             Err(message) => refuse(message),

@@ -5,7 +5,7 @@
 //!  ◄ {"answer":"status","name":"alice.acme.example","address":"10.77.0.1", …}
 //! ```
 
-use crate::keying::Method;
+use crate::keying::{self, Method};
 pub use crate::tunnel::{Pair, Room, Tunnel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,8 +19,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
-    /// All there is.
+    /// The membership; of several the first.
     Status,
+    /// All memberships.
+    All,
     /// Replace keys with a member now.
     Rekey(Rekey),
 }
@@ -33,6 +35,9 @@ pub struct Rekey {
     /// The IKE SA, not only the pair of ESP SAs.
     #[serde(default)]
     pub ike: bool,
+    /// As which member; as any that knows the other one if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
 }
 
 /// What is answered.
@@ -41,6 +46,11 @@ pub struct Rekey {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::All`].
+    All {
+        /// In order of their names.
+        members: Vec<Status>,
+    },
     /// To [`Request::Rekey`]: it has begun.
     Done,
     /// The request could not be answered.
@@ -146,6 +156,18 @@ pub struct PeerStatus {
     pub rx_bytes: u64,
 }
 
+impl KeyState {
+    /// Of what key agreement says.
+    pub(crate) fn of(view: &keying::View) -> Self {
+        match (view.outbound, view.agreeing) {
+            (None, false) => Self::None,
+            (None, true) => Self::Agreeing,
+            (Some(_), false) => Self::Up,
+            (Some(_), true) => Self::Rekeying,
+        }
+    }
+}
+
 /// State of the keys with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,15 +254,28 @@ pub const MAX_LINE: u64 = 1 << 22;
 pub fn query(socket: &Path) -> Result<Status, StatusError> {
     match ask(socket, &Request::Status)? {
         Answer::Status(status) => Ok(*status),
-        Answer::Done => Err(StatusError::Refused("it answered something else".into())),
         Answer::Error { message } => Err(StatusError::Refused(message)),
+        Answer::All { .. } | Answer::Done => Err(something_else()),
     }
+}
+
+/// Asks the agent at this socket for all memberships.
+pub fn query_all(socket: &Path) -> Result<Vec<Status>, StatusError> {
+    match ask(socket, &Request::All)? {
+        Answer::All { members } => Ok(members),
+        Answer::Error { message } => Err(StatusError::Refused(message)),
+        Answer::Status(_) | Answer::Done => Err(something_else()),
+    }
+}
+
+fn something_else() -> StatusError {
+    StatusError::Refused("it answered something else".into())
 }
 
 /// Has the agent at this socket replace keys.
 pub fn rekey(socket: &Path, what: Rekey) -> Result<(), StatusError> {
     match ask(socket, &Request::Rekey(what))? {
-        Answer::Status(_) | Answer::Done => Ok(()),
+        Answer::Status(_) | Answer::All { .. } | Answer::Done => Ok(()),
         Answer::Error { message } => Err(StatusError::Refused(message)),
     }
 }

@@ -1,5 +1,8 @@
 //! What the agent says about the association with one member: for `kith tunnel`.
 
+use crate::keying;
+use kith_esp::{Bounds, Millis};
+use kith_ike::Role;
 use serde::{Deserialize, Serialize};
 
 /// An IKE association.
@@ -51,4 +54,38 @@ pub struct Room {
     pub packets: u64,
     /// AES blocks that may still be sealed, at least.
     pub blocks: u64,
+}
+
+impl Tunnel {
+    /// As key agreement has it; so many packets and blocks were sealed with the pair in use.
+    pub(crate) fn of(now: Millis, tunnel: &keying::Tunnel, (packets, blocks): (u64, u64)) -> Self {
+        let pair = |pair: &keying::Pair| {
+            let (packets, blocks) = if pair.sending { (packets, blocks) } else { (0, 0) };
+            let room = |bounds: &Bounds| Room {
+                ms: (pair.since.0 + bounds.age.0).saturating_sub(now.0),
+                packets: bounds.packets.saturating_sub(packets),
+                blocks: bounds.blocks.saturating_sub(blocks),
+            };
+            Pair {
+                spi_in: pair.spis.0.get(),
+                spi_out: pair.spis.1.get(),
+                suite: pair.suite.to_string(),
+                initiator: pair.role == Role::Initiator,
+                sending: pair.sending,
+                age_ms: now.0.saturating_sub(pair.since.0),
+                rekey: room(&tunnel.limits[0]),
+                ends: room(&tunnel.limits[1]),
+            }
+        };
+        let [since, soft, hard] = tunnel.ike;
+        Self {
+            initiator: tunnel.role == Role::Initiator,
+            up_ms: now.0.saturating_sub(tunnel.up.0),
+            suite: tunnel.suite.to_string(),
+            ike_age_ms: now.0.saturating_sub(since.0),
+            ike_rekey_ms: soft.0.saturating_sub(now.0),
+            ike_ends_ms: hard.0.saturating_sub(now.0),
+            pairs: tunnel.pairs.iter().map(pair).collect(),
+        }
+    }
 }

@@ -3,9 +3,8 @@
 use super::Control;
 use crate::keying::{self, Fresh, KeyAgreement, Moment, Whereabouts};
 use crate::members::One;
-use crate::status::{KeyState, Packets, Pair, PeerStatus, Rekey, Room, Status, Tunnel};
-use kith_esp::{Bounds, Millis};
-use kith_ike::Role;
+use crate::status::{KeyState, Packets, PeerStatus, Rekey, Status, Tunnel};
+use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
 use kith_pipeline::reason::{DropReason, PuntReason};
 use std::collections::BTreeMap;
@@ -61,12 +60,7 @@ impl Control {
                 Whereabouts::Director { pseudo, .. } => Some(pseudo),
                 Whereabouts::Public(_) => None,
             },
-            keys: match (view.outbound, view.agreeing) {
-                (None, false) => KeyState::None,
-                (None, true) => KeyState::Agreeing,
-                (Some(_), false) => KeyState::Up,
-                (Some(_), true) => KeyState::Rekeying,
-            },
+            keys: KeyState::of(&view),
             keys_age_ms: view.outbound.map(|(_, at)| since(at)),
             method: view.method,
             tunnel: view.tunnel.as_ref().map(|tunnel| self.tunnel(now, index, tunnel)),
@@ -84,8 +78,6 @@ impl Control {
     }
 
     fn tunnel(&self, now: Moment, index: MemberIndex, tunnel: &keying::Tunnel) -> Tunnel {
-        let now = now.millis().0;
-        let [since, soft, hard] = tunnel.ike;
         let sealed = self.sealed.get(index.0 as usize).copied().unwrap_or_default();
         let [packets, octets, ..] = self.counted(index);
         let (packets, octets) = (
@@ -93,38 +85,15 @@ impl Control {
             octets.saturating_sub(sealed[1]),
         );
         // What is counted has shim and headers too; and each packet has two blocks more, and a begun one.
-        let blocks = octets / 16 + 3 * packets;
-        let pair = |pair: &keying::Pair| {
-            let (packets, blocks) = if pair.sending { (packets, blocks) } else { (0, 0) };
-            let room = |bounds: &Bounds| Room {
-                ms: (pair.since.0 + bounds.age.0).saturating_sub(now),
-                packets: bounds.packets.saturating_sub(packets),
-                blocks: bounds.blocks.saturating_sub(blocks),
-            };
-            Pair {
-                spi_in: pair.spis.0.get(),
-                spi_out: pair.spis.1.get(),
-                suite: pair.suite.to_string(),
-                initiator: pair.role == Role::Initiator,
-                sending: pair.sending,
-                age_ms: now.saturating_sub(pair.since.0),
-                rekey: room(&tunnel.limits[0]),
-                ends: room(&tunnel.limits[1]),
-            }
-        };
-        Tunnel {
-            initiator: tunnel.role == Role::Initiator,
-            up_ms: now.saturating_sub(tunnel.up.0),
-            suite: tunnel.suite.to_string(),
-            ike_age_ms: now.saturating_sub(since.0),
-            ike_rekey_ms: soft.0.saturating_sub(now),
-            ike_ends_ms: hard.0.saturating_sub(now),
-            pairs: tunnel.pairs.iter().map(pair).collect(),
-        }
+        Tunnel::of(now.millis(), tunnel, (packets, octets / 16 + 3 * packets))
     }
 
     /// Replaces keys because an operator wants that.
     pub(super) fn rekey(&mut self, now: Moment, what: &Rekey) -> Result<(), String> {
+        let own = &self.thread.parts.name;
+        if what.own.as_ref().is_some_and(|wanted| wanted != own) {
+            return Err(format!("this is {own}"));
+        }
         let members = self.thread.parts.members.iter();
         let mut named =
             members.filter(|(_, one)| one.name == what.peer || one.address.to_string() == what.peer);

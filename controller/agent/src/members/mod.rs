@@ -35,7 +35,7 @@ pub struct Members {
     own: Ipv4Addr,
     path_mtu: u16,
     /// Our session: the director, and our pseudo address there.
-    session: Option<(SocketAddrV4, Ipv4Addr)>,
+    session: Option<Seat>,
     director: Option<SocketAddrV4>,
     places: Vec<Place>,
     /// Where the search for a vacant place begins: places rest as long as possible.
@@ -43,6 +43,9 @@ pub struct Members {
     /// What may pass, if a manager says so.
     policy: Option<PolicyTable>,
 }
+
+/// A session: the director, and our pseudo address there.
+pub type Seat = (SocketAddrV4, Ipv4Addr);
 
 impl Members {
     /// As the directory says; `path_mtu` to begin with, `director` where our session will be.
@@ -90,7 +93,7 @@ impl Members {
         let member = |one: &One| Member {
             address: one.address,
             endpoint: endpoint(one.location),
-            shim: self.shim(one.location),
+            shim: shim(self.session, one.location),
             path_mtu: one.path_mtu,
         };
         match &self.policy {
@@ -263,29 +266,39 @@ impl Members {
     /// How packets reach somebody there; `None` if they cannot now.
     #[must_use]
     pub fn way(&self, there: Whereabouts) -> Option<(Shim, SocketAddrV4)> {
-        self.reaches(there).then(|| (self.shim(there), endpoint(there)))
+        way(self.session, there)
     }
 
     fn reaches(&self, there: Whereabouts) -> bool {
-        match there {
-            Whereabouts::Public(_) => true,
-            Whereabouts::Director { director, .. } => self.session.is_some_and(|(ours, _)| ours == director),
-        }
+        reaches(self.session, there)
     }
+}
 
-    fn shim(&self, location: Whereabouts) -> Shim {
-        let mut shim = Shim::new(DataType::Virtual);
-        if let Whereabouts::Director { director, pseudo } = location {
-            shim.destination_director = U32::new(director.ip().to_bits());
-            shim.destination_member = U32::new(pseudo.to_bits());
-            // Without a session the director drops what we send: it does not know us.
-            if let Some((director, pseudo)) = self.session {
-                shim.source_director = U32::new(director.ip().to_bits());
-                shim.source_member = U32::new(pseudo.to_bits());
-            }
-        }
-        shim
+/// How packets reach somebody there from where we have this session; `None` if they cannot now.
+#[must_use]
+pub fn way(session: Option<Seat>, there: Whereabouts) -> Option<(Shim, SocketAddrV4)> {
+    reaches(session, there).then(|| (shim(session, there), endpoint(there)))
+}
+
+fn reaches(session: Option<Seat>, there: Whereabouts) -> bool {
+    match there {
+        Whereabouts::Public(_) => true,
+        Whereabouts::Director { director, .. } => session.is_some_and(|(ours, _)| ours == director),
     }
+}
+
+fn shim(session: Option<Seat>, location: Whereabouts) -> Shim {
+    let mut shim = Shim::new(DataType::Virtual);
+    if let Whereabouts::Director { director, pseudo } = location {
+        shim.destination_director = U32::new(director.ip().to_bits());
+        shim.destination_member = U32::new(pseudo.to_bits());
+        // Without a session the director drops what we send: it does not know us.
+        if let Some((director, pseudo)) = session {
+            shim.source_director = U32::new(director.ip().to_bits());
+            shim.source_member = U32::new(pseudo.to_bits());
+        }
+    }
+    shim
 }
 
 #[cfg(test)]

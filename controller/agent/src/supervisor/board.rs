@@ -104,13 +104,28 @@ impl Board {
             .ok()?
     }
 
-    /// Has keys with a member replaced, in whichever membership knows it.
+    /// What the datapaths of all memberships say.
+    pub async fn statuses(&self) -> Vec<Status> {
+        let mut all = Vec::new();
+        for entry in self.all() {
+            let said = tokio::task::spawn_blocking(move || entry.handle.status()).await;
+            all.extend(said.ok().flatten());
+        }
+        all
+    }
+
+    /// Has keys with a member replaced, in whichever membership knows it, or in the one that is named.
     ///
     /// # Errors
     /// Why that cannot be, for people.
     pub async fn rekey(&self, what: Rekey) -> Result<(), String> {
-        let mut why = "there is no membership here".to_owned();
-        for entry in self.all() {
+        let mut why = match &what.own {
+            Some(own) => format!("there is no membership {own} here"),
+            None => "there is no membership here".to_owned(),
+        };
+        let wanted = what.own.clone();
+        let is_meant = |own: &str| wanted.as_ref().is_none_or(|wanted| wanted == own);
+        for entry in self.all().into_iter().filter(|entry| is_meant(&entry.fqdn)) {
             let what = what.clone();
             let asked = tokio::task::spawn_blocking(move || entry.handle.rekey(what)).await;
             match asked {

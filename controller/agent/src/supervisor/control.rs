@@ -36,6 +36,8 @@ pub enum Request {
         #[serde(default)]
         fqdn: Option<String>,
     },
+    /// The datapaths of all.
+    All,
     /// Replace keys with a member now.
     Rekey(Rekey),
     /// Begin one that this device was enrolled in while the agent runs, or that is over.
@@ -64,6 +66,11 @@ pub enum Answer {
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::All`]: of those that are not busy.
+    All {
+        /// In order of their names.
+        members: Vec<Status>,
+    },
     /// It is done.
     Done,
     /// It is not.
@@ -177,6 +184,9 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
         Ok(Request::Status { fqdn }) => match board.status(fqdn.as_deref()).await {
             Some(status) => Answer::Status(Box::new(status)),
             None => refuse("there is no such membership here, or it is busy"),
+        },
+        Ok(Request::All) => Answer::All {
+            members: board.statuses().await,
         },
         Ok(Request::Leave { .. } | Request::Start { .. } | Request::Rekey(_))
             if asker != 0 && asker != nix::unistd::geteuid().as_raw() =>
