@@ -21,6 +21,14 @@ pub enum Error {
         /// With whom there are tunnels.
         known: Vec<String>,
     },
+    /// This device is no such member.
+    #[error("this device is not {member:?}; it is {}", .known.join(", "))]
+    NoMembership {
+        /// Who was asked for.
+        member: String,
+        /// Which there are.
+        known: Vec<String>,
+    },
     /// Namespaces are the superuser's.
     #[error("{0} needs root: network namespaces are made by the superuser")]
     NotRoot(&'static str),
@@ -227,6 +235,7 @@ impl Error {
             | Self::BadName { .. }
             | Self::UnknownLab { .. }
             | Self::UnknownNode { .. }
+            | Self::NoMembership { .. }
             | Self::SeveralLabs(_)
             | Self::SeveralToAsk(_)
             | Self::Unknown(_)

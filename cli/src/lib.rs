@@ -25,6 +25,7 @@ pub mod manager;
 pub mod output;
 pub mod stop;
 pub mod stranger;
+pub mod terminal;
 pub mod topology;
 pub mod tour;
 pub mod tunnel;

@@ -5,17 +5,20 @@
 use super::Target;
 use crate::error::Error;
 use crate::output::{self, Format, scaled};
+use crate::terminal::Screen;
 use kith_api::client::Client;
 use kith_api::stats::{Drops, Stats, Status};
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row, Table};
-use ratatui::{DefaultTerminal, Frame};
 use serde::Serialize;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// Until the first rates are shown.
+const FIRST: Duration = Duration::from_millis(250);
 
 struct Look {
     stats: Stats,
@@ -67,18 +70,7 @@ pub(super) fn run(target: &Target, once: bool, interval: f64, format: Format) ->
         output::show(format, &rates(&first, &second), describe)?;
         return Ok(0);
     }
-    let mut terminal = ratatui::try_init().map_err(terminal_error)?;
-    let result = live(&mut terminal, &mut client, first, interval);
-    ratatui::restore();
-    result.map(|()| 0)
-}
-
-fn terminal_error(source: std::io::Error) -> Error {
-    Error::Io {
-        doing: "use the terminal (without one, take --once)",
-        path: "/dev/tty".into(),
-        source,
-    }
+    live(&mut client, first, interval).map(|()| 0)
 }
 
 fn look(client: &mut Client) -> Result<Look, Error> {
@@ -89,39 +81,16 @@ fn look(client: &mut Client) -> Result<Look, Error> {
     })
 }
 
-fn live(
-    terminal: &mut DefaultTerminal,
-    client: &mut Client,
-    mut last: Look,
-    interval: Duration,
-) -> Result<(), Error> {
+fn live(client: &mut Client, mut last: Look, interval: Duration) -> Result<(), Error> {
+    let mut screen = Screen::take("use the terminal (without one, take --once)")?;
+    thread::sleep(interval.min(FIRST));
     loop {
-        if !pause(interval)? {
-            return Ok(());
-        }
         let now = look(client)?;
         let rates = rates(&last, &now);
-        terminal
-            .draw(|frame| draw(frame, &rates))
-            .map_err(terminal_error)?;
+        if !screen.show(|frame| draw(frame, &rates), interval)? {
+            return Ok(());
+        }
         last = now;
-    }
-}
-
-/// Waits for the next look; false if the user wants no more.
-fn pause(interval: Duration) -> Result<bool, Error> {
-    let end = Instant::now() + interval;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if !event::poll(left).map_err(terminal_error)? {
-            return Ok(true);
-        }
-        if let Event::Key(key) = event::read().map_err(terminal_error)? {
-            let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                return Ok(false);
-            }
-        }
     }
 }
 

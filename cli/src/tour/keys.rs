@@ -55,6 +55,7 @@ pub(super) fn step(tour: &mut Tour) -> Result<Check, Error> {
     for round in 0..ROUNDS {
         tour.stop.sleep(Duration::from_millis(600))?;
         let what = Rekey {
+            own: None,
             peer: to.fqdn.to_string(),
             ike: round % 2 == 1,
         };

@@ -16,7 +16,15 @@ pub(super) const HEADERS: [&str; 9] = [
     ">path mtu",
 ];
 
-pub(super) fn describe(status: &Status) -> String {
+pub(super) fn describe(all: &[Status]) -> String {
+    let each: Vec<String> = all.iter().map(of_one).collect();
+    if each.is_empty() {
+        return "this device is in no community; `kith-agent status` says why\n".into();
+    }
+    each.join("\n")
+}
+
+fn of_one(status: &Status) -> String {
     let rows: Vec<Vec<String>> = status.peers.iter().map(row).collect();
     let head = format!("{} at {}\n\n", status.name, status.address);
     if rows.is_empty() {

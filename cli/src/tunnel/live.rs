@@ -2,66 +2,45 @@
 
 use super::list::{HEADERS, row};
 use crate::error::Error;
-use kith_agent::status::{Status, query};
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
-use ratatui::layout::{Constraint, Layout};
+use crate::terminal::Screen;
+use kith_agent::status::Status;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row, Table};
-use ratatui::{DefaultTerminal, Frame};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) fn run(socket: &Path, first: Status) -> Result<u8, Error> {
-    let mut terminal = ratatui::try_init().map_err(terminal_error)?;
-    let result = show(&mut terminal, socket, first);
-    ratatui::restore();
-    result.map(|()| 0)
+pub(super) fn run(
+    mut all: Vec<Status>,
+    mut again: impl FnMut() -> Result<Vec<Status>, Error>,
+) -> Result<u8, Error> {
+    let mut screen = Screen::take("use the terminal (without one, leave --live away)")?;
+    while screen.show(|frame| draw(frame, &all), INTERVAL)? {
+        all = again()?;
+    }
+    Ok(0)
 }
 
-fn terminal_error(source: std::io::Error) -> Error {
-    Error::Io {
-        doing: "use the terminal (without one, leave --live away)",
-        path: "/dev/tty".into(),
-        source,
+fn draw(frame: &mut Frame<'_>, all: &[Status]) {
+    // A line for each member of this device and an empty one around it, headers, tunnels.
+    let heights = all
+        .iter()
+        .map(|status| Constraint::Length(status.peers.len() as u16 + 4));
+    let areas =
+        Layout::vertical(heights.chain([Constraint::Min(0), Constraint::Length(1)])).split(frame.area());
+    for (status, area) in all.iter().zip(areas.iter()) {
+        draw_one(frame, *area, status);
+    }
+    if let Some(foot) = areas.last() {
+        frame.render_widget(Paragraph::new("q ends"), *foot);
     }
 }
 
-fn show(terminal: &mut DefaultTerminal, socket: &Path, mut status: Status) -> Result<(), Error> {
-    loop {
-        terminal
-            .draw(|frame| draw(frame, &status))
-            .map_err(terminal_error)?;
-        if !pause()? {
-            return Ok(());
-        }
-        status = query(socket)?;
-    }
-}
-
-/// Waits; false if the user wants no more.
-fn pause() -> Result<bool, Error> {
-    let end = Instant::now() + INTERVAL;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if !event::poll(left).map_err(terminal_error)? {
-            return Ok(true);
-        }
-        if let Event::Key(key) = event::read().map_err(terminal_error)? {
-            let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                return Ok(false);
-            }
-        }
-    }
-}
-
-fn draw(frame: &mut Frame<'_>, status: &Status) {
-    let [head, body, foot] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)])
-            .areas(frame.area());
+fn draw_one(frame: &mut Frame<'_>, area: Rect, status: &Status) {
+    let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(area);
     let rows: Vec<Vec<String>> = status.peers.iter().map(row).collect();
     let names = HEADERS.map(|header| header.trim_start_matches('>').to_uppercase());
     let widths = (0..HEADERS.len()).map(|at| {
@@ -75,5 +54,4 @@ fn draw(frame: &mut Frame<'_>, status: &Status) {
         .header(header)
         .column_spacing(2);
     frame.render_widget(table, body);
-    frame.render_widget(Paragraph::new("q ends"), foot);
 }

@@ -10,17 +10,18 @@ use crate::error::Error;
 use crate::lab::plan::Kind;
 use crate::output::{self, Format};
 use clap::{Args, Subcommand};
-use kith_agent::status::{PeerStatus, Rekey, Status, query, rekey};
+use kith_agent::status::{PeerStatus, Rekey, Status, query_all, rekey};
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// `kith tunnel …`
 #[derive(Debug, Subcommand)]
 pub enum TunnelCommand {
-    /// All tunnels of a member: with whom, by which way, which keys, what is left of them
+    /// All tunnels of a device: as which member, with whom, by which way, which keys, what is left of them
     List {
         /// Which agent.
         #[command(flatten)]
-        target: Target,
+        own: Own,
         /// Goes on showing them; q ends
         #[arg(long)]
         live: bool,
@@ -47,7 +48,18 @@ pub struct With {
     pub peer: String,
     /// Which agent.
     #[command(flatten)]
+    pub own: Own,
+}
+
+/// One end.
+#[derive(Debug, Args)]
+pub struct Own {
+    /// Which agent.
+    #[command(flatten)]
     pub target: Target,
+    /// As which of the device's members; needed if several of them know the other one
+    #[arg(long = "as", value_name = "FQDN")]
+    pub member: Option<String>,
 }
 
 /// One tunnel with both of its ends.
@@ -61,33 +73,40 @@ struct Both<'a> {
 /// Runs a `kith tunnel` command.
 pub fn run(command: TunnelCommand, format: Format) -> Result<u8, Error> {
     match command {
-        TunnelCommand::List { target, live } => {
-            let socket = target.find(Kind::Member)?;
-            let status = query(&socket)?;
+        TunnelCommand::List { own, live } => {
+            let socket = own.target.find(Kind::Member)?;
+            let all = own.statuses(&socket)?;
             if live && format == Format::Table {
-                return live::run(&socket, status);
+                return live::run(all, || own.statuses(&socket));
             }
-            output::show(format, &status.peers, |_| list::describe(&status))?;
+            let tunnels = all.iter().flat_map(|status| {
+                let tunnel = |peer| Both::of(status, peer);
+                status.peers.iter().map(tunnel)
+            });
+            let tunnels: Vec<Both<'_>> = tunnels.collect();
+            output::show(format, &tunnels, |_| list::describe(&all))?;
         }
         TunnelCommand::Show(with) => {
-            let (_, status) = with.status()?;
-            let both = with.both(&status)?;
-            output::show(format, &both, |both| show::describe(both.peer, &status))?;
+            let (_, all) = with.statuses()?;
+            let (status, both) = with.both(&all)?;
+            output::show(format, &both, |both| show::describe(both.peer, status))?;
         }
         TunnelCommand::Explain(with) => {
-            let (_, status) = with.status()?;
-            let both = with.both(&status)?;
-            let lines = explain::lines(both.peer, &status);
+            let (_, all) = with.statuses()?;
+            let (status, both) = with.both(&all)?;
+            let lines = explain::lines(both.peer, status);
             output::show(format, &lines, |lines| lines.join("\n") + "\n")?;
         }
         TunnelCommand::Rekey { with, ike } => {
-            let (socket, status) = with.status()?;
-            let peer = with.both(&status)?.peer.name.clone();
+            let (socket, all) = with.statuses()?;
+            let (status, both) = with.both(&all)?;
+            let peer = both.peer.name.clone();
             rekey(
                 &socket,
                 Rekey {
                     peer: peer.clone(),
                     ike,
+                    own: Some(status.name.clone()),
                 },
             )?;
             let what = if ike { "the IKE SA" } else { "packets" };
@@ -100,29 +119,63 @@ pub fn run(command: TunnelCommand, format: Format) -> Result<u8, Error> {
     Ok(0)
 }
 
+impl Own {
+    /// The members of this device that are meant.
+    fn statuses(&self, socket: &Path) -> Result<Vec<Status>, Error> {
+        let mut all = query_all(socket)?;
+        if let Some(member) = &self.member {
+            let known = all.iter().map(|status| status.name.clone()).collect();
+            all.retain(|status| status.name == *member);
+            if all.is_empty() {
+                let member = member.clone();
+                return Err(Error::NoMembership { member, known });
+            }
+        }
+        Ok(all)
+    }
+}
+
 impl With {
-    fn status(&self) -> Result<(std::path::PathBuf, Status), Error> {
-        let socket = self.target.find(Kind::Member)?;
-        let status = query(&socket)?;
-        Ok((socket, status))
+    fn statuses(&self) -> Result<(PathBuf, Vec<Status>), Error> {
+        let socket = self.own.target.find(Kind::Member)?;
+        let all = self.own.statuses(&socket)?;
+        Ok((socket, all))
     }
 
-    /// The tunnel that is meant; a first part of a name must be one member's only.
-    fn both<'a>(&self, status: &'a Status) -> Result<Both<'a>, Error> {
-        let named = |peer: &&PeerStatus| peer.name == self.peer || peer.address.to_string() == self.peer;
-        let short = |peer: &&PeerStatus| peer.name.split('.').next() == Some(self.peer.as_str());
-        let mut all = status.peers.iter().filter(short);
-        let only = all.next().filter(|_| all.next().is_none());
-        let peer = status.peers.iter().find(named).or(only);
-        let peer = peer.ok_or_else(|| Error::NoTunnel {
-            peer: self.peer.clone(),
-            known: status.peers.iter().map(|peer| peer.name.clone()).collect(),
-        })?;
-        Ok(Both {
+    /// The tunnel that is meant; an address or a first part of a name must be one member's only.
+    fn both<'a>(&self, all: &'a [Status]) -> Result<(&'a Status, Both<'a>), Error> {
+        let peers = || {
+            all.iter()
+                .flat_map(|status| status.peers.iter().map(move |peer| (status, peer)))
+        };
+        let named = |peer: &PeerStatus| peer.name == self.peer || peer.address.to_string() == self.peer;
+        let short = |peer: &PeerStatus| peer.name.split('.').next() == Some(self.peer.as_str());
+        let only = |is_meant: &dyn Fn(&PeerStatus) -> bool| {
+            let mut meant = peers().filter(|(_, peer)| is_meant(peer));
+            meant.next().filter(|_| meant.next().is_none())
+        };
+        let (status, peer) = only(&named)
+            .or_else(|| only(&short))
+            .ok_or_else(|| Error::NoTunnel {
+                peer: self.peer.clone(),
+                known: peers()
+                    .map(|(status, peer)| match all.len() {
+                        1 => peer.name.clone(),
+                        _ => format!("{} as {}", peer.name, status.name),
+                    })
+                    .collect(),
+            })?;
+        Ok((status, Both::of(status, peer)))
+    }
+}
+
+impl<'a> Both<'a> {
+    fn of(status: &'a Status, peer: &'a PeerStatus) -> Self {
+        Self {
             own: &status.name,
             own_address: status.address,
             peer,
-        })
+        }
     }
 }
 
@@ -215,13 +268,16 @@ mod tests {
     fn with(peer: &str) -> With {
         With {
             peer: peer.into(),
-            target: Target::default(),
+            own: Own {
+                target: Target::default(),
+                member: None,
+            },
         }
     }
 
     #[test]
     fn tunnels_read_like_this() {
-        insta::assert_snapshot!("list", list::describe(&status()));
+        insta::assert_snapshot!("list", list::describe(&[status()]));
         insta::assert_snapshot!("show", show::describe(&status().peers[0], &status()));
         let all: Vec<String> = status()
             .peers
@@ -232,16 +288,31 @@ mod tests {
     }
 
     #[test]
+    fn a_device_with_two_members_shows_the_tunnels_of_both() {
+        let mut other = status();
+        (other.name, other.peers) = ("carol.other.example".into(), Vec::new());
+        insta::assert_snapshot!("two", list::describe(&[status(), other]));
+    }
+
+    #[test]
     fn a_member_is_named_in_full_in_short_or_by_address_and_never_by_chance() {
-        let mut status = status();
+        let mut all = [status()];
         for name in ["bob.acme.example", "bob", "10.77.0.3"] {
-            assert_eq!(with(name).both(&status).unwrap().peer.name, "bob.acme.example");
+            assert_eq!(with(name).both(&all).unwrap().1.peer.name, "bob.acme.example");
         }
-        status.peers[1].name = "bob.other.example".into();
-        let error = with("bob").both(&status).err().unwrap().to_string();
+        all[0].peers[1].name = "bob.other.example".into();
+        let error = with("bob").both(&all).err().unwrap().to_string();
         assert!(error.contains("bob.acme.example, bob.other.example"), "{error}");
-        status.peers.clear();
-        let error = with("bob").both(&status).err().unwrap().to_string();
+        all[0].peers.clear();
+        let error = with("bob").both(&all).err().unwrap().to_string();
         assert!(error.contains("send that member something first"), "{error}");
+        // Two members of this device know somebody at that address.
+        let mut two = [status(), status()];
+        two[1].name = "carol.other.example".into();
+        let error = with("10.77.0.3").both(&two).err().unwrap().to_string();
+        assert!(
+            error.contains("bob.acme.example as carol.other.example"),
+            "{error}"
+        );
     }
 }
