@@ -563,7 +563,7 @@ impl Core {
                 continue;
             };
             let there = states.get(&inbound(SaIndex(open.sa)));
-            if !there.is_some_and(|state| state.spi.get() == key.spi) {
+            if there.is_none_or(|state| state.spi.get() != key.spi) {
                 continue;
             }
             let device = self

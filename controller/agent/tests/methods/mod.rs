@@ -21,6 +21,7 @@ fn replace(net: &Net, which: usize) {
     let spis = |net: &Net| [0, 1].map(|end| net.status(end).peers[0].spi_out);
     let before = spis(net);
     let what = Rekey {
+        own: None,
         peer: ADDRESS[1 - which].into(),
         ike: false,
     };

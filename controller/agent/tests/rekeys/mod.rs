@@ -42,7 +42,15 @@ fn replace(net: &Net, step: &[(usize, bool)]) {
     let start = Instant::now();
     for (which, ike) in step {
         let peer = ADDRESS[1 - which].into();
-        status::rekey(&net.socket(*which), Rekey { peer, ike: *ike }).unwrap();
+        status::rekey(
+            &net.socket(*which),
+            Rekey {
+                peer,
+                ike: *ike,
+                own: None,
+            },
+        )
+        .unwrap();
     }
     let [pair, ike] = [false, true].map(|kind| step.iter().any(|(_, ike)| *ike == kind));
     for (which, before) in before.into_iter().enumerate() {

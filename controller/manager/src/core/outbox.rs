@@ -229,7 +229,7 @@ fn released(batch: Vec<Held>, revision: Revision) -> Vec<Released> {
 }
 
 fn stamped(mut held: Held, revision: Revision, told: &mut BTreeSet<MemberId>) -> Released {
-    let mut last_of = |member| told.insert(member).then_some(revision.0).unwrap_or_default();
+    let mut last_of = |member| if told.insert(member) { revision.0 } else { 0 };
     match &mut held {
         Held::Push(member, update) => update.revision = last_of(*member),
         Held::Output(Output::Event(event)) => event.revision = revision.0,
