@@ -7,30 +7,27 @@
 //! A write that fails ends the connection; the next one begins with what the dataplane really has, and puts it right.
 
 use super::config::GatewayConfig;
-use super::pairs::{Opening, Pair, Pool, Sealing};
+use super::pairs::{Pair, Pool};
 use super::{frames, tables};
 use crate::config::Via;
 use crate::envelope;
 use crate::keying::{
-    Action, Agreement, Agreements, Door, Entropy, Event, KeyAgreement, Known, Method, Moment, NewKeys,
-    PairSecret, Setup, Spis, Whereabouts, ike,
+    Action, Agreement, Agreements, Door, Entropy, Event, KeyAgreement, Known, Method, Moment, PairSecret,
+    Setup, Spis, Whereabouts, ike,
 };
 use crate::members::{self, Seat};
 use crate::session::{Change, Session};
-use kith_esp::{Millis, Spi};
-use kith_p4runtime::association::{Association, AssociationKey, AssociationState, Direction};
-use kith_p4runtime::entry::{self, Entry, Key, MemberAction};
+use kith_esp::Millis;
+use kith_p4runtime::association::{AssociationKey, AssociationState, Direction};
+use kith_p4runtime::entry::Entry;
 use kith_p4runtime::packet::{PacketIn, PacketOut, PacketOutMode};
 use kith_p4runtime::update::Update;
 use kith_pipeline::host::tables::MemberIndex;
 use kith_pipeline::reason::PuntReason;
 use kith_pipeline::units::{PortIndex, SaIndex};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
-
-/// Associations of an earlier process go so long after there are others: packets may be under way.
-const LINGER: u64 = 5_000;
 
 /// What the host is to do.
 pub(super) enum Output {
@@ -67,11 +64,11 @@ pub(super) struct Core {
     pub(super) devices: Vec<Device>,
     pub(super) started: Millis,
     /// Where we send from, while there is a dataplane.
-    own: Option<Ipv4Addr>,
-    begun: bool,
-    outbound: Pool,
-    inbound: Pool,
-    outputs: VecDeque<Output>,
+    pub(super) own: Option<Ipv4Addr>,
+    pub(super) begun: bool,
+    pub(super) outbound: Pool,
+    pub(super) inbound: Pool,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl Device {
@@ -172,49 +169,6 @@ impl Core {
     pub(super) fn away(&mut self) {
         self.own = None;
         self.outputs.clear();
-    }
-
-    /// We are its controller now, and this is what it has.
-    pub(super) fn connected(&mut self, now: Moment, found: Found) {
-        self.own = Some(found.address);
-        let states = by_key(found.associations);
-        let mut lost = Vec::new();
-        let sealing = sealed_with(&found.entries);
-        for (d, device) in self.devices.iter_mut().enumerate() {
-            for (p, pair) in device.pairs.iter_mut().enumerate() {
-                let member = self.config.members[pair.member].address;
-                let is_there = |direction, index, spi: Spi| {
-                    let state = states.get(&AssociationKey { direction, index });
-                    state.is_some_and(|state| state.spi == spi)
-                };
-                let had = pair.sealing.is_some() || !pair.opening.is_empty();
-                pair.sealing = pair
-                    .sealing
-                    .take()
-                    .filter(|sealing| is_there(Direction::Outbound, sealing.index, sealing.spi));
-                pair.opening
-                    .retain(|opening| is_there(Direction::Inbound, opening.index, opening.spi));
-                pair.left = super::pairs::Left::default();
-                if pair.sealing.is_none() {
-                    let left = sealing.get(&(device.address, member)).copied();
-                    pair.left.sealing = left.filter(|index| states.contains_key(&outbound(*index)));
-                }
-                if had && (pair.sealing.is_none() || pair.opening.is_empty()) || !self.begun {
-                    lost.push((d, MemberIndex(p as u32)));
-                }
-            }
-        }
-        self.adopt(&found.entries, &states);
-        self.put_right(&found.entries, &states);
-        self.begun = true;
-        for device in &mut self.devices {
-            device.agreement.way_open(now);
-        }
-        for (device, pair) in lost {
-            // What was agreed on is gone there, or was another process's: numbers never begin anew, so there must be others.
-            self.devices[device].agreement.event(now, pair, Event::KeysNeeded);
-        }
-        self.settle(now);
     }
 
     /// Something came up.
@@ -411,112 +365,6 @@ impl Core {
         self.outputs.extend(packet);
     }
 
-    /// Packets under these keys can be opened before anybody seals with them.
-    fn open_with(&mut self, d: usize, of: MemberIndex, keys: NewKeys) {
-        let Some(index) = self.inbound.take() else {
-            return tracing::error!(
-                device = self.devices[d].name,
-                "no place for another association: raise associations"
-            );
-        };
-        let spi = keys.spi;
-        let Some(pair) = self.devices[d].pairs.get_mut(of.0 as usize) else {
-            return self.inbound.give_back(index);
-        };
-        pair.opening.push(Opening::new(index, spi));
-        let (device, pair) = self.at(d, of);
-        let entry = tables::opening(&self.config, device, pair, spi.get(), index);
-        let association = Association::new(inbound(index), spi, keys.keys, keys.limits);
-        self.write([
-            Update::InstallAssociation(association),
-            Update::Insert(entry.into()),
-        ]);
-    }
-
-    /// From the next burst on packets are sealed with this. The association before it goes when no entry names it any more.
-    fn seal_with(&mut self, now: Moment, d: usize, of: MemberIndex, keys: NewKeys) {
-        let Some(index) = self.outbound.take() else {
-            return tracing::error!(
-                device = self.devices[d].name,
-                "no place for another association: raise associations"
-            );
-        };
-        let spi = keys.spi;
-        let Some(pair) = self.devices[d].pairs.get_mut(of.0 as usize) else {
-            return self.outbound.give_back(index);
-        };
-        let before = pair.sealing.replace(Sealing::new(index, spi));
-        let before = before.map(|sealing| sealing.index).or(pair.left.sealing.take());
-        if !pair.left.opening.is_empty() {
-            pair.left.until = Some(Millis(now.millis().0 + LINGER));
-        }
-        let waiting = std::mem::take(&mut pair.waiting);
-        let (device, pair) = self.at(d, of);
-        let member = &self.config.members[pair.member].name;
-        tracing::info!(device = device.name, member, %spi, "new keys");
-        let entry = tables::tunnel(&self.config, device, pair, Some(index));
-        let association = Association::new(outbound(index), spi, keys.keys, keys.limits);
-        self.write([
-            Update::InstallAssociation(association),
-            Update::Modify(entry.into()),
-        ]);
-        if let Some(before) = before {
-            self.write([Update::RemoveAssociation(outbound(before))]);
-            self.outbound.give_back(before);
-        }
-        if self.own.is_some() {
-            let again = waiting.into_iter().map(|(port, frame)| {
-                Output::Packet(PacketOut {
-                    egress_port: port,
-                    mode: PacketOutMode::Submit,
-                    frame,
-                })
-            });
-            self.outputs.extend(again);
-        }
-    }
-
-    fn forget(&mut self, d: usize, spi: Spi) {
-        for p in 0..self.devices[d].pairs.len() {
-            let opening = &mut self.devices[d].pairs[p].opening;
-            if let Some(at) = opening.iter().position(|opening| opening.spi == spi) {
-                let opening = opening.remove(at);
-                self.close(spi.get(), opening.index);
-            }
-        }
-    }
-
-    fn close(&mut self, spi: u32, index: SaIndex) {
-        self.write([
-            Update::Delete(Key::Association(entry::AssociationKey { spi })),
-            Update::RemoveAssociation(inbound(index)),
-        ]);
-        self.inbound.give_back(index);
-    }
-
-    /// Its numbers are used up, and there is no successor: packets come up and wait.
-    fn stop_sealing(&mut self, d: usize, p: usize) {
-        let Some(sealing) = self.devices[d].pairs[p].sealing.take() else {
-            return;
-        };
-        let (device, pair) = self.at(d, MemberIndex(p as u32));
-        let entry = tables::tunnel(&self.config, device, pair, None);
-        self.write([
-            Update::Modify(entry.into()),
-            Update::RemoveAssociation(outbound(sealing.index)),
-        ]);
-        self.outbound.give_back(sealing.index);
-    }
-
-    fn clear_left(&mut self, d: usize, p: usize) {
-        let left = std::mem::take(&mut self.devices[d].pairs[p].left);
-        for (spi, index) in left.opening {
-            self.close(spi, index);
-        }
-        // What is sealed with is taken away by its successor.
-        self.devices[d].pairs[p].left.sealing = left.sealing;
-    }
-
     /// It said so authentically.
     fn moved(&mut self, d: usize, of: MemberIndex, there: Whereabouts) {
         let Some(pair) = self.devices[d].pairs.get_mut(of.0 as usize) else {
@@ -537,13 +385,13 @@ impl Core {
         self.write([Update::Modify(entry.into())]);
     }
 
-    fn at(&self, d: usize, of: MemberIndex) -> (&Device, &Pair) {
+    pub(super) fn at(&self, d: usize, of: MemberIndex) -> (&Device, &Pair) {
         let device = &self.devices[d];
         (device, &device.pairs[of.0 as usize])
     }
 
     /// While the dataplane is away nothing is written: what it has when it is back counts.
-    fn write<const N: usize>(&mut self, updates: [Update; N]) {
+    pub(super) fn write<const N: usize>(&mut self, updates: [Update; N]) {
         if self.own.is_none() {
             return;
         }
@@ -554,121 +402,18 @@ impl Core {
     }
 }
 
-/// What is found at a dataplane.
-impl Core {
-    /// Associations that an earlier process left stay as long as entries of ours name them; indices are free if nobody has them.
-    fn adopt(&mut self, entries: &[Entry], states: &HashMap<AssociationKey, AssociationState>) {
-        for entry in entries {
-            let Entry::Association(key, open) = entry else {
-                continue;
-            };
-            let there = states.get(&inbound(SaIndex(open.sa)));
-            if there.is_none_or(|state| state.spi.get() != key.spi) {
-                continue;
-            }
-            let device = self
-                .devices
-                .iter_mut()
-                .find(|device| device.address == open.destination);
-            let Some(device) = device else { continue };
-            let members = &self.config.members;
-            let pair = device
-                .pairs
-                .iter_mut()
-                .find(|pair| members[pair.member].address == open.source);
-            if let Some(pair) = pair
-                && !pair.opening.iter().any(|opening| opening.spi.get() == key.spi)
-            {
-                pair.left.opening.push((key.spi, SaIndex(open.sa)));
-            }
-        }
-        let taken = self.taken();
-        let count = self.config.associations;
-        self.outbound = Pool::new(count, |index| taken.contains(&outbound(index)));
-        self.inbound = Pool::new(count, |index| taken.contains(&inbound(index)));
-    }
-
-    /// Associations that are ours, or were.
-    fn taken(&self) -> HashSet<AssociationKey> {
-        let pairs = self.devices.iter().flat_map(|device| &device.pairs);
-        let each = pairs.flat_map(|pair| {
-            let sealing = pair
-                .sealing
-                .as_ref()
-                .map(|sealing| sealing.index)
-                .or(pair.left.sealing);
-            let opening = pair.opening.iter().map(|opening| opening.index);
-            let left = pair.left.opening.iter().map(|(_, index)| *index);
-            sealing
-                .map(outbound)
-                .into_iter()
-                .chain(opening.chain(left).map(inbound))
-        });
-        each.collect()
-    }
-
-    /// Makes the tables what they should be, and takes away what nobody knows.
-    fn put_right(&mut self, found: &[Entry], states: &HashMap<AssociationKey, AssociationState>) {
-        let mut wanted = tables::fixed(&self.config, &self.devices);
-        for device in &self.devices {
-            for pair in &device.pairs {
-                let sa = pair
-                    .sealing
-                    .as_ref()
-                    .map(|sealing| sealing.index)
-                    .or(pair.left.sealing);
-                wanted.push(tables::tunnel(&self.config, device, pair, sa));
-                let opening = pair
-                    .opening
-                    .iter()
-                    .map(|opening| (opening.spi.get(), opening.index));
-                for (spi, index) in opening.chain(pair.left.opening.iter().copied()) {
-                    wanted.push(tables::opening(&self.config, device, pair, spi, index));
-                }
-            }
-        }
-        let found: BTreeMap<Key, Entry> = found.iter().map(|entry| (entry.key(), *entry)).collect();
-        let wanted: BTreeMap<Key, Entry> = wanted.into_iter().map(|entry| (entry.key(), entry)).collect();
-        let mut updates = vec![Update::Modify(tables::endpoint(&self.config).into())];
-        let gone = found.keys().filter(|key| !wanted.contains_key(key));
-        updates.extend(gone.map(|key| Update::Delete(*key)));
-        for (key, entry) in wanted {
-            match found.get(&key) {
-                None => updates.push(Update::Insert(entry.into())),
-                Some(there) if *there != entry => updates.push(Update::Modify(entry.into())),
-                Some(_) => {}
-            }
-        }
-        let taken = self.taken();
-        let unknown = states.keys().filter(|key| !taken.contains(key));
-        updates.extend(unknown.map(|key| Update::RemoveAssociation(*key)));
-        self.outputs.push_back(Output::Write(updates));
-    }
-}
-
-fn by_key(states: Vec<AssociationState>) -> HashMap<AssociationKey, AssociationState> {
+pub(super) fn by_key(states: Vec<AssociationState>) -> HashMap<AssociationKey, AssociationState> {
     states.into_iter().map(|state| (state.key, state)).collect()
 }
 
-/// Which association each tunnel is sealed with: by device and member.
-fn sealed_with(entries: &[Entry]) -> HashMap<(Ipv4Addr, Ipv4Addr), SaIndex> {
-    let sealed = entries.iter().filter_map(|entry| match entry {
-        Entry::Member(key, MemberAction::SealTo { sa, .. }) => {
-            Some(((key.source, key.destination), SaIndex(*sa)))
-        }
-        _ => None,
-    });
-    sealed.collect()
-}
-
-fn outbound(index: SaIndex) -> AssociationKey {
+pub(super) fn outbound(index: SaIndex) -> AssociationKey {
     AssociationKey {
         direction: Direction::Outbound,
         index,
     }
 }
 
-fn inbound(index: SaIndex) -> AssociationKey {
+pub(super) fn inbound(index: SaIndex) -> AssociationKey {
     AssociationKey {
         direction: Direction::Inbound,
         index,

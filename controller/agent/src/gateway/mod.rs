@@ -25,6 +25,7 @@
 //! **Not here.** Members' addresses and secrets come from the configuration file, not yet from a manager. The agent cannot make the dataplane
 //! send an ESP dummy: a device that only listens is known to be alive by its peer's IKE request.
 
+mod changeover;
 pub mod config;
 mod connection;
 mod core;
@@ -32,6 +33,7 @@ mod desk;
 mod frames;
 mod pairs;
 mod tables;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -1,8 +1,8 @@
-//! The control of a gateway against a dataplane that is strict: tables in memory, no packets.
+//! A dataplane that is strict, a gateway's control, and a member with an agent of her own.
 
-use super::config::{GatewayConfig, Written};
-use super::core::{Core, Found, Output};
-use super::{frames, tables};
+use super::super::config::{GatewayConfig, Written};
+use super::super::core::{Core, Found, Output};
+use super::super::{frames, tables};
 use crate::config::{Cipher, Secret};
 use crate::envelope;
 use crate::keying::{
@@ -22,11 +22,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
-const ALICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const PRINTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 20);
-const LAN: PortIndex = PortIndex(1);
-const EXAMPLE: &str = r#"
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
+pub(super) const ALICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(super) const PRINTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 20);
+pub(super) const LAN: PortIndex = PortIndex(1);
+pub(super) const EXAMPLE: &str = r#"
 dataplane: unix:/run/kith/dataplane.sock
 community: 1
 lan: 1
@@ -43,23 +43,23 @@ policies:
 - { allow: true, protocol: 6, port: 631 }
 "#;
 
-fn config(text: &str) -> Result<GatewayConfig, String> {
+pub(super) fn config(text: &str) -> Result<GatewayConfig, String> {
     let written: Written = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     written.validate().map_err(|invalid| invalid.to_string())
 }
 
 /// A dataplane that takes nothing that makes no sense, in no order that loses a packet.
 #[derive(Default)]
-struct Plane {
-    entries: BTreeMap<Key, Entry>,
-    associations: BTreeMap<AssociationKey, (Association, AssociationState)>,
+pub(super) struct Plane {
+    pub(super) entries: BTreeMap<Key, Entry>,
+    pub(super) associations: BTreeMap<AssociationKey, (Association, AssociationState)>,
     /// Keys that sealed or opened, ever: also before it was started anew.
-    ever: HashSet<Vec<u8>>,
-    sent: Vec<PacketOut>,
+    pub(super) ever: HashSet<Vec<u8>>,
+    pub(super) sent: Vec<PacketOut>,
 }
 
 impl Plane {
-    fn write(&mut self, update: Update) {
+    pub(super) fn write(&mut self, update: Update) {
         match update {
             Update::Insert(row) => {
                 self.names_what_is_there(&row.entry);
@@ -109,14 +109,14 @@ impl Plane {
         }
     }
 
-    fn names_what_is_there(&self, entry: &Entry) {
+    pub(super) fn names_what_is_there(&self, entry: &Entry) {
         assert!(
             names(entry).is_none_or(|key| self.associations.contains_key(&key)),
             "{entry:?}"
         );
     }
 
-    fn found(&self) -> Found {
+    pub(super) fn found(&self) -> Found {
         let theirs = self
             .entries
             .values()
@@ -128,23 +128,23 @@ impl Plane {
         }
     }
 
-    fn states(&self) -> Vec<AssociationState> {
+    pub(super) fn states(&self) -> Vec<AssociationState> {
         self.associations.values().map(|(_, state)| *state).collect()
     }
 
     /// What the tunnel to alice is sealed with.
-    fn sealing(&self) -> Option<AssociationKey> {
+    pub(super) fn sealing(&self) -> Option<AssociationKey> {
         self.entries
             .values()
             .filter(|entry| entry.key().table() == Table::Member)
             .find_map(names)
     }
 
-    fn state(&mut self, key: AssociationKey) -> &mut AssociationState {
+    pub(super) fn state(&mut self, key: AssociationKey) -> &mut AssociationState {
         &mut self.associations.get_mut(&key).unwrap().1
     }
 
-    fn opening(&self) -> Vec<AssociationKey> {
+    pub(super) fn opening(&self) -> Vec<AssociationKey> {
         let open = self
             .entries
             .values()
@@ -153,7 +153,7 @@ impl Plane {
     }
 }
 
-fn names(entry: &Entry) -> Option<AssociationKey> {
+pub(super) fn names(entry: &Entry) -> Option<AssociationKey> {
     match entry {
         Entry::Member(_, MemberAction::SealTo { sa, .. }) => Some(key(Direction::Outbound, *sa)),
         Entry::Association(_, open) => Some(key(Direction::Inbound, open.sa)),
@@ -161,7 +161,7 @@ fn names(entry: &Entry) -> Option<AssociationKey> {
     }
 }
 
-fn key(direction: Direction, index: u32) -> AssociationKey {
+pub(super) fn key(direction: Direction, index: u32) -> AssociationKey {
     AssociationKey {
         direction,
         index: SaIndex(index),
@@ -169,20 +169,20 @@ fn key(direction: Direction, index: u32) -> AssociationKey {
 }
 
 /// A gateway with its dataplane, and the member alice with an agent of her own.
-struct World {
-    micros: u64,
-    core: Core,
-    plane: Plane,
-    connected: bool,
+pub(super) struct World {
+    pub(super) micros: u64,
+    pub(super) core: Core,
+    pub(super) plane: Plane,
+    pub(super) connected: bool,
     /// Nothing gets to alice.
-    deaf: bool,
-    alice: Agreements,
+    pub(super) deaf: bool,
+    pub(super) alice: Agreements,
     /// Alice's keys, newest last: what she opens and seals with.
-    alices: [Vec<NewKeys>; 2],
-    seed: u8,
+    pub(super) alices: [Vec<NewKeys>; 2],
+    pub(super) seed: u8,
 }
 
-fn entropy(seed: u8) -> Entropy {
+pub(super) fn entropy(seed: u8) -> Entropy {
     let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     Box::new(move |out| {
         for octet in out {
@@ -194,7 +194,7 @@ fn entropy(seed: u8) -> Entropy {
     })
 }
 
-fn known(address: Ipv4Addr, name: &str) -> Known {
+pub(super) fn known(address: Ipv4Addr, name: &str) -> Known {
     Known {
         address,
         name: name.into(),
@@ -205,7 +205,7 @@ fn known(address: Ipv4Addr, name: &str) -> Known {
     }
 }
 
-fn alice(now: Moment, seed: u8) -> Agreements {
+pub(super) fn alice(now: Moment, seed: u8) -> Agreements {
     let (own, location, spis) = (ALICE, None, Spis::new(64));
     let (cipher, limits) = (Cipher::Aes256Gcm, Limits::default());
     let exchange = Agreement::new(Setup {
@@ -231,7 +231,7 @@ fn alice(now: Moment, seed: u8) -> Agreements {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Moment {
             micros: 1_000_000,
             wall_nanos: 1_800_000_000_000_000_000,
@@ -248,7 +248,7 @@ impl World {
         }
     }
 
-    fn up() -> Self {
+    pub(super) fn up() -> Self {
         let mut world = Self::new();
         world.connect();
         world.pass(3_000);
@@ -256,34 +256,34 @@ impl World {
         world
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment {
             micros: self.micros,
             wall_nanos: 1_800_000_000_000_000_000 + self.micros * 1000,
         }
     }
 
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         self.connected = true;
         let (now, found) = (self.now(), self.plane.found());
         self.core.connected(now, found);
         self.settle();
     }
 
-    fn disconnect(&mut self) {
+    pub(super) fn disconnect(&mut self) {
         self.connected = false;
         self.core.away();
     }
 
     /// Another process takes over; what the last one knew is gone.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.seed += 10;
         let (now, seed) = (self.now(), self.seed);
         self.core = Core::new(config(EXAMPLE).unwrap(), now, &|| entropy(seed));
         self.connect();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             let mut quiet = true;
             while let Some(output) = self.core.output() {
@@ -319,7 +319,7 @@ impl World {
         }
     }
 
-    fn packet_out(&mut self, packet: PacketOut) {
+    pub(super) fn packet_out(&mut self, packet: PacketOut) {
         if packet.mode != PacketOutMode::Routed {
             return self.plane.sent.push(packet);
         }
@@ -332,7 +332,7 @@ impl World {
         self.alice.receive(now, method, MemberIndex(0), &data);
     }
 
-    fn punt(&mut self, reason: PuntReason, ingress_port: PortIndex, frame: Vec<u8>) {
+    pub(super) fn punt(&mut self, reason: PuntReason, ingress_port: PortIndex, frame: Vec<u8>) {
         if self.connected {
             let reason = reason as u16;
             let packet = PacketIn {
@@ -345,7 +345,7 @@ impl World {
     }
 
     /// A packet of the printer's for alice comes up.
-    fn keys_missing(&mut self, mark: u8) -> Vec<u8> {
+    pub(super) fn keys_missing(&mut self, mark: u8) -> Vec<u8> {
         let (from, to) = (
             "192.168.1.20:9".parse().unwrap(),
             "192.168.1.201:9".parse().unwrap(),
@@ -357,7 +357,7 @@ impl World {
     }
 
     /// Time passes; the dataplane is asked four times a second, and alice says that she hears everything.
-    fn pass(&mut self, milliseconds: u64) {
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         let end = self.micros + milliseconds * 1000;
         while self.micros < end {
             self.micros += 50_000;
@@ -372,7 +372,7 @@ impl World {
     }
 
     /// Both ends have the same keys for both directions, and the tables use them.
-    fn agrees(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         let [opens, seals] = &self.alices;
         let same = |theirs: &NewKeys, ours: &Association| {
             theirs.spi == ours.spi && *theirs.keys.keymat() == *ours.keys().keymat()
@@ -390,7 +390,7 @@ impl World {
     }
 
     /// A packet under the newest association, in each direction.
-    fn traffic(&mut self) {
+    pub(super) fn traffic(&mut self) {
         let sealing = self.plane.sealing().expect("sealed");
         self.plane.state(sealing).packets += 1;
         let spi = self.alices[1].last().expect("alice seals").spi;
@@ -405,196 +405,4 @@ impl World {
         let newest = self.alices[0].last().map(|keys| keys.spi).expect("alice opens");
         self.alice.event(now, MemberIndex(0), Event::Heard(newest));
     }
-}
-
-#[test]
-fn the_example_is_good_and_contradictions_are_told_all_at_once() {
-    let good = config(EXAMPLE).unwrap();
-    assert_eq!(
-        (good.wan, good.lan, good.devices[0].peers[0].0),
-        (PortIndex(0), LAN, 0)
-    );
-    let bad = EXAMPLE
-        .replace("community: 1", "community: 0")
-        .replace("lan: 1\n", "lan: 0\n")
-        .replace("associations: 8", "associations: 1")
-        .replace("stand_in: 192.168.1.201", "stand_in: 192.168.1.20")
-        .replace("  public: \"203.0.113.30:20202\"\n", "")
-        .replace("member: alice", "member: bob");
-    let told = config(&bad).err().unwrap();
-    for field in [
-        "community:",
-        "lan:",
-        "associations:",
-        "devices[0].local:",
-        "devices[0]:",
-        "devices[0].peers[0].member: bob.acme.example",
-    ] {
-        assert!(told.contains(field), "{field} in {told}");
-    }
-    assert!(!told.contains("89abcdef"), "no secret in what is told");
-    let trivial = config(&EXAMPLE.replace(&"0123456789abcdef".repeat(4), &"5a".repeat(32)))
-        .err()
-        .unwrap();
-    assert!(
-        trivial.contains("devices[0].peers[0].psk: take a random secret"),
-        "{trivial}"
-    );
-    assert!(
-        config(&EXAMPLE.replace("lan: 1", "lna: 1"))
-            .err()
-            .unwrap()
-            .contains("lna")
-    );
-}
-
-#[test]
-fn a_pair_has_keys_before_the_first_packet_and_the_same_at_both_ends() {
-    let world = World::up();
-    assert_eq!(
-        (world.plane.opening().len(), world.plane.associations.len()),
-        (1, 2)
-    );
-}
-
-#[test]
-fn packets_that_come_up_wait_for_keys_and_are_submitted_again_in_order() {
-    let mut world = World::new();
-    world.deaf = true;
-    world.connect();
-    let frames = [world.keys_missing(1), world.keys_missing(2)];
-    world.pass(1_000);
-    assert!(world.plane.sent.is_empty());
-    world.deaf = false;
-    world.pass(5_000);
-    let again: Vec<&PacketOut> = world.plane.sent.iter().collect();
-    assert_eq!(again.len(), 2);
-    for (packet, frame) in again.into_iter().zip(&frames) {
-        assert_eq!(
-            (packet.mode, packet.egress_port, &packet.frame),
-            (PacketOutMode::Submit, LAN, frame)
-        );
-    }
-}
-
-#[test]
-fn a_packet_that_comes_right_after_a_failure_asks_again_by_itself() {
-    let mut world = World::new();
-    world.deaf = true;
-    world.connect();
-    // The first handshake comes to nothing after 20 s.
-    world.pass(20_300);
-    world.deaf = false;
-    world.keys_missing(1);
-    world.pass(5_000);
-    assert_eq!(world.plane.sent.len(), 1);
-}
-
-#[test]
-fn a_soft_limit_brings_a_successor_beside_the_old_one_and_then_the_old_one_goes() {
-    let mut world = World::up();
-    for round in 0..20 {
-        world.traffic();
-        world.pass(1_000);
-        let before = world.plane.sealing().unwrap();
-        let spi = world.plane.associations[&before].0.spi;
-        world.plane.state(before).soft = true;
-        // Alice began the last one, perhaps: the other end waits for her.
-        world.pass(8_000);
-        assert!(world.agrees(), "round {round}");
-        assert_ne!(
-            world.plane.associations[&world.plane.sealing().unwrap()].0.spi,
-            spi
-        );
-        assert!(
-            world.plane.associations.len() <= 3,
-            "the old one opens what is under way, at most"
-        );
-    }
-}
-
-#[test]
-fn a_hard_limit_stops_sealing_and_packets_come_up() {
-    let mut world = World::up();
-    let sealing = world.plane.sealing().unwrap();
-    world.plane.state(sealing).hard = true;
-    world.alice = alice(world.now(), 31);
-    world.pass(300);
-    assert_eq!(world.plane.sealing(), None);
-    assert!(!world.plane.associations.contains_key(&sealing));
-}
-
-#[test]
-fn a_dataplane_that_was_killed_gets_new_keys_and_never_the_old_ones() {
-    let mut world = World::up();
-    world.disconnect();
-    world.plane.entries.clear();
-    world.plane.associations.clear();
-    world.pass(2_000);
-    world.connect();
-    world.pass(5_000);
-    // The strict dataplane remembers all keys that it ever saw.
-    assert!(world.agrees());
-}
-
-#[test]
-fn another_process_adopts_what_it_finds_until_it_has_keys_of_its_own() {
-    let mut world = World::up();
-    let before = world.plane.sealing().unwrap();
-    let (spi, opening) = (world.plane.associations[&before].0.spi, world.plane.opening());
-    world.traffic();
-    world.restart();
-    assert!(
-        opening
-            .iter()
-            .all(|key| world.plane.associations.contains_key(key)),
-        "packets of before still come through"
-    );
-    world.pass(3_000);
-    assert!(world.agrees());
-    assert_ne!(
-        world.plane.associations[&world.plane.sealing().unwrap()].0.spi,
-        spi,
-        "new keys"
-    );
-    world.pass(10_000);
-    assert_eq!(
-        (world.plane.opening().len(), world.plane.associations.len()),
-        (1, 2),
-        "nothing is left over"
-    );
-}
-
-#[test]
-fn a_connection_that_breaks_costs_nothing() {
-    let mut world = World::up();
-    let (entries, sealing) = (world.plane.entries.clone(), world.plane.sealing());
-    world.disconnect();
-    world.pass(5_000);
-    world.connect();
-    world.pass(1_000);
-    assert_eq!((&world.plane.entries, world.plane.sealing()), (&entries, sealing));
-}
-
-#[test]
-fn entries_that_are_not_ours_go_and_ours_come_back() {
-    let mut world = World::up();
-    world.disconnect();
-    let ours = world.plane.entries.clone();
-    let gone = *ours.keys().find(|key| key.table() == Table::Policy).unwrap();
-    let Key::Policy(mut foreign) = gone else {
-        panic!("a policy")
-    };
-    let action = ours[&gone];
-    world.plane.entries.remove(&gone);
-    foreign.priority = 7;
-    let Entry::Policy(_, action) = action else {
-        panic!("a policy")
-    };
-    world
-        .plane
-        .entries
-        .insert(Key::Policy(foreign), (foreign, action).into());
-    world.connect();
-    assert_eq!(world.plane.entries, ours);
 }
