@@ -64,6 +64,8 @@ fn compile(topology: &Topology, director: &compiled::Director) -> Config {
             first: pool.first,
             count: pool.count,
         },
+        // A director seals nothing.
+        associations: 0,
         p4runtime: P4Runtime {
             device_id: DEVICE_ID,
             tcp: None,

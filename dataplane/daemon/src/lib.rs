@@ -16,6 +16,9 @@
 //!                   P4Runtime: Unix socket, TCP with TLS   statistics socket: JSON lines
 //! ```
 //!
+//! Of several workers one has a security association: the others hand its packets over by rings between workers. Keys come to it from P4Runtime
+//! as orders in boxes, which it obeys between bursts and sends back.
+//!
 //! [`worker`] reads as the path of a packet, and can be driven without the rest. [`slow`] is sans-I/O, on any packet buffer.
 //! [`dataplane`] puts everything together and takes it apart.
 //!

@@ -11,7 +11,7 @@ mod common;
 
 use common::controller::{Controller, community};
 use common::{ALICE, BOB, DIRECTOR, Lab, is_root};
-use kith_esp::{Inbound, Key, Limits, Millis, NO_NEXT_HEADER, Outbound, SaKeys, Salt, Spi};
+use kith_esp::{Bounds, Inbound, Key, Limits, Millis, NO_NEXT_HEADER, Outbound, SaKeys, Salt, Spi};
 use kith_p4runtime::association::{Association, AssociationKey, Direction};
 use kith_p4runtime::entry::{
     AssociationKey as AssociationEntryKey, Deliver, Entry, MemberAction, MemberKey, OpenWith, StandIn,
@@ -456,6 +456,58 @@ fn packets_of_the_controllers_are_routed_or_go_through_the_pipeline() {
     controller.packet_out_as(PacketOutMode::Routed, 0, &[0; 60]);
     let refused = controller.stream_error().unwrap();
     assert_eq!(Code::from(refused.canonical_code), Code::InvalidArgument);
+    member.stop.store(true, Ordering::Relaxed);
+    echo.join().unwrap();
+    lab.assert_conserved();
+}
+
+#[test]
+fn a_soft_limit_shows_and_a_hard_one_ends_an_association() {
+    if !is_root() {
+        return;
+    }
+    let (lab, mut controller, member) = gateway(1);
+    let echo = {
+        let member = member.clone();
+        thread::spawn(move || member.run())
+    };
+    let device = lab.socket(ALICE);
+    let mut buffer = [0; 2048];
+    device.send_to(&datagram(0), (STAND_IN, 7)).unwrap();
+    device.recv(&mut buffer).unwrap();
+
+    let loosest = Limits::default();
+    let of = |bounds: Bounds, packets| Bounds { packets, ..bounds };
+    let limits = Limits::new(of(loosest.soft(), 3), of(loosest.hard(), 5)).unwrap();
+    let at = place(1, Direction::Outbound);
+    member.has(1);
+    let batch = [
+        Update::InstallAssociation(Association::new(at, spi(1, true), keys(1, true), limits)),
+        install(1, Direction::Inbound),
+        Update::Insert(opened_with(1).into()),
+        Update::Modify(sealed_to(1, member.port()).into()),
+    ];
+    controller.write(&batch, Atomicity::Rollback).unwrap();
+    let mut state = || {
+        let states = controller.associations();
+        let state = states.into_iter().find(|state| state.key == at).unwrap();
+        (state.packets, state.soft, state.hard)
+    };
+    assert_eq!(state(), (0, false, false));
+    for (packets, soft, hard) in [(2, false, false), (3, true, false), (5, true, true)] {
+        while state().0 < packets {
+            device.send_to(&datagram(1), (STAND_IN, 7)).unwrap();
+            device.recv(&mut buffer).unwrap();
+        }
+        assert_eq!(state(), (packets, soft, hard));
+    }
+    device.send_to(&datagram(1), (STAND_IN, 7)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while lab.dropped("esp_expired") == 0 {
+        assert!(Instant::now() < deadline, "{:?}", lab.stats().drops());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(state(), (5, true, true));
     member.stop.store(true, Ordering::Relaxed);
     echo.join().unwrap();
     lab.assert_conserved();

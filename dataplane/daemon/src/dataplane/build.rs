@@ -227,7 +227,8 @@ fn environment(config: &Config) -> EalConfig {
 fn pool(eal: &Eal, config: &Config) -> Result<Mempool, StartError> {
     let (workers, ports) = (u32::from(config.workers), config.ports.len() as u32);
     let queues = workers * ports * 2 * u32::from(DESCRIPTORS);
-    let others = if workers > 1 { RING } else { 0 };
+    let hands_over = workers > 1 && config.associations > 0;
+    let others = if hands_over { RING } else { 0 };
     let inside = workers * (2 * RING + 2 * CACHE + others) + NeighborLimits::default().held_all as u32;
     let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
     let config = MempoolConfig {
