@@ -46,7 +46,6 @@ fn compile(topology: &Topology, director: &compiled::Director) -> Config {
     let workers = director.workers;
     let pool = controllers::pool(director);
     Config {
-        associations: 0,
         name: director.name.to_string(),
         workers,
         // No worker is pinned: members' agents and their programs run on the same cores.
