@@ -126,6 +126,9 @@ impl KeyAgreement for Agreements {
 
     fn event(&mut self, now: Moment, peer: MemberIndex, event: Event) {
         match event {
+            // The member began with the other one, and its keys are here in a moment.
+            Event::KeysNeeded
+                if self.ike.is_coming(now.millis(), peer) || self.exchange.is_coming(now.millis(), peer) => {}
             Event::KeysNeeded | Event::Stale => {
                 let ours = self.ours;
                 self.of(ours).event(now, peer, event);

@@ -4,6 +4,7 @@ use super::machine::{Agreement, at};
 use super::peer::Peer;
 use super::secrets::PairSecret;
 use super::{Action, Moment};
+use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -46,6 +47,12 @@ impl Agreement {
         if self.abandon(index) {
             self.begin(now, index);
         }
+    }
+
+    /// Are there keys for sending as soon as the member is heard, or have they just come?
+    pub(super) fn is_coming(&self, now: Millis, index: MemberIndex) -> bool {
+        let peer = self.peers.get(index.0 as usize).and_then(Option::as_ref);
+        peer.is_some_and(|peer| peer.is_being_answered(now) || peer.is_fresh(now))
     }
 
     /// The other method's keys are used from now on: nothing here begins any more. Keys that open packets stay until they end.

@@ -3,7 +3,7 @@
 use super::world::{NAMES, PEER, World, psk};
 use super::{MS, S};
 use crate::config::Secret;
-use crate::keying::{Home, KeyAgreement, Known, Method, PairSecret};
+use crate::keying::{Event, Home, KeyAgreement, Known, Method, PairSecret};
 use kith_esp::Limits;
 use kith_ike::codec::{Body, NotifyKind, Payload};
 use kith_protocol::authenticator::TicketKey;
@@ -313,6 +313,29 @@ fn a_handshake_under_an_old_secret_is_begun_again_under_the_new_one() {
     world.run(100 * MS);
     assert!(world.up());
     assert_eq!(world.lost(), 0);
+}
+
+#[test]
+fn a_reply_that_is_quicker_than_the_keys_does_not_begin_the_other_method() {
+    for (first, by) in [(0, Method::Ike), (1, Method::Ticket)] {
+        let mut world = World::mixed([Method::Ike, Method::Ticket], 11, Limits::default());
+        world.send(first);
+        // From when the answerer has keys to open with, until well after it has those to seal with.
+        for _ in 0..40 {
+            world.run(MS);
+            let now = world.now(1 - first);
+            let answerer = &mut world.nodes[1 - first].agreement;
+            if answerer.view(PEER).inbound.is_some() {
+                answerer.event(now, PEER, Event::KeysNeeded);
+                world.act(1 - first);
+            }
+        }
+        world.run(5 * S);
+        for node in &world.nodes {
+            let view = node.agreement.view(PEER);
+            assert_eq!((view.method, view.agreements), (Some(by), 1));
+        }
+    }
 }
 
 #[test]
