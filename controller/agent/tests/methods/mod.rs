@@ -3,17 +3,17 @@
 use crate::assert_conserved;
 use crate::common::{ADDRESS, Net, privileged};
 use kith_agent::keying::Method;
-use kith_agent::status::{self, KeyState, Rekey};
+use kith_agent::status::{self, KeyState, PeerStatus, Rekey};
 use std::time::Duration;
 
-/// Both ends say that the keys in use were agreed on in this way.
+/// Both ends come to say that the keys in use were agreed on in this way, and that nothing else is under way.
 fn assert_method(net: &Net, by: Method) {
-    for which in 0..2 {
-        let peer = &net.status(which).peers[0];
-        let is_tunnel = peer.tunnel.is_some();
-        assert_eq!((peer.keys, peer.method), (KeyState::Up, Some(by)), "{which}");
-        assert_eq!(is_tunnel, by == Method::Ike, "an association is IKE's alone");
-    }
+    net.until("both use such keys", Duration::from_secs(5), |net| {
+        let peers = [0, 1].map(|which| net.status(which).peers.remove(0));
+        let wanted = (KeyState::Up, Some(by), by == Method::Ike);
+        let is_so = |peer: &PeerStatus| (peer.keys, peer.method, peer.tunnel.is_some()) == wanted;
+        peers.iter().all(is_so)
+    });
 }
 
 /// Has one end replace the keys, and waits until both use others.
