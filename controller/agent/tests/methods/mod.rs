@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Both ends come to say that the keys in use were agreed on in this way, and that nothing else is under way.
 fn assert_method(net: &Net, by: Method) {
-    net.until("both use such keys", Duration::from_secs(5), |net| {
+    net.until("both use such keys", Duration::from_secs(10), |net| {
         let peers = [0, 1].map(|which| net.status(which).peers.remove(0));
         let wanted = (KeyState::Up, Some(by), by == Method::Ike);
         let is_so = |peer: &PeerStatus| (peer.keys, peer.method, peer.tunnel.is_some()) == wanted;
@@ -26,7 +26,7 @@ fn replace(net: &Net, which: usize) {
         ike: false,
     };
     status::rekey(&net.socket(which), what).unwrap();
-    net.until("both seal with other keys", Duration::from_secs(5), |net| {
+    net.until("both seal with other keys", Duration::from_secs(10), |net| {
         let now = spis(net);
         now.iter().zip(&before).all(|(now, before)| now != before)
     });
