@@ -171,13 +171,6 @@ impl Agreement {
         self.datagram(at, source, data);
     }
 
-    /// Are there keys for sending as soon as the member is heard, or have they just come?
-    pub(super) fn is_coming(&self, now: Millis, index: MemberIndex) -> bool {
-        let peer = self.peers.get(index.0 as usize).and_then(Option::as_ref);
-        let recent = |current: &Current| now.0 < current.since.0 + RATE;
-        peer.is_some_and(|peer| peer.held.is_some() || peer.current.as_ref().is_some_and(recent))
-    }
-
     /// The other method's keys are used from now on. The peer is told, so that it does not wait for anything here.
     pub(super) fn relinquish(&mut self, index: MemberIndex) {
         let at = self.at(self.now);

@@ -8,6 +8,13 @@ use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
 
 impl Agreement {
+    /// Are there keys for sending as soon as the member is heard, or have they just come?
+    pub(in crate::keying) fn is_coming(&self, now: Millis, index: MemberIndex) -> bool {
+        let peer = self.peers.get(index.0 as usize).and_then(Option::as_ref);
+        let recent = |current: &Current| now.0 < current.since.0 + RATE;
+        peer.is_some_and(|peer| peer.held.is_some() || peer.current.as_ref().is_some_and(recent))
+    }
+
     /// Packets wait for keys.
     pub(super) fn on_needed(&mut self, now: Millis, index: MemberIndex) {
         let Some(peer) = peer(&mut self.peers, index) else {
