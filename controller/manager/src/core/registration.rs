@@ -153,10 +153,14 @@ impl Manager {
         // A new code gives neither more time nor more attempts.
         let until_ms = old.map_or(now.plus(self.settings.times.registration).0, |old| old.until_ms);
         let attempts_left = old.map_or(self.settings.limits.code_attempts, |old| old.attempts_left);
+        // A repeated request stays of its agreement: the device may hold the first answer, and never hear of a second one.
+        let same = old.filter(|old| old.member_share == agreed.member_share);
         let registering = Registering {
             member_share: agreed.member_share,
-            manager_share: agreed.share.public(),
-            file_key: agreed.file_key.secret().clone(),
+            manager_share: same.map_or(agreed.share.public(), |same| same.manager_share),
+            file_key: same
+                .map_or(agreed.file_key.secret(), |same| &same.file_key)
+                .clone(),
             identity: agreed.identity,
             code_hash,
             until_ms,

@@ -188,6 +188,22 @@ fn a_registered_name_is_refused_to_every_device() {
 }
 
 #[test]
+fn a_request_repeated_after_a_restart_stays_of_its_agreement() {
+    let mut world = World::new();
+    let mut agent = world.invite(LAPTOP);
+    let first = begin(&mut world, &agent);
+    world.restart();
+    // Its copy comes late, say: the device goes by the first answer, and another letter is all that it notices.
+    let second = begin(&mut world, &agent);
+    assert_eq!(first.key_share, second.key_share);
+    let code = world.code();
+    let Answer::Confirm(sealed) = confirm(&mut world, &agent, &code) else {
+        panic!("refused")
+    };
+    agent.take(&first, &sealed);
+}
+
+#[test]
 fn a_lost_answer_is_given_again() {
     let mut world = World::new();
     let mut agent = world.invite(LAPTOP);
