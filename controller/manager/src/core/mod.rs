@@ -368,6 +368,23 @@ impl Manager {
                 }
                 output
             }
+            Held::Tell(stream, member, update) => {
+                let Some(live) = self.state.live_mut(member) else {
+                    return;
+                };
+                let is_last = update.revision == revision.0;
+                if live.stream != Some(stream) {
+                    // What else was told of this revision, only this word would have ended.
+                    if is_last && live.stream.is_some() {
+                        live.told = u64::MAX;
+                    }
+                    return;
+                }
+                if is_last {
+                    live.tell(revision);
+                }
+                Output::Push { stream, update }
+            }
             Held::Push(member, update) => {
                 let Some(live) = self.state.live_mut(member) else {
                     return;

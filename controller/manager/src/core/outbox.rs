@@ -32,6 +32,8 @@ pub(super) enum Held {
     Output(Output),
     /// To whatever stream the member has by then.
     Push(MemberId, Update),
+    /// To this stream of the member's, if it still is that.
+    Tell(StreamId, MemberId, Update),
 }
 
 /// What is held, and what may go.
@@ -82,7 +84,7 @@ impl Concerns {
         };
         members.insert(asker);
         members.extend(batch.iter().filter_map(|held| match held {
-            Held::Push(to, _) => Some(*to),
+            Held::Push(to, _) | Held::Tell(_, to, _) => Some(*to),
             Held::Output(_) => None,
         }));
     }
@@ -231,7 +233,7 @@ fn released(batch: Vec<Held>, revision: Revision) -> Vec<Released> {
 fn stamped(mut held: Held, revision: Revision, told: &mut BTreeSet<MemberId>) -> Released {
     let mut last_of = |member| if told.insert(member) { revision.0 } else { 0 };
     match &mut held {
-        Held::Push(member, update) => update.revision = last_of(*member),
+        Held::Push(member, update) | Held::Tell(_, member, update) => update.revision = last_of(*member),
         Held::Output(Output::Event(event)) => event.revision = revision.0,
         Held::Output(Output::Answer { answer, .. }) => match answer {
             Answer::Join(ack) if ack.revision == 0 => ack.revision = last_of(MemberId(ack.member_id)),

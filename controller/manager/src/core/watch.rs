@@ -12,6 +12,7 @@ use super::Manager;
 use super::authentic::Denial;
 use super::ids::{MemberId, StreamId, Time};
 use super::join::prefix;
+use super::outbox::Held;
 use super::output::{DropCause, Output, StreamEnd};
 use kith_protocol::authenticator::Kind;
 use kith_protocol::member::update::Change;
@@ -38,7 +39,7 @@ impl Manager {
                     self.outbox.now(Output::StreamEnd { stream: old, why });
                 }
                 if anew {
-                    return self.tell_all(id);
+                    return self.tell_all(id, stream);
                 }
                 // What is held now is of later revisions and goes to this stream.
                 let synced = self.synced(id);
@@ -54,7 +55,7 @@ impl Manager {
 
     /// What a member must know that knows nothing. It is told like any change: not before it is on disk, and it has been told only with the
     /// last word of it.
-    fn tell_all(&mut self, id: MemberId) {
+    fn tell_all(&mut self, id: MemberId, stream: StreamId) {
         if let Some(live) = self.state.live_mut(id) {
             live.told = 0;
         }
@@ -65,7 +66,11 @@ impl Manager {
             version: self.settings.managers_version,
         });
         for change in [managers, policy, self.synced(id)] {
-            self.push(id, change);
+            let update = Update {
+                revision: 0,
+                change: Some(change),
+            };
+            self.outbox.hold(Held::Tell(stream, id, update));
         }
     }
 

@@ -53,7 +53,7 @@ fn number(held: &Held) -> usize {
             Some(Change::Gone(gone)) => gone.virtual_address as usize,
             _ => unreachable!("no other is pushed here"),
         },
-        Held::Output(_) => unreachable!("no other is held here"),
+        Held::Tell(..) | Held::Output(_) => unreachable!("no other is held here"),
     }
 }
 
