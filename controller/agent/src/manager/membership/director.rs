@@ -136,6 +136,7 @@ impl Membership {
             return;
         }
         self.pseudo = pseudo;
+        self.session_changed(now);
         if pseudo.is_none() {
             return;
         }

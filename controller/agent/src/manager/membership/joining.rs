@@ -69,8 +69,9 @@ impl Membership {
         if !matches!(self.phase, Phase::In) || !(clash || local_moved) {
             return;
         }
-        // With a public address, or with one that clashes, other questions are to be asked than "where are you now?".
-        if clash || joined.location.director == 0 {
+        // With a public address, or with one that clashes, other questions are to be asked than "where are you now?"; and without a session at
+        // the director there is no answer to that one: it may not be reached from here at all.
+        if clash || joined.location.director == 0 || self.location(joined.way).is_none() {
             self.rejoin(now, 0);
         } else {
             self.move_if_needed(now, local_moved);

@@ -1,8 +1,9 @@
 //! Staying joined: the stream of changes, new keys for the channel, heartbeats, moves, and a manager that falls silent.
 
+use super::super::Refused;
+use super::super::backoff::{Backoff, jitter};
 use super::super::channel::Half;
 use super::super::request::{Answer, Call, Failure, StreamId};
-use super::super::{Refused, backoff::Backoff};
 use super::director::Way;
 use super::{Awaited, Event, Membership, Output, PATIENCE, Phase, Place, after};
 use crate::keying::Moment;
@@ -22,7 +23,7 @@ pub(super) struct Joined {
     pub(super) location: Location,
     /// Where the manager takes packets of the tunnel.
     endpoint: SocketAddrV4,
-    way: Way,
+    pub(super) way: Way,
     /// The manager's clock minus ours.
     clock_offset_ms: i64,
     /// All up to here has been told.
@@ -35,6 +36,8 @@ pub(super) struct Joined {
     refresh_backoff: Backoff,
     move_due: Option<Millis>,
     move_backoff: Backoff,
+    /// The director took its session back, and has given no other: then we look for another director.
+    director_due: Option<Millis>,
     beat_ms: u64,
     next_beat: Millis,
     sequence: u64,
@@ -67,6 +70,8 @@ const REFRESH_MS: u64 = 110_000;
 const OPENING_MS: u64 = 15_000;
 /// Intervals without a heartbeat after which the manager counts as silent.
 const SILENT_INTERVALS: u64 = 3;
+/// A director that gives no session for so long, or half of it, is left for another, if the manager knows one.
+const DIRECTOR_MS: u64 = 40_000;
 /// Waits between attempts to open the stream, refresh and move.
 const AGAIN_MS: (u64, u64) = (500, 15_000);
 /// Waits after silences double this often.
@@ -100,6 +105,7 @@ impl Joined {
             refresh_backoff: again,
             move_due: None,
             move_backoff: again,
+            director_due: None,
             beat_ms: bounded(ack.member_heartbeat_ms),
             next_beat: now.millis(),
             // The run id is the same: its heartbeats go on.
@@ -166,6 +172,10 @@ impl Membership {
             }
             return self.rejoin(now, 0);
         }
+        if joined.director_due.is_some_and(|due| time >= due) {
+            joined.director_due = None;
+            return self.rejoin(now, 0);
+        }
         match joined.stream {
             Stream::Down(at) if time >= at => {
                 joined.stream = Stream::Refreshing;
@@ -216,6 +226,7 @@ impl Membership {
             Some(refresh),
             moving,
             joined.move_due,
+            joined.director_due,
         ]
         .into_iter()
         .flatten()
@@ -350,6 +361,14 @@ impl Membership {
     }
 
     // Where we are reached.
+
+    /// The director gave us a session, or took it.
+    pub(super) fn session_changed(&mut self, now: Moment) {
+        if let Some(joined) = &mut self.joined {
+            let gone = self.pseudo.is_none();
+            joined.director_due = gone.then(|| after(now, jitter(DIRECTOR_MS, &mut self.entropy)));
+        }
+    }
 
     /// Tells the manager, if it knows otherwise. `certainly`: the local address is another one.
     pub(super) fn move_if_needed(&mut self, now: Moment, certainly: bool) {

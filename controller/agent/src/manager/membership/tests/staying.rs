@@ -346,3 +346,48 @@ fn a_heartbeat_that_falls_due_while_it_leaves_does_not_keep_the_machine_busy() {
     assert!(world.machine.is_over());
     assert!(world.turns - turns < 20, "{} turns", world.turns - turns);
 }
+
+/// A member behind a director, which has just taken its session back.
+fn without_session() -> World {
+    let mut world = World::new(1);
+    world.manager.behind_nat = true;
+    world.manager.director = Some(director());
+    world.attach(network("192.168.1.10", "192.168.1.0/24"));
+    world.run(1_000);
+    assert_eq!(world.machine.view().phase, "joined");
+    world.sessions = None;
+    world.input(session(None));
+    world
+}
+
+#[test]
+fn a_director_that_gives_no_session_for_long_is_left_for_another() {
+    let mut world = without_session();
+    world.run(19_000);
+    assert_eq!(world.manager.count(Call::Init), 1, "it may have begun anew");
+    // The manager knows that it is down.
+    world.manager.director = Some(member::Director {
+        key_id: 8,
+        ..director()
+    });
+    world.sessions = Some(Ipv4Addr::new(240, 0, 0, 99));
+    world.run(22_000);
+    assert_eq!(world.manager.count(Call::Init), 2);
+    let place = world.manager.joins.last().unwrap().location.unwrap();
+    assert_eq!(place.address, 0xf000_0063);
+    assert!(world.machine.view().phase == "joined" && !world.seen.contains(&Seen::Out));
+
+    let mut world = without_session();
+    world.run(10_000);
+    world.input(session(Some(Ipv4Addr::new(240, 0, 0, 11))));
+    world.run(60_000);
+    assert_eq!(world.manager.count(Call::Init), 1, "it has given another");
+}
+
+#[test]
+fn who_moves_without_a_session_joins_anew() {
+    let mut world = without_session();
+    world.attach(network("192.168.7.10", "192.168.7.0/24"));
+    world.run(1_000);
+    assert_eq!(world.manager.count(Call::Init), 2);
+}
