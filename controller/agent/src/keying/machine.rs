@@ -1,13 +1,12 @@
 //! The state machine of one host: an exchange a member at most in each direction, timers, and what follows from both.
 
 use super::exchange::{Half, Initiated};
+use super::liveness::Due;
 use super::message::{Kind, LEN, Message, Unauthenticated};
-use super::peer::{Answered, Current, DEAD, PASSIVE_KEEP_ALIVE, Peer, Pending, RATE, Repeat};
+use super::peer::{Answered, Current, Peer, Pending, RATE, Repeat};
 use super::secrets::{Ephemeral, PairSecret, Roles};
 use super::spis::Spis;
-use super::{
-    Action, Activity, Event, Fresh, KeyAgreement, Known, Method, Moment, NewKeys, NotNow, View, Whereabouts,
-};
+use super::{Action, Event, Fresh, KeyAgreement, Known, Method, Moment, NewKeys, NotNow, View, Whereabouts};
 use crate::config::Cipher;
 use kith_esp::{Limits, Millis, SaKeys, Spi};
 use kith_pipeline::host::tables::MemberIndex;
@@ -21,8 +20,6 @@ const GIVE_UP: u64 = 20_000;
 const BACKUP: u64 = 5_000;
 /// How often a response is repeated at most.
 const RESPONSE_RATE: u64 = 100;
-/// Confirming dummies sent at most.
-const CONFIRMATIONS: u32 = 6;
 /// Inbound keys kept a member; the oldest go first.
 const MAX_INBOUND: usize = 8;
 
@@ -171,7 +168,7 @@ impl Agreement {
         }
         if message.timestamp <= peer.greatest {
             // A replay, or the other's clock went back over a restart: then it is silent, and we start instead.
-            if peer.heard.is_none_or(|at| millis.0 >= at.0 + 3 * RATE) {
+            if peer.liveness.heard().is_none_or(|at| millis.0 >= at.0 + 3 * RATE) {
                 self.begin_provoked(now, index);
             }
             return;
@@ -245,9 +242,9 @@ impl Agreement {
         let new = |spi, keys| new_keys(spi, keys, limits, millis);
         let inbound = new(spi, agreed.keys.backward);
         let outbound = new(agreed.their_spi, agreed.keys.forward);
-        peer.confirm = Some(Repeat::new(spi, millis));
+        peer.liveness.confirm(millis, spi);
         // A fresh answer to our own nonce: whoever made it is alive and there.
-        peer.heard = Some(millis);
+        peer.liveness.on_heard(millis);
         let location = agreed.location;
         self.add_inbound(millis, index, inbound);
         self.use_outbound(millis, index, Box::new(outbound), true, location);
@@ -286,7 +283,8 @@ impl Agreement {
             initiator,
         });
         peer.agreements += 1;
-        (peer.rekey_at, peer.unanswered_since) = (None, None);
+        peer.rekey_at = None;
+        peer.liveness.on_new_keys();
         if let Some(location) = location {
             self.actions.push_back(Action::Moved(index, location));
         }
@@ -298,32 +296,13 @@ impl Agreement {
         let Some(peer) = at(&mut self.peers, index) else {
             return;
         };
-        peer.heard = Some(now.millis());
-        if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == spi) {
-            peer.confirm = None;
-        }
+        peer.liveness.on_heard_on(now.millis(), spi);
         if let Some(answered) = &mut peer.answered
             && answered.spi == spi
             && let Some(outbound) = answered.unconfirmed.take()
         {
             let location = answered.location;
             self.use_outbound(now.millis(), index, outbound, false, location);
-        }
-    }
-
-    fn on_activity(&mut self, now: Millis, index: MemberIndex, activity: Activity) {
-        let Some(peer) = at(&mut self.peers, index) else {
-            return;
-        };
-        if activity.heard {
-            (peer.heard, peer.unanswered_since) = (Some(now), None);
-        } else if activity.data_sent {
-            peer.unanswered_since.get_or_insert(now);
-        }
-        if activity.sent {
-            peer.owed_since = None;
-        } else if activity.data_heard {
-            peer.owed_since.get_or_insert(now);
         }
     }
 
@@ -343,19 +322,8 @@ impl Agreement {
                     .push_back(Action::Send(index, Method::Ticket, octets));
             }
         }
-        if let Some(confirm) = &mut peer.confirm
-            && confirm.is_due(millis)
-        {
-            self.actions.push_back(Action::Dummy(index));
-            if confirm.times >= CONFIRMATIONS {
-                peer.confirm = None;
-            }
-        }
-        if peer
-            .owed_since
-            .is_some_and(|at| millis.0 >= at.0 + PASSIVE_KEEP_ALIVE)
-        {
-            peer.owed_since = None;
+        let Due { dummy, silent } = peer.liveness.poll(millis);
+        if dummy {
             self.actions.push_back(Action::Dummy(index));
         }
         while let Some(&(spi, expires)) = peer.inbound.front()
@@ -373,15 +341,11 @@ impl Agreement {
         {
             peer.current = None;
         }
-        let dead = peer.unanswered_since.is_some_and(|at| millis.0 >= at.0 + DEAD);
         let due = peer.rekey_at.is_some_and(|at| at <= millis);
-        if dead {
-            peer.unanswered_since = Some(millis);
-        }
         if due {
             peer.rekey_at = None;
         }
-        if dead || due {
+        if silent || due {
             self.begin(now, index);
         }
     }
@@ -458,7 +422,7 @@ impl KeyAgreement for Agreement {
             Event::KeysNeeded => self.begin(now, index),
             Event::Stale => self.begin_provoked(now, index),
             Event::Heard(spi) => self.on_heard(now, index, spi),
-            Event::Activity(activity) => self.on_activity(now.millis(), index, activity),
+            Event::Activity(activity) => peer.liveness.note(now.millis(), activity),
             Event::RekeyDue => match &peer.current {
                 Some(current) if !current.initiator => {
                     peer.rekey_at.get_or_insert(Millis(now.millis().0 + BACKUP));
@@ -514,7 +478,7 @@ impl KeyAgreement for Agreement {
             agreeing: peer.pending.is_some(),
             agreements: peer.agreements,
             rtt_micros: peer.rtt_micros,
-            heard: peer.heard,
+            heard: peer.liveness.heard(),
         })
     }
 }

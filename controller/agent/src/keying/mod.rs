@@ -30,6 +30,7 @@ pub mod door;
 mod exchange;
 pub mod ike;
 mod keys;
+mod liveness;
 mod machine;
 pub mod message;
 mod peer;

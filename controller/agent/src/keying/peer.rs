@@ -1,6 +1,7 @@
 //! What is kept of each member during and between exchanges.
 
 use super::exchange::Initiated;
+use super::liveness::Liveness;
 use super::message::LEN;
 use super::secrets::PairSecret;
 use super::{Moment, NewKeys, Whereabouts};
@@ -13,10 +14,6 @@ use std::sync::Arc;
 const REPEAT_FIRST: u64 = 250;
 /// The longest wait between repetitions.
 const REPEAT_MOST: u64 = 4_000;
-/// Data sent and nothing heard for so long: the other side may have lost the keys.
-pub(super) const DEAD: u64 = 15_000;
-/// Data heard and nothing sent for so long: a dummy says that we are alive.
-pub(super) const PASSIVE_KEEP_ALIVE: u64 = 10_000;
 /// Exchanges started by packets that anyone could have forged, and repeated responses: no more often than this.
 pub(super) const RATE: u64 = 1_000;
 
@@ -27,7 +24,6 @@ pub(super) struct Peer {
     pub(super) former: Option<Arc<PairSecret>>,
     pub(super) pending: Option<Pending>,
     pub(super) answered: Option<Answered>,
-    pub(super) confirm: Option<Repeat<Spi>>,
     /// Of initiations received, and of ours.
     pub(super) greatest: u64,
     pub(super) sent_timestamp: u64,
@@ -35,9 +31,7 @@ pub(super) struct Peer {
     pub(super) current: Option<Current>,
     pub(super) rekey_at: Option<Millis>,
     pub(super) provoked: Option<Millis>,
-    pub(super) unanswered_since: Option<Millis>,
-    pub(super) owed_since: Option<Millis>,
-    pub(super) heard: Option<Millis>,
+    pub(super) liveness: Liveness,
     pub(super) agreements: u64,
     pub(super) rtt_micros: Option<u64>,
 }
@@ -80,16 +74,13 @@ impl Peer {
             former: None,
             pending: None,
             answered: None,
-            confirm: None,
             greatest: 0,
             sent_timestamp: 0,
             inbound: VecDeque::new(),
             current: None,
             rekey_at: None,
             provoked: None,
-            unanswered_since: None,
-            owed_since: None,
-            heard: None,
+            liveness: Liveness::default(),
             agreements: 0,
             rtt_micros: None,
         }
@@ -110,14 +101,11 @@ impl Peer {
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
-        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
         [
             self.pending.as_ref().map(|pending| pending.repeat.next),
-            self.confirm.as_ref().map(|confirm| confirm.next),
             self.inbound.front().map(|(_, expires)| *expires),
             self.rekey_at,
-            plus(self.unanswered_since, DEAD),
-            plus(self.owed_since, PASSIVE_KEEP_ALIVE),
+            self.liveness.deadline(),
         ]
         .into_iter()
         .flatten()

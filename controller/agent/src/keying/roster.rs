@@ -59,8 +59,8 @@ impl Agreement {
     pub(super) fn relinquish(&mut self, index: MemberIndex) {
         self.abandon(index);
         if let Some(peer) = at(&mut self.peers, index) {
-            (peer.current, peer.confirm) = (None, None);
-            (peer.rekey_at, peer.unanswered_since, peer.owed_since) = (None, None, None);
+            (peer.current, peer.rekey_at) = (None, None);
+            peer.liveness.expect_nothing();
         }
     }
 

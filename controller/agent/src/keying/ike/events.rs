@@ -3,7 +3,6 @@
 use super::host::virtual_address;
 use super::peer::{Bond, Current, Pair};
 use super::{Agreement, peer};
-use crate::keying::peer::Repeat;
 use crate::keying::{Action, NewKeys, Whereabouts};
 use kith_esp::{Millis, Spi};
 use kith_ike::{AssociationId, ChildId, Down, Event, Forgotten, NewChild, Output, Refused, Role, Up};
@@ -116,7 +115,7 @@ impl Agreement {
         }
         let Some(index) = index else { return };
         let Some(peer) = self.peer(index) else { return };
-        peer.heard = Some(now);
+        peer.liveness.on_heard(now);
         if let Some(rtt) = up.rtt {
             peer.rtt_micros = Some(rtt * 1_000);
         }
@@ -158,7 +157,7 @@ impl Agreement {
         if peer.association != Some(id) {
             return;
         }
-        (peer.association, peer.replacing, peer.confirm) = (other, false, None);
+        (peer.association, peer.replacing) = (other, false);
         if other.is_some() {
             return;
         }
@@ -232,10 +231,7 @@ impl Agreement {
             pair.heard = true;
         }
         let Some(peer) = self.peer(index) else { return };
-        peer.heard = Some(now);
-        if peer.confirm.as_ref().is_some_and(|confirm| confirm.what == spi) {
-            peer.confirm = None;
-        }
+        peer.liveness.on_heard_on(now, spi);
         if peer.held.is_some_and(|(held, _)| held == child) {
             self.use_pair(child);
         }
@@ -266,9 +262,10 @@ impl Agreement {
             role: pair.role,
         });
         peer.agreements += 1;
-        (peer.rekey_at, peer.unanswered_since, peer.replacing) = (None, None, false);
+        (peer.rekey_at, peer.replacing) = (None, false);
+        peer.liveness.on_new_keys();
         if pair.role == Role::Initiator && pair.is_first {
-            peer.confirm = Some(Repeat::new(pair.spis.0, now));
+            peer.liveness.confirm(now, pair.spis.0);
         }
         if let Some(there) = peer.whereabouts {
             self.actions.push_back(Action::Moved(index, there));
@@ -308,12 +305,6 @@ impl Agreement {
         if peer.held.is_some_and(|(held, _)| held == child) {
             peer.held = None;
         }
-        if peer
-            .confirm
-            .as_ref()
-            .is_some_and(|confirm| confirm.what == pair.spis.0)
-        {
-            peer.confirm = None;
-        }
+        peer.liveness.stop_confirming(pair.spis.0);
     }
 }

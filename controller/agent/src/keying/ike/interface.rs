@@ -3,7 +3,6 @@
 use super::host::Member;
 use super::peer::{Bond, Peer};
 use super::{Agreement, BACKUP, HELD};
-use crate::keying::peer::{DEAD, PASSIVE_KEEP_ALIVE};
 use crate::keying::{
     Action, Event, Fresh, KeyAgreement, Known, Method, Moment, NotNow, PairSecret, View, Whereabouts,
 };
@@ -197,16 +196,13 @@ impl KeyAgreement for Agreement {
     }
 
     fn deadline(&self) -> Option<Millis> {
-        let plus = |at: Option<Millis>, span: u64| at.map(|at| Millis(at.0 + span));
         let peers = self.peers.iter().flatten().flat_map(|peer| {
             [
-                peer.confirm.as_ref().map(|confirm| confirm.next),
                 peer.current.as_ref().map(|current| current.ends),
                 peer.rekey_at,
-                plus(peer.held.map(|(_, since)| since), HELD),
-                plus(peer.unanswered_since, DEAD),
+                peer.held.map(|(_, since)| Millis(since.0 + HELD)),
+                peer.liveness.deadline(),
                 peer.asked.map(|(_, due)| due),
-                plus(peer.owed_since, PASSIVE_KEEP_ALIVE),
             ]
         });
         let pairs = self.pairs.values().map(|pair| pair.ends);
@@ -251,7 +247,7 @@ impl KeyAgreement for Agreement {
                 .and_then(|(id, view)| self.tunnel(id, &view)),
             agreements: peer.agreements,
             rtt_micros: peer.rtt_micros,
-            heard: peer.heard,
+            heard: peer.liveness.heard(),
         }
     }
 }

@@ -55,8 +55,6 @@ const HELD: u64 = 2_000;
 const LINGER: u64 = 5_000;
 /// Who is asked whether it is there has so long to answer.
 const PATIENCE: u64 = 3_000;
-/// Confirming dummies sent at most.
-const CONFIRMATIONS: u32 = 6;
 
 /// What an [`Agreement`] starts with.
 pub struct Setup {
@@ -177,8 +175,8 @@ impl Agreement {
         let Some(peer) = peer(&mut self.peers, index) else {
             return;
         };
-        (peer.current, peer.confirm, peer.rekey_at) = (None, None, None);
-        (peer.unanswered_since, peer.owed_since, peer.data_sent) = (None, None, None);
+        (peer.current, peer.rekey_at, peer.data_sent) = (None, None, None);
+        peer.liveness.expect_nothing();
         if let Some(id) = peer.association {
             self.endpoint.close(at, id);
         }

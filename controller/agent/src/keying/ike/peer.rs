@@ -1,6 +1,6 @@
 //! What is kept of each member, and of each pair of ESP SAs with it.
 
-use crate::keying::peer::Repeat;
+use crate::keying::liveness::Liveness;
 use crate::keying::{NewKeys, Whereabouts};
 use kith_esp::{Millis, Spi};
 use kith_ike::suite::EspSuite;
@@ -16,19 +16,15 @@ pub(super) struct Peer {
     pub(super) current: Option<Current>,
     /// Its packets are opened, but ours wait until one came: the other end may not have the keys yet.
     pub(super) held: Option<(ChildId, Millis)>,
-    /// Dummies that ask for a sign of life on this SPI.
-    pub(super) confirm: Option<Repeat<Spi>>,
     pub(super) replacing: bool,
     pub(super) rekey_at: Option<Millis>,
     pub(super) provoked: Option<Millis>,
     /// A handshake came to nothing.
     pub(super) failed: Option<Millis>,
-    pub(super) unanswered_since: Option<Millis>,
+    pub(super) liveness: Liveness,
     /// When it was asked whether it is there, because it was silent, and until when that may take.
     pub(super) asked: Option<(Millis, Millis)>,
-    pub(super) owed_since: Option<Millis>,
     pub(super) data_sent: Option<Millis>,
-    pub(super) heard: Option<Millis>,
     pub(super) whereabouts: Option<Whereabouts>,
     pub(super) agreements: u64,
     pub(super) rtt_micros: Option<u64>,

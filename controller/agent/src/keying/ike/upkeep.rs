@@ -1,8 +1,9 @@
 //! When to begin anew, to replace, to ask and to close: what the datapath sees, and what time brings.
 
 use super::peer::Current;
-use super::{Agreement, CONFIRMATIONS, HANDSHAKE, HELD, PATIENCE, peer};
-use crate::keying::peer::{DEAD, PASSIVE_KEEP_ALIVE, RATE};
+use super::{Agreement, HANDSHAKE, HELD, PATIENCE, peer};
+use crate::keying::liveness::Due;
+use crate::keying::peer::RATE;
 use crate::keying::{Action, Activity};
 use kith_esp::Millis;
 use kith_pipeline::host::tables::MemberIndex;
@@ -51,15 +52,9 @@ impl Agreement {
         let Some(peer) = peer(&mut self.peers, index) else {
             return;
         };
+        peer.liveness.note(now, activity);
         if activity.heard {
-            (peer.heard, peer.unanswered_since, peer.asked) = (Some(now), None, None);
-        } else if activity.data_sent {
-            peer.unanswered_since.get_or_insert(now);
-        }
-        if activity.sent {
-            peer.owed_since = None;
-        } else if activity.data_heard {
-            peer.owed_since.get_or_insert(now);
+            peer.asked = None;
         }
         if activity.data_sent {
             peer.data_sent = Some(now);
@@ -75,29 +70,16 @@ impl Agreement {
         let Some(peer) = peer(&mut self.peers, index) else {
             return;
         };
-        if let Some(confirm) = &mut peer.confirm
-            && confirm.is_due(now)
-        {
-            self.actions.push_back(Action::Dummy(index));
-            if confirm.times >= CONFIRMATIONS {
-                peer.confirm = None;
-            }
-        }
-        if peer
-            .owed_since
-            .is_some_and(|at| now.0 >= at.0 + PASSIVE_KEEP_ALIVE)
-        {
-            peer.owed_since = None;
+        let Due { dummy, silent } = peer.liveness.poll(now);
+        if dummy {
             self.actions.push_back(Action::Dummy(index));
         }
         if peer.current.as_ref().is_some_and(|current| current.ends <= now) {
             peer.current = None;
         }
         let due = peer.rekey_at.is_some_and(|at| at <= now);
-        let silent = peer.unanswered_since.is_some_and(|at| now.0 >= at.0 + DEAD);
         if silent {
-            let due = Millis(now.0 + PATIENCE);
-            (peer.unanswered_since, peer.asked) = (Some(now), Some((now, due)));
+            peer.asked = Some((now, Millis(now.0 + PATIENCE)));
         }
         let asked = peer.asked.filter(|(_, due)| now >= *due).map(|(asked, _)| asked);
         if let Some((child, since)) = peer.held
