@@ -1,8 +1,10 @@
 //! A device behind a DPDK gateway and a member with an agent of her own: keys by IKE over packet-in and packet-out, associations through
 //! P4Runtime, ordinary programs on both ends.
 
+mod files;
 mod world;
 
+use files::{Settings, Way};
 use kith_tests::kith;
 use std::fs;
 use std::time::Duration;
@@ -13,7 +15,37 @@ const START: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_device_and_a_member_ping_and_fetch_files_both_ways() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
+    ping_and_fetch_both_ways(&mut world);
+}
+
+#[test]
+fn behind_a_director_they_do_the_same_and_keep_their_sessions_alive() {
+    let mut world = World::new(&Settings {
+        way: Way::Director,
+        more: "rekey: { packets: 150 }\n",
+        ..Settings::default()
+    });
+    ping_and_fetch_both_ways(&mut world);
+    // More than twice as long as a session lasts without keep-alives, and nobody says anything.
+    std::thread::sleep(Duration::from_secs(7));
+    for (from, to) in [("l", STAND_IN), ("a", PRINTER)] {
+        let before = world.agreements();
+        let said = world.good(from, &format!("ping -n -q -c 600 -i 0.005 -W 2 {to}"));
+        assert!(said.contains("600 received, 0% packet loss"), "{said}");
+        assert!(
+            world.agreements() >= before + 2,
+            "keys are replaced through it, too"
+        );
+    }
+    // It is the director that they speak through.
+    world.kill(Program::Relay);
+    assert!(!world.pings());
+    world.start(Program::Relay);
+    world.until("an answer again", START, World::pings);
+}
+
+fn ping_and_fetch_both_ways(world: &mut World) {
     world.until("the first answer", START, World::pings);
     world.good("a", &format!("ping -n -c 3 -i 0.2 -W 1 {PRINTER}"));
     world.good("l", "dd if=/dev/urandom of=file bs=1M count=8 2>/dev/null");
@@ -36,7 +68,7 @@ fn a_device_and_a_member_ping_and_fetch_files_both_ways() {
 
 #[test]
 fn kith_tunnel_tells_of_a_devices_tunnels_and_replaces_their_keys() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
     world.until("the first answer", START, World::pings);
     let socket = world.folder.path().join("status");
     let tunnel = |words: &[&str]| {
@@ -72,7 +104,7 @@ fn kith_tunnel_tells_of_a_devices_tunnels_and_replaces_their_keys() {
 
 #[test]
 fn the_first_packet_of_all_waits_for_keys_and_is_answered() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
     world.until("the first answer", START, World::pings);
     // Alice's agent forgets everything; the gateway is silent until the printer says something.
     world.kill(Program::Gateway);
@@ -95,7 +127,11 @@ fn the_first_packet_of_all_waits_for_keys_and_is_answered() {
 #[test]
 fn keys_are_replaced_again_and_again_under_traffic_and_no_packet_is_lost() {
     for workers in [1, 2] {
-        let mut world = World::new(workers, "rekey: { packets: 150 }\n");
+        let mut world = World::new(&Settings {
+            workers,
+            more: "rekey: { packets: 150 }\n",
+            ..Settings::default()
+        });
         world.until("the first answer", START, World::pings);
         let before = world.agreements();
         // Two ways, so that with two workers each direction has frames that come to the wrong one.
@@ -117,7 +153,7 @@ fn keys_are_replaced_again_and_again_under_traffic_and_no_packet_is_lost() {
 
 #[test]
 fn an_agent_that_is_killed_costs_no_packet_and_has_new_keys_soon() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
     world.until("the first answer", START, World::pings);
     let before = world.agreements();
     let ping = world.begin("l", &format!("ping -n -q -c 400 -i 0.02 -W 2 {STAND_IN}"));
@@ -135,7 +171,7 @@ fn an_agent_that_is_killed_costs_no_packet_and_has_new_keys_soon() {
 
 #[test]
 fn a_dataplane_that_is_killed_works_again_with_other_keys() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
     world.until("the first answer", START, World::pings);
     let before = world.agreements();
     world.kill(Program::Dataplane);
@@ -147,7 +183,7 @@ fn a_dataplane_that_is_killed_works_again_with_other_keys() {
 
 #[test]
 fn secrets_are_in_no_log() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(&Settings::default());
     world.until("the first answer", START, World::pings);
     world.kill(Program::Gateway);
     for name in ["gateway", "dataplane", "alice"] {

@@ -1,22 +1,21 @@
-//! A device that runs nothing of ours, a gateway before it, and a member with an agent of her own.
+//! A device that runs nothing of ours, a gateway before it, and a member with an agent of her own; and a director, where one is wanted.
 //!
 //! ```text
-//!   kt-N-l                     kt-N-g                           kt-N-a
-//!  ┌──────────────┐           ┌────────────────────────┐       ┌──────────────┐
-//!  │ printer      │ 192.168.1.0/24  kith-dataplane     │ 203.0.113.0/24  alice │
-//!  │ .20          ├───────────┤ .1                 .30 ├───────┤ .40          │
-//!  └──────────────┘    sees   │   ▲ P4Runtime          │       │ kith-agent   │
-//!                 alice at .201   kith-agent gateway   │       │ 10.77.0.1    │
-//!                             └────────────────────────┘       └──────────────┘      sees the printer at 10.77.0.20
+//!   kt-N-l                     kt-N-g                           kt-N-w        kt-N-a
+//!  ┌──────────────┐           ┌────────────────────────┐                     ┌──────────────┐
+//!  │ printer      │ 192.168.1.0/24  kith-dataplane     │   203.0.113.0/24    │ alice        │
+//!  │ .20          ├───────────┤ .1                 .30 ├───── switch ────────┤ .40          │
+//!  └──────────────┘    sees   │   ▲ P4Runtime          │         │           │ kith-agent   │
+//!                 alice at .201   kith-agent gateway   │         │ .10       │ 10.77.0.1    │
+//!                             └────────────────────────┘   kt-N-d: director  └──────────────┘      sees the printer at 10.77.0.20
 //! ```
 
+use super::files::{self, Settings, Way};
 use kith_tests::installed;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -27,14 +26,34 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// How the printer sees alice, and she the printer.
 pub const STAND_IN: &str = "192.168.1.201";
 pub const PRINTER: &str = "10.77.0.20";
-const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// Of the pair.
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// The programs of the gateway.
+const NAMESPACES: [&str; 5] = ["l", "g", "w", "a", "d"];
+
+/// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
+    /// Of the gateway.
     Dataplane,
     Gateway,
     Alice,
+    /// The director's dataplane, and what decides for it.
+    Relay,
+    Director,
+}
+
+impl Program {
+    /// The namespace, the program, its first arguments, and what its files are called.
+    fn place(self) -> (&'static str, &'static str, &'static [&'static str], &'static str) {
+        match self {
+            Self::Dataplane => ("g", "kith-dataplane", &[], "dataplane"),
+            Self::Gateway => ("g", "kith-agent", &["gateway"], "gateway"),
+            Self::Alice => ("a", "kith-agent", &[], "alice"),
+            Self::Relay => ("d", "kith-dataplane", &[], "relay"),
+            Self::Director => ("d", "kith-controller", &[], "director"),
+        }
+    }
 }
 
 /// Namespaces, programs and files; all gone when dropped.
@@ -46,8 +65,8 @@ pub struct World {
 }
 
 impl World {
-    /// Everything runs, with so many workers and these further lines of the gateway's configuration.
-    pub fn new(workers: u16, more: &str) -> Self {
+    /// Everything runs.
+    pub fn new(settings: &Settings) -> Self {
         let id = Command::new("id").arg("-u").output().unwrap();
         assert_eq!(
             id.stdout, b"0\n",
@@ -62,16 +81,19 @@ impl World {
             others: Vec::new(),
         };
         world.network();
-        world.write(workers, more);
-        world.start(Program::Alice);
-        world.start(Program::Dataplane);
-        world.start(Program::Gateway);
+        files::write(world.folder.path(), settings);
+        let director = [Program::Relay, Program::Director];
+        let director = director.into_iter().filter(|_| settings.way == Way::Director);
+        let others = [Program::Alice, Program::Dataplane, Program::Gateway];
+        for program in director.chain(others) {
+            world.start(program);
+        }
         world
     }
 
     fn network(&self) {
         let p = &self.prefix;
-        for name in ["l", "g", "a"] {
+        for name in NAMESPACES {
             run(&format!("ip netns add {p}-{name}"));
             for what in ["all", "default"] {
                 run(&format!(
@@ -80,12 +102,25 @@ impl World {
             }
             run(&format!("ip -n {p}-{name} link set lo up"));
         }
-        for (name, port, address) in [("l", "lan", "192.168.1.20/24"), ("a", "wan", "203.0.113.40/24")] {
+        run(&format!("ip -n {p}-w link add switch type bridge"));
+        run(&format!("ip -n {p}-w link set switch up"));
+        // One end at the switch or the gateway, the other with its address.
+        for (at, port, name, interface, address) in [
+            ("g", "lan", "l", "eth", Some("192.168.1.20/24")),
+            ("w", "gateway", "g", "wan", None),
+            ("w", "alice", "a", "eth", Some("203.0.113.40/24")),
+            ("w", "director", "d", "eth", None),
+        ] {
             run(&format!(
-                "ip link add name {port} netns {p}-g type veth peer name eth netns {p}-{name}"
+                "ip link add name {port} netns {p}-{at} type veth peer name {interface} netns {p}-{name}"
             ));
-            run(&format!("ip -n {p}-{name} addr add {address} dev eth"));
-            for (namespace, interface) in [("g", port), (name, "eth")] {
+            if let Some(address) = address {
+                run(&format!("ip -n {p}-{name} addr add {address} dev {interface}"));
+            }
+            if at == "w" {
+                run(&format!("ip -n {p}-w link set {port} master switch"));
+            }
+            for (namespace, interface) in [(at, port), (name, interface)] {
                 run(&format!("ip -n {p}-{namespace} link set {interface} up"));
                 run(&format!(
                     "ip netns exec {p}-{namespace} ethtool -K {interface} tx off gso off tso off gro off"
@@ -94,55 +129,16 @@ impl World {
         }
     }
 
-    fn write(&self, workers: u16, more: &str) {
-        let folder = self.folder.path().display();
-        let ports: String = [("wan", "203.0.113.30/24"), ("lan", "192.168.1.1/24")]
-            .iter()
-            .enumerate()
-            .map(|(n, (interface, address))| {
-                format!("  - {{ device: \"net_af_packet{n},iface={interface},qpairs={workers}\", address: {address} }}\n")
-            })
-            .collect();
-        let dataplane = format!(
-            "name: test\nworkers: {workers}\neal: {{ cores: [0, 1], huge_pages: off, memory_mib: 256 }}\nports:\n{ports}\
-             p4runtime: {{ unix: {folder}/p4runtime, device_id: 1 }}\nstats_socket: {folder}/stats\nassociations: 64\n"
-        );
-        let gateway = format!(
-            "dataplane: unix:{folder}/p4runtime\ncommunity: 1\nwan: 0\nlan: 1\nassociations: 64\nstatus_socket: {folder}/status\n{more}members:\n\
-             - {{ name: alice.acme.example, address: 10.77.0.1, stand_in: {STAND_IN}, via: {{ direct: \"203.0.113.40:20202\" }} }}\n\
-             devices:\n- name: printer.acme.example\n  address: {PRINTER}\n  local: 192.168.1.20\n  public: \"203.0.113.30:20202\"\n  \
-             peers: [ {{ member: alice.acme.example, psk: {SECRET} }} ]\n"
-        );
-        let alice = format!(
-            "name: alice.acme.example\naddress: 10.77.0.1\npool: 10.77.0.0/24\nlocation: {{ public: \"203.0.113.40:20202\" }}\n\
-             status_socket: {folder}/alice\npeers:\n- {{ name: printer.acme.example, address: {PRINTER}, \
-             via: {{ direct: \"203.0.113.30:20202\" }}, psk: {SECRET} }}\n"
-        );
-        for (name, text) in [("dataplane", dataplane), ("gateway", gateway), ("alice", alice)] {
-            let path = self.file(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.yaml"))
-    }
-
     pub fn start(&mut self, program: Program) {
-        let (namespace, binary, arguments, file) = match program {
-            Program::Dataplane => ("g", "kith-dataplane", &[][..], "dataplane"),
-            Program::Gateway => ("g", "kith-agent", &["gateway"][..], "gateway"),
-            Program::Alice => ("a", "kith-agent", &[][..], "alice"),
-        };
-        let log = self.folder.path().join(format!("{file}.log"));
+        let (namespace, binary, arguments, name) = program.place();
+        let log = self.folder.path().join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new("ip")
             .args(["netns", "exec", &format!("{}-{namespace}", self.prefix)])
             .arg(installed(binary))
             .args(arguments)
             .arg("--config")
-            .arg(self.file(file))
+            .arg(self.folder.path().join(format!("{name}.yaml")))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -164,20 +160,18 @@ impl World {
         child.wait().unwrap();
     }
 
-    /// Runs a command at `l`, `g` or `a`.
+    /// A command at one of the namespaces, which `ip` and the shell become.
+    fn command(&self, at: &str, command: &str) -> Command {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", &format!("{}-{at}", self.prefix)])
+            .args(["sh", "-c", command])
+            .current_dir(self.folder.path());
+        ip
+    }
+
+    /// Runs a command there.
     pub fn exec(&self, at: &str, command: &str) -> Output {
-        Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &format!("{}-{at}", self.prefix),
-                "sh",
-                "-c",
-                command,
-            ])
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
+        self.command(at, command).output().unwrap()
     }
 
     /// The same, and it must succeed; gives what it printed.
@@ -190,37 +184,15 @@ impl World {
 
     /// Leaves a command running until the end.
     pub fn leave_running(&mut self, at: &str, command: &str) {
-        let child = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &format!("{}-{at}", self.prefix),
-                "sh",
-                "-c",
-                &format!("exec {command}"),
-            ])
-            .current_dir(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.others.push(child);
+        let mut command = self.command(at, &format!("exec {command}"));
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.others.push(quiet.spawn().unwrap());
     }
 
     /// Starts a command whose output is wanted later.
     pub fn begin(&self, at: &str, command: &str) -> Child {
-        Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &format!("{}-{at}", self.prefix),
-                "sh",
-                "-c",
-                &format!("exec {command}"),
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = self.command(at, &format!("exec {command}"));
+        command.stdout(Stdio::piped()).spawn().unwrap()
     }
 
     pub fn until(&mut self, what: &str, patience: Duration, is_so: impl Fn(&Self) -> bool) -> Duration {
@@ -264,11 +236,11 @@ impl World {
     }
 
     pub fn logs(&self) -> String {
-        ["dataplane", "gateway", "alice"]
+        ["dataplane", "gateway", "alice", "relay", "director"]
             .iter()
             .map(|name| {
-                let log =
-                    fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
+                let path = self.folder.path().join(format!("{name}.log"));
+                let log = fs::read_to_string(path).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(25).collect();
                 format!(
                     "--- {name}\n{}\n",
@@ -297,7 +269,7 @@ impl Drop for World {
             drop(child.kill());
             drop(child.wait());
         }
-        for name in ["l", "g", "a"] {
+        for name in NAMESPACES {
             drop(
                 Command::new("ip")
                     .args(["netns", "del", &format!("{}-{name}", self.prefix)])
