@@ -6,7 +6,7 @@ use kith_simulation::{Ending, run, tell};
 
 /// Seeds of one part, unless said otherwise.
 const SEEDS: u64 = 250;
-/// Lines of a story that went wrong.
+/// Lines of a story that went wrong, unless `KITH_LINES` asks for more.
 const LINES: usize = 60;
 
 fn asked(name: &str) -> Option<u64> {
@@ -23,7 +23,11 @@ fn judge(seed: u64, ending: &Ending) {
         violation.property,
         member.unwrap_or("the network"),
         violation.what,
-        tell(seed, member, LINES),
+        tell(
+            seed,
+            member,
+            asked("KITH_LINES").map_or(LINES, |lines| lines as usize)
+        ),
     );
 }
 
