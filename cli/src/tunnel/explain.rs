@@ -58,7 +58,7 @@ fn keys(peer: &PeerStatus, status: &Status) -> String {
             "Keys are being agreed with {name}; packets wait. If this stays, {name} is off, or its director does not reach it."
         ),
         (_, Some(tunnel), _) => format!(
-            "Both proved who they are by IKEv2 {} ago, begun by {}, with the key of the manager's ticket; the IKE SA uses {}{}.",
+            "Both proved who they are by IKEv2 {} ago, begun by {}, with the secret that this pair shares; the IKE SA uses {}{}.",
             age(tunnel.up_ms),
             if tunnel.initiator { &status.name } else { name },
             tunnel.suite,
@@ -68,7 +68,7 @@ fn keys(peer: &PeerStatus, status: &Status) -> String {
                 ""
             }
         ),
-        (_, None, Some(Method::Ticket)) => "The keys come from the exchange under the manager's ticket, not from IKE: one of the two is configured with `keying: ticket`.".into(),
+        (_, None, Some(Method::Ticket)) => "The keys come from the exchange under the pair's secret, not from IKE: one of the two is configured with `keying: ticket`.".into(),
         (..) => "Keys are in use.".into(),
     }
 }

@@ -4,29 +4,17 @@
 //! them back to be dropped there. When both ends are gone, what was still inside is dropped.
 
 use crate::eal::EalInner;
-use crate::{Eal, Errno, RingError};
+use crate::ring::create;
+use crate::{Eal, RingError};
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use dpdk_sys::{RING_F_EXACT_SZ, RING_F_SC_DEQ, RING_F_SP_ENQ, SOCKET_ID_ANY};
 use std::cell::Cell;
-use std::ffi::CString;
 use std::sync::Arc;
 
 /// Makes a queue that holds `capacity` boxes (at least one), and returns its two ends.
 pub fn post<T: Send>(eal: &Eal, capacity: u32) -> Result<(Sender<T>, Receiver<T>), RingError> {
-    let fail = |reason| RingError { capacity, reason };
-    if capacity == 0 {
-        // EINVAL; rte_ring would make a ring that is always full.
-        return Err(fail(Errno(22)));
-    }
-    let name = CString::new(eal.0.unique_name()).expect("made of letters and digits");
-    let flags = RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ;
-    let control = eal.0.control();
-    // SAFETY: the environment is up (eal), and the name is a C string that DPDK copies.
-    let ring = unsafe { dpdk_sys::rte_ring_create(name.as_ptr(), capacity, SOCKET_ID_ANY, flags) };
-    drop(control);
-    let ring = NonNull::new(ring).ok_or_else(|| fail(Errno::last()))?;
+    let ring = create(eal, capacity)?;
     let inner = Arc::new(Inner {
         ring,
         eal: eal.0.clone(),

@@ -24,8 +24,8 @@ pub struct RingError {
     pub reason: Errno,
 }
 
-/// Makes a ring that holds `capacity` packets (at least one), and returns its two ends.
-pub fn ring(eal: &Eal, capacity: u32) -> Result<(Producer, Consumer), RingError> {
+/// A ring for one producer and one consumer, with room for exactly so many pointers (at least one).
+pub(crate) fn create(eal: &Eal, capacity: u32) -> Result<NonNull<dpdk_sys::rte_ring>, RingError> {
     let fail = |reason| RingError { capacity, reason };
     if capacity == 0 {
         // EINVAL; rte_ring would make a ring that is always full.
@@ -37,7 +37,12 @@ pub fn ring(eal: &Eal, capacity: u32) -> Result<(Producer, Consumer), RingError>
     // SAFETY: the environment is up (eal), and the name is a C string that DPDK copies.
     let ring = unsafe { dpdk_sys::rte_ring_create(name.as_ptr(), capacity, SOCKET_ID_ANY, flags) };
     drop(control);
-    let ring = NonNull::new(ring).ok_or_else(|| fail(Errno::last()))?;
+    NonNull::new(ring).ok_or_else(|| fail(Errno::last()))
+}
+
+/// Makes a ring that holds `capacity` packets (at least one), and returns its two ends.
+pub fn ring(eal: &Eal, capacity: u32) -> Result<(Producer, Consumer), RingError> {
+    let ring = create(eal, capacity)?;
     let inner = Arc::new(Inner {
         ring,
         eal: eal.0.clone(),

@@ -1,6 +1,7 @@
 //! Strangers that begin IKE with the manager's ticket: who gets in, and what is left of who does not.
 
 use super::member::{Identity, inside, now_ms};
+use super::strangers::bad_tickets;
 use super::{HOUR, KEYS, World, identity};
 use crate::common::privileged;
 use kith_agent::config::{Cipher, Secret};
@@ -12,7 +13,6 @@ use kith_agent::orders::{Order, Peer, Report};
 use kith_agent::status::KeyState;
 use kith_esp::Limits;
 use kith_pipeline::host::tables::MemberIndex;
-use kith_protocol::ticket::TicketBody;
 use kith_wire::shim::{DataType, Shim};
 use std::net::{SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -82,39 +82,8 @@ fn a_bad_ticket_in_ike_is_refused_by_name_not_answered_and_leaves_nothing() {
         let message = first_message(&a, &b, KEYS[0], ticket);
         socket.send_to(&message, b.public).unwrap();
     };
-    let ticket = |change: fn(&mut TicketBody)| a.ticket(&b, KEYS[0], change);
-    let mut altered = ticket(|_| {});
-    altered[60] ^= 1;
-    let elsewhere = Identity {
-        ticket_key: [9; 32],
-        ..b
-    };
-    let refused = [
-        ("ticket_missing", Vec::new()),
-        ("ticket_altered", altered),
-        ("ticket_foreign", a.ticket(&elsewhere, KEYS[0], |_| {})),
-        ("ticket_malformed", b"KTK1".to_vec()),
-        (
-            "ticket_expired",
-            ticket(|body| {
-                (body.issued_ms, body.expires_ms) = (now_ms() - 2 * HOUR, now_ms() - HOUR);
-            }),
-        ),
-        (
-            "ticket_not_yet",
-            ticket(|body| {
-                (body.issued_ms, body.expires_ms) = (now_ms() + HOUR, now_ms() + 2 * HOUR);
-            }),
-        ),
-        (
-            "ticket_wrong_target",
-            ticket(|body| body.target_virtual = [10, 77, 0, 9].into()),
-        ),
-        (
-            "ticket_not_theirs",
-            ticket(|body| body.initiator_virtual = [10, 77, 0, 9].into()),
-        ),
-    ];
+    let mut refused = bad_tickets(&a, &b);
+    refused.push(("ticket_missing", Vec::new()));
     for (name, ticket) in &refused {
         knock(ticket);
         let is_counted = |_: &_| member.refused(name) == 1;

@@ -44,6 +44,38 @@ fn initiation(from: &Identity, to: &Identity, key: [u8; 32]) -> [u8; message::LE
     }
 }
 
+/// Tickets that get nobody in, by the names they are refused under.
+pub fn bad_tickets(from: &Identity, to: &Identity) -> Vec<(&'static str, Vec<u8>)> {
+    let ticket = |change: fn(&mut TicketBody)| from.ticket(to, KEYS[0], change);
+    let mut altered = ticket(|_| {});
+    altered[60] ^= 1;
+    let elsewhere = Identity {
+        ticket_key: [9; 32],
+        ..*to
+    };
+    let expired = ticket(|body| {
+        (body.issued_ms, body.expires_ms) = (now_ms() - 2 * HOUR, now_ms() - HOUR);
+    });
+    let early = ticket(|body| {
+        (body.issued_ms, body.expires_ms) = (now_ms() + HOUR, now_ms() + 2 * HOUR);
+    });
+    vec![
+        ("ticket_altered", altered),
+        ("ticket_foreign", from.ticket(&elsewhere, KEYS[0], |_| {})),
+        ("ticket_malformed", b"KTK1".to_vec()),
+        ("ticket_expired", expired),
+        ("ticket_not_yet", early),
+        (
+            "ticket_wrong_target",
+            ticket(|body| body.target_virtual = [10, 77, 0, 9].into()),
+        ),
+        (
+            "ticket_not_theirs",
+            ticket(|body| body.initiator_virtual = [10, 77, 0, 9].into()),
+        ),
+    ]
+}
+
 #[test]
 fn a_stranger_without_a_good_ticket_is_refused_by_name_and_not_answered() {
     if !privileged() {
@@ -65,37 +97,7 @@ fn a_stranger_without_a_good_ticket_is_refused_by_name_and_not_answered() {
         socket.send_to(&datagram, b.public).unwrap();
     };
     let ticket = |change: fn(&mut TicketBody)| a.ticket(&b, KEYS[0], change);
-    let mut altered = ticket(|_| {});
-    altered[60] ^= 1;
-    let elsewhere = Identity {
-        ticket_key: [9; 32],
-        ..b
-    };
-    let refused = [
-        ("ticket_altered", altered),
-        ("ticket_foreign", a.ticket(&elsewhere, KEYS[0], |_| {})),
-        ("ticket_malformed", b"KTK1".to_vec()),
-        (
-            "ticket_expired",
-            ticket(|body| {
-                (body.issued_ms, body.expires_ms) = (now_ms() - 2 * HOUR, now_ms() - HOUR);
-            }),
-        ),
-        (
-            "ticket_not_yet",
-            ticket(|body| {
-                (body.issued_ms, body.expires_ms) = (now_ms() + HOUR, now_ms() + 2 * HOUR);
-            }),
-        ),
-        (
-            "ticket_wrong_target",
-            ticket(|body| body.target_virtual = [10, 77, 0, 9].into()),
-        ),
-        (
-            "ticket_not_theirs",
-            ticket(|body| body.initiator_virtual = [10, 77, 0, 9].into()),
-        ),
-    ];
+    let refused = bad_tickets(&a, &b);
     for (name, ticket) in &refused {
         knock(&good, ticket);
         let is_counted = |_: &_| member.refused(name) == 1;
