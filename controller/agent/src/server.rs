@@ -43,9 +43,9 @@ pub fn serve(listener: &UnixListener, notes: &SyncSender<Note>) {
 fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
-    let answer = match serde_json::from_str(&line) {
+    let mut request = String::new();
+    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut request)?;
+    let answer = match serde_json::from_str(&request) {
         Ok(Request::Status) => status(notes),
         Ok(Request::All) => match status(notes) {
             Answer::Status(status) => Answer::All {
@@ -55,13 +55,11 @@ fn answer(mut stream: &UnixStream, notes: &SyncSender<Note>) -> io::Result<()> {
         },
         Ok(Request::Rekey(what)) => match rekey(notes, what) {
             Ok(()) => Answer::Done,
-            Err(message) => refuse(message),
+            Err(message) => Answer::refusal(message),
         },
-        Err(error) => refuse(format!("not a request: {error}")),
+        Err(error) => Answer::refusal(format!("not a request: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    stream.write_all(&line)
+    stream.write_all(&crate::status::line(&answer)?)
 }
 
 /// How the agent is, if it has time to say so.
@@ -82,10 +80,6 @@ pub fn rekey(notes: &SyncSender<Note>, what: Rekey) -> Result<(), String> {
 fn status(notes: &SyncSender<Note>) -> Answer {
     match ask(notes) {
         Some(status) => Answer::Status(Box::new(status)),
-        None => refuse("the agent is busy or stopping".into()),
+        None => Answer::refusal("the agent is busy or stopping"),
     }
-}
-
-fn refuse(message: String) -> Answer {
-    Answer::Error { message }
 }

@@ -60,6 +60,22 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// No, and why.
+    pub fn refusal(message: impl Into<String>) -> Self {
+        Self::Error {
+            message: message.into(),
+        }
+    }
+}
+
+/// What is asked and answered, as it stands on a socket.
+pub fn line(of: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(of)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// An agent's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -286,9 +302,7 @@ fn ask(socket: &Path, request: &Request) -> Result<Answer, StatusError> {
         source,
     })?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&line(request)?)?;
     let mut answer = String::new();
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
     Ok(serde_json::from_str(&answer)?)

@@ -181,6 +181,22 @@ impl Member {
     }
 }
 
+/// The member at work.
+struct Echo(Arc<Member>, thread::JoinHandle<()>);
+
+impl Echo {
+    fn of(member: &Arc<Member>) -> Self {
+        let at_work = member.clone();
+        Self(member.clone(), thread::spawn(move || at_work.run()))
+    }
+
+    /// No packet was amiss.
+    fn end(self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        self.1.join().unwrap();
+    }
+}
+
 /// A gateway with the first generation of keys.
 fn gateway(workers: u16) -> (Lab, Controller, Arc<Member>) {
     let mut lab = Lab::new(workers);
@@ -236,10 +252,7 @@ fn datagram(number: u32) -> Vec<u8> {
 fn rekeyed_under_traffic(workers: u16) {
     const GENERATIONS: u32 = 100;
     let (lab, mut controller, member) = gateway(workers);
-    let echo = {
-        let member = member.clone();
-        thread::spawn(move || member.run())
-    };
+    let echo = Echo::of(&member);
     // Several flows, so that several workers receive.
     let sockets: Vec<_> = (0..8).map(|_| lab.socket(ALICE)).collect();
     for socket in &sockets {
@@ -288,8 +301,7 @@ fn rekeyed_under_traffic(workers: u16) {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    member.stop.store(true, Ordering::Relaxed);
-    echo.join().unwrap();
+    echo.end();
     let drops = lab.stats().drops().unwrap();
     let named: Vec<_> = drops
         .drops
@@ -416,10 +428,7 @@ fn packets_of_the_controllers_are_routed_or_go_through_the_pipeline() {
         return;
     }
     let (lab, mut controller, member) = gateway(1);
-    let echo = {
-        let member = member.clone();
-        thread::spawn(move || member.run())
-    };
+    let echo = Echo::of(&member);
     let udp = |source: Ipv4Addr, destination: Ipv4Addr, ports: (u16, u16), data: &[u8]| {
         let ip = Ipv4::new(source, destination, PROTOCOL_UDP, 28 + data.len() as u16);
         let mut udp = Udp::new(ports.0, ports.1, data.len()).unwrap();
@@ -456,8 +465,7 @@ fn packets_of_the_controllers_are_routed_or_go_through_the_pipeline() {
     controller.packet_out_as(PacketOutMode::Routed, 0, &[0; 60]);
     let refused = controller.stream_error().unwrap();
     assert_eq!(Code::from(refused.canonical_code), Code::InvalidArgument);
-    member.stop.store(true, Ordering::Relaxed);
-    echo.join().unwrap();
+    echo.end();
     lab.assert_conserved();
 }
 
@@ -467,10 +475,7 @@ fn a_soft_limit_shows_and_a_hard_one_ends_an_association() {
         return;
     }
     let (lab, mut controller, member) = gateway(1);
-    let echo = {
-        let member = member.clone();
-        thread::spawn(move || member.run())
-    };
+    let echo = Echo::of(&member);
     let device = lab.socket(ALICE);
     let mut buffer = [0; 2048];
     device.send_to(&datagram(0), (STAND_IN, 7)).unwrap();
@@ -508,7 +513,6 @@ fn a_soft_limit_shows_and_a_hard_one_ends_an_association() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(state(), (5, true, true));
-    member.stop.store(true, Ordering::Relaxed);
-    echo.join().unwrap();
+    echo.end();
     lab.assert_conserved();
 }

@@ -35,35 +35,27 @@ pub(super) async fn serve(listener: UnixListener, core: Rc<RefCell<Core>>) {
 async fn answer(stream: UnixStream, core: &RefCell<Core>) -> io::Result<()> {
     let asker = stream.peer_cred()?.uid();
     let (reading, mut writing) = stream.into_split();
-    let mut line = String::new();
+    let mut request = String::new();
     BufReader::new(reading.take(MAX_REQUEST))
-        .read_line(&mut line)
+        .read_line(&mut request)
         .await?;
     let now = super::connection::moment();
-    let answer = match serde_json::from_str(&line) {
+    let answer = match serde_json::from_str(&request) {
         Ok(Request::All) => Answer::All {
             members: core.borrow().statuses(now),
         },
         Ok(Request::Status) => match core.borrow().statuses(now).into_iter().next() {
             Some(status) => Answer::Status(Box::new(status)),
-            None => refuse("there is no device"),
+            None => Answer::refusal("there is no device"),
         },
         Ok(Request::Rekey(_)) if asker != 0 && asker != nix::unistd::geteuid().as_raw() => {
-            refuse("only root, or whoever runs the agent, may do that")
+            Answer::refusal("only root, or whoever runs the agent, may do that")
         }
         Ok(Request::Rekey(what)) => match core.borrow_mut().rekey(now, &what) {
             Ok(()) => Answer::Done,
-            Err(why) => refuse(&why),
+            Err(why) => Answer::refusal(why),
         },
-        Err(error) => refuse(&format!("not a request: {error}")),
+        Err(error) => Answer::refusal(format!("not a request: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    writing.write_all(&line).await
-}
-
-fn refuse(message: &str) -> Answer {
-    Answer::Error {
-        message: message.into(),
-    }
+    writing.write_all(&crate::status::line(&answer)?).await
 }

@@ -41,9 +41,7 @@ pub(super) type Asked = (Request, SyncSender<Value>);
 pub fn request(socket: &Path, request: &Request) -> io::Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE * 2))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&crate::status::line(request)?)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
     Ok(serde_json::from_str(&answer)?)
@@ -91,7 +89,5 @@ fn answer(mut stream: &UnixStream, asked: &Sender<Asked>, wake: &impl Fn()) -> i
             }
         }
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    stream.write_all(&line)
+    stream.write_all(&crate::status::line(&answer)?)
 }

@@ -134,9 +134,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, AskError> {
         source,
     })?;
     stream.set_read_timeout(Some(2 * PATIENCE))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&crate::status::line(request)?)?;
     let mut answer = String::new();
     std::io::BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
     match serde_json::from_str(&answer)? {
@@ -173,11 +171,11 @@ pub async fn serve(listener: UnixListener, board: Arc<Board>) {
 async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
     let asker = stream.peer_cred()?.uid();
     let (reading, mut writing) = stream.into_split();
-    let mut line = String::new();
+    let mut request = String::new();
     let mut reader = tokio::io::BufReader::new(reading.take(LONGEST_REQUEST));
-    let read = tokio::time::timeout(PATIENCE, reader.read_line(&mut line));
+    let read = tokio::time::timeout(PATIENCE, reader.read_line(&mut request));
     read.await.map_err(io::Error::from)??;
-    let answer = match serde_json::from_str(&line) {
+    let answer = match serde_json::from_str(&request) {
         Ok(Request::Memberships) => Answer::Memberships {
             memberships: board.memberships().await,
         },
@@ -213,9 +211,7 @@ async fn answer(stream: UnixStream, board: &Board) -> io::Result<()> {
         }
         Err(error) => refuse(&format!("not a request: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    writing.write_all(&line).await
+    writing.write_all(&crate::status::line(&answer)?).await
 }
 
 fn refuse(message: &str) -> Answer {
