@@ -21,12 +21,13 @@ build: setup ## build the programs: target/release/kith, kith-dataplane, kith-co
 demo: build ## bring up two private networks with the same addresses, take the tour, tear down
 	target/release/kith lab tour $(DEMO_TOPOLOGY)
 
-# The end-to-end tests run the programs that `build` made; nextest isolates tests in processes where it is installed.
-test: build ## all tests, and a short run of every fuzz target
+# The end-to-end tests run programs of the same build, beside them: optimised less than what `build` makes, and with every check on.
+# nextest isolates tests in processes where it is installed.
+test: setup ## all tests, and a short run of every fuzz target
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		set -x; KITH_BIN_DIR=$(CURDIR)/target/release $(CARGO) nextest run --workspace --locked; \
+		set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
-		set -x; KITH_BIN_DIR=$(CURDIR)/target/release $(CARGO) test --workspace --locked -- --test-threads=1; \
+		set -x; $(CARGO) test --workspace --locked -- --test-threads=1; \
 	fi
 	$(MAKE) --no-print-directory fuzz
 

@@ -31,7 +31,7 @@ pub fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not built: run `cargo build` with the same profile first"))
 }
 
-/// A program as it is installed: in KITH_BIN_DIR, where `make test` put it, or else beside this test.
+/// A program as it is installed: in KITH_BIN_DIR if that says where (`make interop` does), or else of this build.
 ///
 /// # Panics
 /// If it is not there.

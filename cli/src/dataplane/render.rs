@@ -1,7 +1,7 @@
 //! What a dataplane answers, as tables.
 
 use crate::output::{age, table as rows_of};
-use kith_api::stats::{Drops, Endpoint, Named, Neighbors, Stats, Status};
+use kith_api::stats::{Drops, Endpoint, Named, Neighbors, Stats, Status, WorkerStats};
 
 pub(super) fn status(status: &Status) -> String {
     let (buffers, free) = status.buffers;
@@ -74,34 +74,26 @@ pub(super) fn status(status: &Status) -> String {
 }
 
 pub(super) fn stats(stats: &Stats) -> String {
+    // What comes in stands before what goes out: both have the same sum, but for a burst in a worker's hands.
+    let columns: [(&str, fn(&WorkerStats) -> u64); 7] = [
+        (">received", |w| w.received),
+        (">injected", |w| w.injected),
+        (">taken over", |w| w.taken_over),
+        (">transmitted", |w| w.transmitted),
+        (">punted", |w| w.punted),
+        (">dropped", |w| w.dropped),
+        (">handed over", |w| w.handed_over),
+    ];
     let mut rows: Vec<Vec<String>> = stats
         .workers
         .iter()
-        .map(|w| {
-            let counts = [w.received, w.injected, w.transmitted, w.punted, w.dropped];
-            row(&format!("worker {}", w.index), &counts)
-        })
+        .map(|w| row(&format!("worker {}", w.index), &columns.map(|(_, of)| of(w))))
         .collect();
-    let sum = |of: fn(&kith_api::stats::WorkerStats) -> u64| stats.workers.iter().map(of).sum::<u64>();
-    let all = [
-        sum(|w| w.received),
-        sum(|w| w.injected),
-        sum(|w| w.transmitted),
-        sum(|w| w.punted),
-        sum(|w| w.dropped),
-    ];
+    let all = columns.map(|(_, of)| stats.workers.iter().map(of).sum::<u64>());
     rows.push(row("all workers", &all));
-    let mut out = rows_of(
-        &[
-            "",
-            ">received",
-            ">injected",
-            ">transmitted",
-            ">punted",
-            ">dropped",
-        ],
-        &rows,
-    );
+    let mut headers = vec![""];
+    headers.extend(columns.map(|(header, _)| header));
+    let mut out = rows_of(&headers, &rows);
     let s = &stats.slow_path;
     let slow = row(
         "slow path",
