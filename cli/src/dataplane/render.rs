@@ -73,9 +73,12 @@ pub(super) fn status(status: &Status) -> String {
     out + "\n" + &rows_of(&headers, &workers)
 }
 
+/// A count of a worker's, and what stands above it.
+type Column = (&'static str, fn(&WorkerStats) -> u64);
+
 pub(super) fn stats(stats: &Stats) -> String {
     // What comes in stands before what goes out: both have the same sum, but for a burst in a worker's hands.
-    let columns: [(&str, fn(&WorkerStats) -> u64); 7] = [
+    let columns: [Column; 7] = [
         (">received", |w| w.received),
         (">injected", |w| w.injected),
         (">taken over", |w| w.taken_over),

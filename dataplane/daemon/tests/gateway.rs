@@ -422,6 +422,50 @@ fn a_killed_dataplane_comes_back_without_keys() {
     assert!(controller.associations().is_empty());
 }
 
+/// Sends a datagram and waits until the same comes back, whatever else comes before.
+fn comes_back(socket: &UdpSocket, number: u32) -> bool {
+    let (sent, mut buffer) = (datagram(number), [0; 2048]);
+    socket.send_to(&sent, (STAND_IN, 7)).unwrap();
+    while let Ok(len) = socket.recv(&mut buffer) {
+        if buffer[..len] == sent {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn what_the_queue_of_a_worker_that_is_behind_has_no_room_for_is_dropped_by_name_and_all_goes_on() {
+    if !is_root() {
+        return;
+    }
+    let (lab, _controller, member) = gateway(2);
+    let echo = Echo::of(&member);
+    // Flows that come to either worker; the first has the association.
+    let sockets: Vec<_> = (0..8).map(|_| lab.socket(ALICE)).collect();
+    assert!(
+        comes_back(&sockets[0], 0) || comes_back(&sockets[0], 1),
+        "its neighbours are known"
+    );
+
+    let stalled = lab.stall("kith-worker0");
+    let mut numbers = 2..;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while lab.dropped("hand_over_queue_full") == 0 {
+        assert!(Instant::now() < deadline, "its queue is never full");
+        for (number, socket) in numbers.by_ref().take(1_000).zip(sockets.iter().cycle()) {
+            socket.send_to(&datagram(number), (STAND_IN, 7)).unwrap();
+        }
+    }
+    drop(stalled);
+    for socket in &sockets {
+        // What had waited comes all at once, and sockets have no room for all of it.
+        assert!(numbers.by_ref().take(5).any(|number| comes_back(socket, number)));
+    }
+    echo.end();
+    lab.assert_conserved();
+}
+
 #[test]
 fn packets_of_the_controllers_are_routed_or_go_through_the_pipeline() {
     if !is_root() {

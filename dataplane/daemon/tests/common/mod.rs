@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod controller;
+pub mod stalled;
 pub mod tls;
 
 use controller::Controller;
@@ -18,6 +19,7 @@ use kith_api::client::Client as Stats;
 use kith_wire::ethernet::MacAddr;
 use kith_wire::shim::{DataType, PseudoIp, Shim};
 use nix::sched::{CloneFlags, setns};
+use stalled::Stalled;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
@@ -203,6 +205,11 @@ impl Lab {
         let pseudo = pseudo(number);
         controller.enter(pseudo, bound);
         Member { socket, pseudo }
+    }
+
+    /// Stops one of the dataplane's threads, until what is returned goes.
+    pub fn stall(&self, thread: &str) -> Stalled {
+        Stalled::new(self.child.as_ref().unwrap().id(), thread)
     }
 
     /// Packets are conserved once nothing moves.
