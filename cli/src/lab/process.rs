@@ -162,6 +162,8 @@ fn parse_stat(text: &str) -> Option<(char, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::time::Instant;
 
     #[test]
     fn a_hostile_process_name_does_not_shift_the_fields() {
@@ -186,11 +188,16 @@ mod tests {
     #[test]
     fn a_process_that_does_not_listen_is_killed() {
         let mut child = Command::new("sh")
-            .args(["-c", "trap '' TERM; while :; do sleep 1; done"])
+            .args(["-c", "trap '' TERM; echo deaf; exec sleep 60"])
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut said = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
         let process = named(&child.id().to_string()).remove(0);
-        end(std::slice::from_ref(&process), Duration::from_millis(200));
+        let (begun, patience) = (Instant::now(), Duration::from_millis(200));
+        end(std::slice::from_ref(&process), patience);
+        assert!(begun.elapsed() >= patience, "it was asked first");
         assert!(!process.runs());
         child.wait().unwrap();
     }
