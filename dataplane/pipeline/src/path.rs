@@ -142,6 +142,8 @@ impl<'a, A: Aead> Path<'a, A> {
         }
     }
 
+    /// By itself: what a gateway does beside it is not to cost it registers.
+    #[inline(never)]
     fn relay<P: Packet>(
         &self,
         director: &Director<'_>,
