@@ -2,23 +2,22 @@
 
 use crate::world::{self, World};
 use std::env;
+use std::ffi::OsStr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// The folder of the manager that the process is to be.
+/// Set in a process that is to be a manager in this folder, and not to test.
 const FOLDER: &str = "KITH_TEST_MANAGER_FOLDER";
+/// How that process comes to `manage`: it runs the test below.
+const TEST: &str = "killed::all_of_a_topology_is_applied_or_nothing_whenever_the_manager_dies";
 const MEMBERS: usize = 60;
 const KILLS: u32 = 12;
 
-/// Not a test: what the one below starts and kills.
-#[test]
-#[ignore = "a process of the test below"]
-fn manager_of_its_own() {
-    let Some(folder) = env::var_os(FOLDER) else { return };
+/// A manager until it is killed, or the test that started it has gone away without doing so.
+fn manage(folder: &OsStr) {
     let runtime = Runtime::new().unwrap();
     let _server = runtime.block_on(world::serve(folder.as_ref()));
-    // Until it is killed, or the test that started it has gone away without doing so.
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
 }
 
@@ -29,12 +28,7 @@ impl Manager {
     fn start(world: &World) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
-            .args([
-                "--exact",
-                "killed::manager_of_its_own",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", TEST, "--nocapture"])
             .env(FOLDER, world.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
@@ -73,6 +67,9 @@ fn network() -> String {
 
 #[test]
 fn all_of_a_topology_is_applied_or_nothing_whenever_the_manager_dies() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        return manage(&folder);
+    }
     let mut whole = Duration::ZERO;
     let (mut nothing, mut all) = (0, 0);
     for kill in 0..=KILLS {
